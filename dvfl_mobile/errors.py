@@ -1,0 +1,110 @@
+"""Every error that dvfl-mobile raises on purpose, and the exit code that each one ends with.
+
+::
+
+    DvflMobileError                 1  a fault of ours
+    ├── UsageError                  2  the command line can't be meant
+    ├── InputError                  3  something that was given is not usable
+    │   ├── CheckpointError            weights, or what came with them
+    │   ├── VideoError                 a video, or a folder or list of them
+    │   ├── LabelError                 a file of class names
+    │   ├── ArtifactError              an artifact, or its manifest
+    │   └── OutputError                where the result was to be written
+    ├── MissingDependencyError      4  a package isn't installed (says which extra)
+    ├── CheckFailedError            5  parity, delegation or accuracy below what was asked
+    ├── DeviceError                 6  a device or the runtime on it
+    └── InconclusiveError           7  the question could not be decided here
+
+An interrupt (Ctrl-C) ends with 130. Anything else that escapes is a bug and ends with 1.
+"""
+
+from __future__ import annotations
+
+
+class DvflMobileError(Exception):
+    """Something went wrong; `exit_code` says what kind of thing.
+
+    Args:
+        problem: names the input and what was wrong with it.
+        hint: the next step for whoever reads it; empty where there is none.
+    """
+
+    exit_code = 1
+
+    def __init__(self, problem: str, *, hint: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.problem}\n{self.hint}" if self.hint else self.problem
+
+
+class UsageError(DvflMobileError):
+    """The command line, or a call, asks for something that can't be meant."""
+
+    exit_code = 2
+
+
+class InputError(DvflMobileError):
+    """Something that was given can't be used."""
+
+    exit_code = 3
+
+
+class CheckpointError(InputError):
+    """Weights that can't be read, don't fit, or aren't safe to read."""
+
+
+class VideoError(InputError):
+    """A video, a folder of videos or a list of them that can't be used."""
+
+
+class LabelError(InputError):
+    """A file of class names that can't be used."""
+
+
+class ArtifactError(InputError):
+    """An artifact, or its manifest, that isn't whole or isn't what it says."""
+
+
+class OutputError(InputError):
+    """The place where the result was to be written can't take it."""
+
+
+class MissingDependencyError(DvflMobileError):
+    """A package that this step needs isn't installed.
+
+    Args:
+        package: what could not be imported.
+        extra: the extra of dvfl-mobile that brings it.
+    """
+
+    exit_code = 4
+
+    def __init__(self, package: str, *, extra: str, why: str = "") -> None:
+        reason = f" ({why})" if why else ""
+        super().__init__(
+            f"{package} isn't installed, and this step needs it{reason}.",
+            hint=f"Install it with: pip install 'dvfl-mobile[{extra}]'",
+        )
+        self.package = package
+        self.extra = extra
+
+
+class CheckFailedError(DvflMobileError):
+    """A check that was asked for found less than was asked for."""
+
+    exit_code = 5
+
+
+class DeviceError(DvflMobileError):
+    """A device, or a runtime on it, did not do what it was asked."""
+
+    exit_code = 6
+
+
+class InconclusiveError(DvflMobileError):
+    """The question could not be decided here; it is neither a pass nor a failure."""
+
+    exit_code = 7

@@ -1,0 +1,175 @@
+"""Writing that is either whole or absent: atomic files and directories, hashes, one lock per directory."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from dvfl_mobile.errors import OutputError
+
+_PARTIAL = ".partial"
+
+_OS_PROBLEMS = {
+    errno.ENOSPC: ("the disk is full", "Free some space, or write elsewhere with -o."),
+    errno.EDQUOT: ("the disk quota is used up", "Free some space, or write elsewhere with -o."),
+    errno.EACCES: ("no permission to write there", "Write elsewhere with -o."),
+    errno.EPERM: ("no permission to write there", "Write elsewhere with -o."),
+    errno.EROFS: ("the file system is read-only", "Write elsewhere with -o."),
+    errno.ENOTDIR: ("a part of the path is a file, not a folder", "Write elsewhere with -o."),
+    errno.EEXIST: ("a file stands where a folder is needed", "Write elsewhere with -o."),
+    errno.EISDIR: ("a folder stands where a file is needed", "Name a file that can be written."),
+    errno.ENAMETOOLONG: ("the path is too long", "Write to a shorter path with -o."),
+    errno.ENOENT: ("the path does not exist", "Make its folder first, or write elsewhere."),
+    errno.EFBIG: ("the file system takes no file of that size", "Write elsewhere with -o."),
+    errno.EIO: ("the disk reported an error", "Check the disk, or write elsewhere with -o."),
+}
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Turn what the operating system says of a failed write to `path` into an `OutputError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _OS_PROBLEMS:
+            raise
+        problem, hint = _OS_PROBLEMS[error.errno]
+        raise OutputError(f"Can't write {path}: {problem}.", hint=hint) from error
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; when the block ends well, it becomes `path`.
+
+    Readers see the old file or the whole new one, never a part. The folder is made if needed.
+
+    Raises:
+        OutputError: the place can't be written, or the disk is full.
+    """
+    with writing_to(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent)
+        os.close(handle)
+        partial = Path(name)
+        try:
+            yield partial
+            _sync(partial)
+            partial.chmod(0o666 & ~_umask())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` atomically, as UTF-8."""
+    with atomic_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Give an empty folder beside `path`; when the block ends well, it takes the place of `path`.
+
+    What stood at `path` before stays untouched until then, and is removed after.
+
+    Raises:
+        OutputError: the place can't be written, or the disk is full.
+    """
+    with writing_to(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent))
+        try:
+            yield partial
+            for file in partial.rglob("*"):
+                if file.is_file():
+                    _sync(file)
+            partial.chmod(0o777 & ~_umask())
+            _swap_in(partial, path)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _swap_in(new: Path, path: Path) -> None:
+    if not path.exists():
+        new.rename(path)
+        return
+    if not path.is_dir():
+        raise OutputError(f"Can't write {path}: a file stands where a folder is needed.", hint="Write elsewhere with -o.")
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", suffix=_PARTIAL, dir=path.parent))
+    path.rename(old / path.name)
+    try:
+        new.rename(path)
+    except OSError:
+        (old / path.name).rename(path)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def directory_lock(path: Path) -> Iterator[None]:
+    """Hold the one lock of the output directory `path`; it goes with the process, even a killed one.
+
+    Raises:
+        OutputError: another run holds it, or the place can't be written.
+    """
+    lock = path.parent / f".{path.name}.lock"
+    with writing_to(lock):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError(
+                f"{path} is being written by another run.",
+                hint="Wait for it to end, or write elsewhere with -o.",
+            ) from error
+        remove_partials(path)
+        yield
+    finally:
+        os.close(handle)
+
+
+def remove_partials(path: Path) -> None:
+    """Remove what killed runs left beside `path`. Call with the lock of `path` held."""
+    for leftover in path.parent.glob(f".{path.name}.*{_PARTIAL}"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                leftover.unlink()
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_below(path: Path) -> list[Path]:
+    """Every regular file below a folder, relative to it, sorted; links are not followed and not listed."""
+    return sorted(
+        Path(folder, name).relative_to(path)
+        for folder, _, names in os.walk(path)
+        for name in names
+        if not Path(folder, name).is_symlink()
+    )
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
