@@ -1,0 +1,8 @@
+"""`python -m dvfl_mobile` is `dvfl-mobile`."""
+
+from __future__ import annotations
+
+from dvfl_mobile.cli.main import main
+
+if __name__ == "__main__":
+    main()

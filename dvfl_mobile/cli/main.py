@@ -1,0 +1,167 @@
+"""`dvfl-mobile`: the table of commands, and how each way of ending becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from dvfl_mobile import __version__
+from dvfl_mobile.cli.console import DEBUG_VARIABLE, debugging, print_error
+from dvfl_mobile.cli.interrupts import raising_interrupts
+from dvfl_mobile.errors import DvflMobileError, InputError
+from dvfl_mobile.files import writing_to
+
+COMMANDS: dict[str, str] = {}
+
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 a fault of ours, 2 wrong usage, 3 bad input, 4 something isn't installed, "
+    "5 a check failed, 6 device, 7 inconclusive, 130 interrupted."
+)
+
+_DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+_PERMISSION_PROBLEMS = (errno.EACCES, errno.EPERM)
+_BROKEN_PIPE = 141
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and end the process; `arguments` default to the process's own."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    with _debug_asked_for(given) as rest:
+        code = _run(rest)
+    _close_stdout()
+    raise SystemExit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    with raising_interrupts() as interrupts:
+        try:
+            return _invoke(arguments)
+        except BaseException as error:
+            _show_traceback()
+            if interrupts.signal is not None:
+                print_error("interrupted; nothing half-written was left.")
+                return interrupts.exit_code
+            return _explain(error)
+
+
+def _invoke(arguments: list[str]) -> int:
+    command = typer.main.get_command(_app())
+    try:
+        with command.make_context("dvfl-mobile", arguments) as context:
+            command.invoke(context)
+            code = 0
+    except typer.Exit as end:
+        code = end.exit_code
+    sys.stdout.flush()
+    return code
+
+
+def _app() -> typer.Typer:
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, epilog=EXIT_CODES)
+    app.callback(invoke_without_command=True)(_root)
+    for name, home in COMMANDS.items():
+        module, function = home.split(":")
+        app.command(name)(getattr(import_module(module), function))
+    return app
+
+
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False,
+    debug: Annotated[  # noqa: ARG001 (taken out of the arguments by `_debug_asked_for`; here to be in the help)
+        bool, typer.Option("--debug", help="Show tracebacks and all that the libraries say. Works after a command too.")
+    ] = False,
+) -> None:
+    """Take a DVFL-Net video action recognizer from a checkpoint to a phone: convert, check against PyTorch, ship."""
+    if version:
+        print(f"dvfl-mobile {__version__}")
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
+    else:
+        return
+    raise typer.Exit
+
+
+@contextmanager
+def _debug_asked_for(arguments: list[str]) -> Iterator[list[str]]:
+    """Take `--debug` out of the arguments, wherever it stands, and hold the environment variable meanwhile."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    rest = [word for word in arguments[:end] if word != "--debug"] + arguments[end:]
+    before = os.environ.get(DEBUG_VARIABLE)
+    if len(rest) < len(arguments):
+        os.environ[DEBUG_VARIABLE] = "1"
+    try:
+        yield rest
+    finally:
+        if before is not None:
+            os.environ[DEBUG_VARIABLE] = before
+        else:
+            os.environ.pop(DEBUG_VARIABLE, None)
+
+
+def _explain(error: BaseException) -> int:
+    """Say on stderr what `error` means to whoever ran the command; return the exit code."""
+    if isinstance(error, DvflMobileError):
+        print_error(error.problem, error.hint)
+        return error.exit_code
+    if isinstance(error, typer.TyperException):
+        print_error(error.format_message(), _usage_hint(error))
+        return error.exit_code
+    if isinstance(error, BrokenPipeError):
+        return _BROKEN_PIPE
+    problem = _machine_problem(error)
+    if problem is not None:
+        return _explain(problem)
+    if isinstance(error, SystemExit) and isinstance(error.code, int):
+        return error.code
+    print_error(
+        f"internal error (a fault of ours): {type(error).__name__}: {error}",
+        "" if debugging() else "Please report it with the command and what --debug adds to it.",
+    )
+    return DvflMobileError.exit_code
+
+
+def _usage_hint(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"See: {context.command_path if context else 'dvfl-mobile'} --help"
+
+
+def _machine_problem(error: BaseException) -> InputError | None:
+    """What the machine lacks, where that is what `error` says; None where it says something else."""
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return InputError("The machine ran out of memory.", hint="Close other programs, or take one target at a time.")
+    if not isinstance(error, OSError):
+        return None
+    place = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
+    if error.errno in _PERMISSION_PROBLEMS:
+        return InputError(f"No permission for {place or 'a file'}.", hint="Check who owns it, or name another.")
+    if error.errno in _DISK_PROBLEMS:
+        try:
+            with writing_to(place or Path("the output")):
+                raise error
+        except InputError as problem:
+            return problem
+    return None
+
+
+def _show_traceback() -> None:
+    if debugging():
+        traceback.print_exc()
+
+
+def _close_stdout() -> None:
+    """Leave nothing in stdout that could fail in the interpreter's last breath, where nobody can catch it."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
