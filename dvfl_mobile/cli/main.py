@@ -20,7 +20,9 @@ from dvfl_mobile.cli.interrupts import raising_interrupts
 from dvfl_mobile.errors import DvflMobileError, InputError
 from dvfl_mobile.files import writing_to
 
-COMMANDS: dict[str, str] = {}
+COMMANDS = {
+    "doctor": "dvfl_mobile.cli.doctor:doctor",
+}
 
 EXIT_CODES = (
     "Exit codes: 0 done, 1 a fault of ours, 2 wrong usage, 3 bad input, 4 something isn't installed, "

@@ -1,0 +1,203 @@
+"""What this machine and this Python have: versions, extras, and which targets convert and run here.
+
+Read from the packages' metadata alone; nothing is imported to look at it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Literal
+
+from packaging.requirements import Requirement
+from pydantic import BaseModel, ConfigDict
+
+from dvfl_mobile.errors import MissingDependencyError
+
+DATA_VARIABLE = "DVFL_MOBILE_DATA"
+
+# What each extra is for. The packages in it are read from our own metadata, so that they stand in one place.
+EXTRAS = {
+    "executorch": "convert to ExecuTorch, and run it",
+    "coreml": "convert to Core ML",
+    "tflite": "convert to TFLite, and run it",
+    "video": "read video files",
+    "tensorflow": "a second opinion on a .tflite; no conversion needs it",
+}
+TARGETS = ("executorch", "coreml", "tflite")
+RUNTIME_PACKAGES = {"executorch": "executorch", "coreml": "coremltools", "tflite": "ai-edge-litert"}
+_NOT_IN_ALL = ("tensorflow",)
+
+_CPU_FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
+_MACOS_FEATURES = {"hw.optional.arm.FEAT_DotProd": "asimddp", "hw.optional.arm.FEAT_I8MM": "i8mm"}
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Machine(_Document):
+    """The machine; `cores` are those that this process may use."""
+
+    system: str
+    architecture: str
+    cpu: str
+    cores: int
+    features: tuple[str, ...]
+    memory_bytes: int
+    free_disk_bytes: int
+
+
+class Extra(_Document):
+    """An extra of dvfl-mobile: `problems` is empty when all that it names is installed in a version that fits."""
+
+    name: str
+    purpose: str
+    packages: dict[str, str | None]
+    problems: tuple[str, ...]
+
+
+class Target(_Document):
+    """Whether a target's artifacts can be made here, and run here; `why_not_run` is empty when they can."""
+
+    name: str
+    converts: bool
+    runs: bool
+    why_not_run: str
+
+
+class Environment(_Document):
+    """The document that `doctor --json` prints."""
+
+    schema_version: Literal[1] = 1
+    dvfl_mobile: str
+    python: str
+    machine: Machine
+    base: dict[str, str | None]
+    extras: tuple[Extra, ...]
+    targets: tuple[Target, ...]
+    data_root: str | None
+    data_folders: tuple[str, ...]
+    install: str | None
+
+    def missing_for(self, targets: list[str]) -> list[str]:
+        """What keeps the named targets from being converted here, a sentence each."""
+        return [problem for extra in self.extras if extra.name in targets for problem in extra.problems]
+
+
+def look_around() -> Environment:
+    """Look at the machine and the installed packages.
+
+    Raises:
+        MissingDependencyError: dvfl-mobile runs from a bare folder, so that nothing says what it needs.
+    """
+    needs = _requirements()
+    extras = tuple(_extra(name, needs[name]) for name in EXTRAS)
+    root = os.environ.get(DATA_VARIABLE) or None
+    return Environment(
+        dvfl_mobile=version("dvfl-mobile"),
+        python=platform.python_version(),
+        machine=_machine(),
+        base={need.name: _version(need.name) for need in needs[""]},
+        extras=extras,
+        targets=tuple(_target(extra) for extra in extras if extra.name in TARGETS),
+        data_root=root,
+        data_folders=_folders(Path(root)) if root else (),
+        install=_install_command([extra.name for extra in extras if extra.problems and extra.name not in _NOT_IN_ALL]),
+    )
+
+
+def _requirements() -> dict[str, list[Requirement]]:
+    """Our own requirements by extra, read from our metadata; the base ones under an empty name."""
+    try:
+        lines = requires("dvfl-mobile") or []
+    except PackageNotFoundError:
+        why = "it runs from a folder, and only an installed one knows what it needs"
+        raise MissingDependencyError("dvfl-mobile", extra="all", why=why) from None
+    needs: dict[str, list[Requirement]] = {name: [] for name in ("", *EXTRAS)}
+    for need in map(Requirement, lines):
+        for name in needs:
+            extra_only = need.marker is not None and not _applies(need, "")
+            if _applies(need, name) and (extra_only or not name):
+                needs[name].append(need)
+    return needs
+
+
+def _applies(need: Requirement, extra: str) -> bool:
+    return need.marker is None or need.marker.evaluate({"extra": extra})
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _extra(name: str, needs: list[Requirement]) -> Extra:
+    packages = {need.name: _version(need.name) for need in needs}
+    problems = []
+    for need in needs:
+        found = packages[need.name]
+        if found is None:
+            problems.append(f"{need.name} isn't installed")
+        elif not need.specifier.contains(found, prereleases=True):
+            problems.append(f"{need.name} is {found}, and {name} needs {need.specifier}")
+    return Extra(name=name, purpose=EXTRAS[name], packages=packages, problems=tuple(problems))
+
+
+def _target(extra: Extra) -> Target:
+    runtime = RUNTIME_PACKAGES[extra.name]
+    why_not = "" if _version(runtime) else f"{runtime} isn't installed"
+    if extra.name == "coreml" and platform.system() != "Darwin":
+        why_not = "Core ML runs on macOS only; its parity stays inconclusive here"
+    return Target(name=extra.name, converts=not extra.problems, runs=not why_not, why_not_run=why_not)
+
+
+def _install_command(extras: list[str]) -> str | None:
+    return f"pip install 'dvfl-mobile[{','.join(extras)}]'" if extras else None
+
+
+def _folders(root: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.name for path in root.iterdir() if path.is_dir())) if root.is_dir() else ()
+
+
+def _machine() -> Machine:
+    cpu, features = _macos_cpu() if platform.system() == "Darwin" else _linux_cpu()
+    return Machine(
+        system=f"{platform.system()} {platform.mac_ver()[0] or platform.release()}",
+        architecture=platform.machine(),
+        cpu=cpu or platform.processor() or "unknown CPU",
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        features=features,
+        memory_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        free_disk_bytes=shutil.disk_usage(Path.cwd()).free,
+    )
+
+
+def _linux_cpu() -> tuple[str, tuple[str, ...]]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return "", ()
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = facts.get("flags", facts.get("Features", "")).split()
+    return facts.get("model name", ""), tuple(feature for feature in _CPU_FEATURES if feature in flags)
+
+
+def _macos_cpu() -> tuple[str, tuple[str, ...]]:
+    values = {name: _sysctl(name) for name in ("machdep.cpu.brand_string", *_MACOS_FEATURES)}
+    features = tuple(feature for name, feature in _MACOS_FEATURES.items() if values[name] == "1")
+    return values["machdep.cpu.brand_string"], features
+
+
+def _sysctl(name: str) -> str:
+    try:
+        done = subprocess.run(["/usr/sbin/sysctl", "-n", name], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()
