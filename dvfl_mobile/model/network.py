@@ -20,7 +20,8 @@ class VideoFocalNet(nn.Module):
         super().__init__()
         self.architecture = architecture
         stages = len(architecture.depths)
-        rates = torch.linspace(0, architecture.drop_path_rate, sum(architecture.depths)).split(list(architecture.depths))
+        total = sum(architecture.depths)
+        rates = torch.linspace(0, architecture.drop_path_rate, total, device="cpu").split(list(architecture.depths))
         self.patch_embed = PatchEmbed(architecture, stage=-1)
         self.pos_drop = nn.Dropout(architecture.drop_rate)
         self.layers = nn.ModuleList(Stage(architecture, stage, rates[stage].tolist()) for stage in range(stages))
@@ -158,7 +159,7 @@ class SpatioTemporalFocalModulation(nn.Module):
         pictures = self.f(tokens).flatten(0, 1).permute(0, 3, 1, 2)
         query, context, gates = pictures.split((self.dim, self.dim, self.levels + 1), dim=1)
         modulator = self.h(self._gather(context, gates, self.focal_layers, dims=(2, 3)))
-        return tuple(x.permute(0, 2, 3, 1).unflatten(0, (batch, frames)) for x in (query, modulator))  # type: ignore[return-value]
+        return tuple(x.permute(0, 2, 3, 1).unflatten(0, (batch, frames)) for x in (query, modulator))
 
     def _temporal(self, tokens: Tensor) -> Tensor:
         batch, _, height, width, _ = tokens.shape

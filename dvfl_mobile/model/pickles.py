@@ -1,0 +1,1 @@
+CONFIG_NODE = "yacs.config.CfgNode"

@@ -1,0 +1,30 @@
+"""WeightSource: where a student's weights came from. Free of torch, so that a manifest can hold it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class WeightSource(BaseModel):
+    """Where weights came from, in a way that can be checked again.
+
+    Attributes:
+        kind: `checkpoint` for weights read from a file, `seeded` for weights drawn by a random generator.
+        name: the file's name, or what the seeded weights are called.
+        sha256: of the checkpoint file; for seeded weights, of all tensors' bytes in sorted key order. Hex.
+        size_bytes: of the checkpoint file, or of all tensors.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["checkpoint", "seeded"]
+    name: str = Field(min_length=1)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size_bytes: int = Field(ge=0)
+
+    @property
+    def is_seeded(self) -> bool:
+        """True where the weights never saw a video: nothing computed with them says anything about accuracy."""
+        return self.kind == "seeded"

@@ -1,0 +1,63 @@
+"""Safetensors files, ours and others': weights by name, and a student's metadata where we wrote it."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from dvfl_mobile.errors import CheckpointError, MissingDependencyError
+from dvfl_mobile.model.student import METADATA_KEY, StudentMetadata
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def is_safetensors(path: Path) -> bool:
+    """True where the content begins as safetensors do: the length of a JSON header, and its opening brace."""
+    with path.open("rb") as file:
+        start = file.read(9)
+    return len(start) == 9 and start[8:] == b"{" and struct.unpack("<Q", start[:8])[0] < 2**32
+
+
+def load_safetensors(path: Path) -> tuple[dict[str, Tensor], StudentMetadata | None]:
+    """The tensors of a safetensors file, and what a student stored in it says of itself.
+
+    Raises:
+        CheckpointError: it is damaged, or was changed after it was written.
+        MissingDependencyError: safetensors isn't installed.
+    """
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError as error:
+        raise MissingDependencyError("safetensors", extra="all", why=f"{path.name} is such a file") from error
+    from dvfl_mobile.model.build import sha256_of_weights
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            text = (file.metadata() or {}).get(METADATA_KEY)
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path} is a damaged safetensors file ({error}).", hint="Download or copy it again."
+        ) from error
+    metadata = None if text is None else _metadata(path, text)
+    if metadata is not None and sha256_of_weights(tensors) != metadata.weights_sha256:
+        raise CheckpointError(
+            f"{path}: its weights are not those that it was saved with.",
+            hint="It was damaged or changed after it was written: make it again.",
+        )
+    return tensors, metadata
+
+
+def _metadata(path: Path, text: str) -> StudentMetadata:
+    try:
+        return StudentMetadata.model_validate_json(text)
+    except ValidationError as error:
+        raise CheckpointError(
+            f"{path}: what it says of itself can't be read ({error.error_count()} faults, "
+            f"first in {'.'.join(map(str, error.errors()[0]['loc']))}).",
+            hint="It was written by another version of dvfl-mobile, or changed: make it again.",
+        ) from error

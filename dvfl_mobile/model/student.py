@@ -1,0 +1,90 @@
+"""Student: a network with everything that its logits need to mean something, and how it is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.errors import MissingDependencyError
+from dvfl_mobile.files import atomic_file
+from dvfl_mobile.model.architecture import Architecture
+from dvfl_mobile.model.source import WeightSource
+
+if TYPE_CHECKING:
+    from dvfl_mobile.model.network import VideoFocalNet
+
+METADATA_KEY = "dvfl_mobile"
+
+
+@dataclass(frozen=True)
+class Student:
+    """The reference form of one network, ready to use.
+
+    Attributes:
+        network: in eval mode, float32, wanting no gradients.
+        architecture: what the network was built from.
+        classes: a name for each logit, in order.
+        clip: the clip that the network eats.
+        source: where the weights came from.
+        notes: sentences for whoever uses it, on what had to be assumed or was changed while loading.
+    """
+
+    network: VideoFocalNet
+    architecture: Architecture
+    classes: tuple[str, ...]
+    clip: ClipSpec
+    source: WeightSource
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.classes) != self.architecture.num_classes:
+            raise ValueError(f"{len(self.classes)} class names for {self.architecture.num_classes} logits")
+        if (self.clip.frames, self.clip.size) != (self.architecture.num_frames, self.architecture.img_size):
+            raise ValueError(f"clip {self.clip.shape} does not fit {self.architecture}")
+
+    @property
+    def is_trained(self) -> bool:
+        """False for seeded weights: what such a student predicts says nothing about accuracy."""
+        return not self.source.is_seeded
+
+
+class StudentMetadata(BaseModel):
+    """What a stored student says of itself, as JSON in the safetensors header under `METADATA_KEY`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    architecture: Architecture
+    classes: tuple[str, ...]
+    clip: ClipSpec
+    source: WeightSource
+    weights_sha256: str
+
+
+def save_student(student: Student, path: Path) -> None:
+    """Write `student` to `path` as safetensors, atomically; `load_checkpoint` reads it back equal, to the bit.
+
+    Raises:
+        OutputError: the place can't be written, or the disk is full.
+        MissingDependencyError: safetensors isn't installed.
+    """
+    try:
+        from safetensors.torch import save
+    except ImportError as error:
+        raise MissingDependencyError("safetensors", extra="all", why="students are stored as safetensors") from error
+    from dvfl_mobile.model.build import sha256_of_weights
+
+    weights = {key: value.contiguous() for key, value in student.network.state_dict().items()}
+    metadata = StudentMetadata(
+        architecture=student.architecture,
+        classes=student.classes,
+        clip=student.clip,
+        source=student.source,
+        weights_sha256=sha256_of_weights(weights),
+    )
+    with atomic_file(path) as partial:
+        partial.write_bytes(save(weights, metadata={METADATA_KEY: metadata.model_dump_json()}))
