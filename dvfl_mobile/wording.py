@@ -1,0 +1,41 @@
+"""Figures and foreign text as people read them: units, rounding, and names that can't disturb a line."""
+
+from __future__ import annotations
+
+import math
+from decimal import ROUND_FLOOR, Decimal
+from typing import Any
+
+NOT_FINITE = "not finite"
+
+
+def printable(text: Any) -> Any:
+    """`text` on one line that XML, JSON and any terminal can take: whatever isn't printable becomes its escape.
+
+    File names come from outside and may hold line breaks, terminal commands or bytes that aren't UTF-8.
+    """
+    if not isinstance(text, str):
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def decibels(value: float | None) -> str:
+    """`63.2 dB`, `inf dB` for identical logits; `not finite` for None, an SQNR of logits that aren't."""
+    if value is None:
+        return NOT_FINITE
+    return f"{value if math.isinf(value) else rounded_down(value, 1)} dB"
+
+
+def percent(share: float) -> str:
+    """`99.9 %` of a share from 0 to 1; only a whole is `100 %`."""
+    return f"{rounded_down(share, 3) * 100:f}".rstrip("0").rstrip(".") + " %"
+
+
+def rounded_down(value: float, digits: int) -> Decimal:
+    """`value` cut to so many decimals, downwards: 44.97 must not be shown as the 45.0 that it missed."""
+    return Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-digits), ROUND_FLOOR)
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 clip`, `2 clips`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
