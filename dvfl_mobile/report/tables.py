@@ -1,0 +1,117 @@
+"""What the terminal and Markdown tables say, cell by cell, so that both say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dvfl_mobile.parity import ClipMetrics, ParityReport, PooledMetrics, Verdict
+from dvfl_mobile.report.summary import DeployRow, DeploySummary
+from dvfl_mobile.wording import NOT_FINITE, decibels, percent, plural, rounded_down
+
+CHECK_COLUMNS = ("", "measured", "required", "")
+CLIP_COLUMNS = ("clip", "reference", "artifact", "SQNR")
+DEPLOY_COLUMNS = ("artifact", "size", "delegated", "SQNR", "top-1", "time", "verdict")
+
+_CHECK_NAMES = {"sqnr": "SQNR", "top1": "top-1 agreement", "finite": "finite logits"}
+_WORST = 5
+
+
+def parity_title(report: ParityReport) -> str:
+    """`nano/tflite/fp16`."""
+    return f"{report.artifact.model}/{report.artifact.target}/{report.artifact.recipe}"
+
+
+def check_name(name: str) -> str:
+    """What a check is called where a person reads it."""
+    return _CHECK_NAMES[name]
+
+
+def check_rows(report: ParityReport) -> list[tuple[str, str, str, str]]:
+    """The checks, then the metrics that no threshold is set on."""
+    checks = [(check_name(check.name), check.measured, check.required, check.verdict.value) for check in report.checks]
+    return checks + [(name, value, "", "") for name, value in _other_metrics(report.pooled)]
+
+
+def _other_metrics(pooled: PooledMetrics | None) -> list[tuple[str, str]]:
+    if pooled is None:
+        return []
+    return [
+        ("top-5 overlap", _shown(pooled.top5_overlap, percent)),
+        ("largest difference", _shown(pooled.max_abs_diff, "{:.3g}".format)),
+        ("cosine", _shown(pooled.cosine, lambda value: f"{rounded_down(value, 7):f}")),
+        ("KL of the softmax", _shown(pooled.kl_nats, "{:.3g} nats".format)),
+        ("worst clip", f"{decibels(pooled.worst_sqnr_db)}, {pooled.worst_clip}"),
+    ]
+
+
+def _shown(value: float | None, write: Callable[[float], str]) -> str:
+    return NOT_FINITE if value is None else write(value)
+
+
+def clip_title(report: ParityReport, *, verbose: bool) -> str:
+    """What the table of clips shows: all of them, or the worst few."""
+    shown = len(clip_rows(report, verbose=verbose))
+    return "Every clip" if shown == len(report.rows) else f"The worst {shown} of {len(report.rows)} clips"
+
+
+def clip_rows(report: ParityReport, *, verbose: bool) -> list[tuple[str, str, str, str]]:
+    """A row for every clip in its order, or for the worst few: not finite, then flipped, then by SQNR."""
+    rows = report.rows if verbose else sorted(report.rows, key=_badness)[:_WORST]
+    name = report.artifact.class_name
+    return [
+        (
+            row.name,
+            name(row.reference_top1),
+            name(row.candidate_top1),
+            decibels(row.sqnr_db),
+        )
+        for row in rows
+    ]
+
+
+def _badness(row: ClipMetrics) -> tuple[bool, bool, float]:
+    return (row.non_finite == 0, row.agrees, row.sqnr_db or 0.0)
+
+
+def parity_remarks(report: ParityReport) -> list[str]:
+    """The near ties, and what a reader must know of weights and clips."""
+    ties = [f"Near tie: {name}: the reference puts both classes too close to tell apart." for name in report.near_ties]
+    return [*ties, *report.notes, *report.clips.notes]
+
+
+def parity_source(report: ParityReport) -> str:
+    """What ran on what, in one sentence."""
+    runner = ", ".join(f"{key} {value}" for key, value in report.runner.items() if value is not None)
+    return f"{plural(report.clips.count, 'clip')} of {report.clips.source}. Runner: {runner or 'none'}."
+
+
+def deploy_rows(summary: DeploySummary) -> list[tuple[str, ...]]:
+    """A row for each artifact."""
+    return [_deploy_row(row) for row in summary.rows]
+
+
+def _deploy_row(row: DeployRow) -> tuple[str, ...]:
+    ran = row.clips is not None
+    return (
+        row.name,
+        f"{row.size_bytes / 1e6:.1f} MB",
+        "-" if row.delegated_share is None else percent(row.delegated_share),
+        decibels(row.sqnr_db) if ran else "-",
+        f"{row.agreeing} of {row.clips}" if ran else "-",
+        f"{row.seconds:.0f} s",
+        row.verdict.value,
+    )
+
+
+def deploy_headline(summary: DeploySummary) -> str:
+    """What came of it, in one sentence."""
+    failed = [row.name for row in summary.rows if row.verdict is Verdict.FAIL]
+    parts = [f"failed: {', '.join(failed)}"] if failed else ["nothing failed"]
+    if summary.undecided:
+        parts.append(f"not decided here: {', '.join(summary.undecided)}")
+    return f"{plural(len(summary.rows), 'artifact')}; {'; '.join(parts)}."
+
+
+def deploy_remarks(summary: DeploySummary) -> list[str]:
+    """What a reader must know of weights and clips, and of the artifacts besides."""
+    return [*summary.notes, *summary.clips.notes]

@@ -1,0 +1,75 @@
+"""Reports on a terminal: the verdict first, then figures that stay whole at 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Literal
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from dvfl_mobile.parity import ParityReport, Verdict
+from dvfl_mobile.report import tables
+from dvfl_mobile.report.summary import DeploySummary
+
+_STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "bold yellow"}
+
+
+def parity(report: ParityReport, *, verbose: bool = False) -> RenderableType:
+    """A parity report; the worst few clips, or with `verbose` every one."""
+    parts: list[RenderableType] = [
+        _verdict(report.verdict, tables.parity_title(report)),
+        Text(tables.parity_source(report)),
+        *_paragraph(report.reasons),
+        Text(),
+        _table(tables.CHECK_COLUMNS, tables.check_rows(report), folding={1}, verdict=3),
+    ]
+    if report.rows:
+        parts += [
+            Text(f"\n{tables.clip_title(report, verbose=verbose)}"),
+            _table(tables.CLIP_COLUMNS, tables.clip_rows(report, verbose=verbose), folding={0, 1, 2}, right={3}),
+        ]
+    return Group(*parts, *_paragraph(tables.parity_remarks(report)))
+
+
+def deploy(summary: DeploySummary) -> RenderableType:
+    """The summary of a deploy."""
+    title = f"{summary.model} from {summary.checkpoint}: {tables.deploy_headline(summary)}"
+    return Group(
+        _verdict(summary.verdict, title),
+        Text(),
+        _table(tables.DEPLOY_COLUMNS, tables.deploy_rows(summary), folding={0}, right={1, 2, 3, 4, 5}, verdict=6),
+        *_paragraph(summary.reasons),
+        *_paragraph(tables.deploy_remarks(summary)),
+    )
+
+
+def _verdict(verdict: Verdict, title: str) -> Text:
+    return Text.assemble((verdict.value.upper(), _STYLES[verdict]), "  ", title)
+
+
+def _table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    folding: Collection[int] = (),
+    right: Collection[int] = (),
+    verdict: int | None = None,
+) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for index, column in enumerate(columns):
+        justify: Literal["left", "right"] = "right" if index in right else "left"
+        table.add_column(column, justify=justify, no_wrap=index not in folding, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value, is_verdict=index == verdict) for index, value in enumerate(row)))
+    return table
+
+
+def _cell(value: str, *, is_verdict: bool) -> Text:
+    # Text, not str: rich would read [brackets] in the name of a clip as its own markup.
+    return Text(value, style=_STYLES[Verdict(value)] if is_verdict and value else "")
+
+
+def _paragraph(sentences: Sequence[str]) -> list[Text]:
+    return [Text(), *(Text(sentence) for sentence in sentences)] if sentences else []
