@@ -1,0 +1,177 @@
+"""`doctor`: what it says of packages, targets and this machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+
+from dvfl_mobile import environment
+from dvfl_mobile.cli.main import main
+from dvfl_mobile.environment import Environment, look_around
+from dvfl_mobile.errors import MissingDependencyError
+
+ALL_THERE = {
+    "dvfl-mobile": "0.1.0",
+    "numpy": "2.4.6",
+    "packaging": "26.3",
+    "pydantic": "2.11.10",
+    "rich": "15.0.0",
+    "typer": "0.29.2",
+    "torch": "2.13.0+cpu",
+    "executorch": "1.5.1",
+    "coremltools": "9.0",
+    "litert-torch": "0.10.0",
+    "ai-edge-litert": "2.3.0",
+    "safetensors": "0.8.0",
+    "av": "18.1.0",
+    "tensorflow": "2.21.0",
+}
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The packages that seem to be installed; a test takes some away."""
+    packages = dict(ALL_THERE)
+
+    def version(name: str) -> str:
+        if name not in packages:
+            raise PackageNotFoundError(name)
+        return packages[name]
+
+    monkeypatch.setattr(environment, "version", version)
+    monkeypatch.setattr(environment.platform, "system", lambda: "Linux")
+    return packages
+
+
+def _doctor(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(["doctor", *arguments])
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+@pytest.mark.usefixtures("installed")
+def test_with_all_there_nothing_is_to_be_installed() -> None:
+    found = look_around()
+    assert [extra.name for extra in found.extras if extra.problems] == []
+    assert found.install is None
+    assert [target.converts for target in found.targets] == [True, True, True]
+    assert found.missing_for(["executorch", "coreml", "tflite"]) == []
+
+
+def test_with_the_base_alone_everything_else_is_named(installed: dict[str, str]) -> None:
+    for name in (
+        "torch",
+        "executorch",
+        "coremltools",
+        "litert-torch",
+        "ai-edge-litert",
+        "safetensors",
+        "av",
+        "tensorflow",
+    ):
+        del installed[name]
+    found = look_around()
+    assert found.install == "pip install 'dvfl-mobile[executorch,coreml,tflite,video]'"
+    assert [(target.converts, target.runs) for target in found.targets] == [(False, False)] * 3
+    assert "litert-torch isn't installed" in found.missing_for(["tflite"])
+    assert found.missing_for(["video"]) == ["av isn't installed"]
+
+
+def test_only_what_is_missing_is_to_be_installed(installed: dict[str, str]) -> None:
+    del installed["coremltools"]
+    del installed["tensorflow"]
+    found = look_around()
+    assert found.install == "pip install 'dvfl-mobile[coreml]'"
+    assert found.missing_for(["executorch", "tflite"]) == []
+
+
+def test_torch_and_executorch_that_do_not_match_are_told(installed: dict[str, str]) -> None:
+    installed["torch"] = "2.14.0"
+    found = look_around()
+    assert found.missing_for(["executorch"]) == ["torch is 2.14.0, and executorch needs ==2.13.0"]
+    assert found.missing_for(["coreml", "tflite"]) == []
+
+
+@pytest.mark.usefixtures("installed")
+def test_core_ml_converts_on_linux_and_does_not_run() -> None:
+    core_ml = next(target for target in look_around().targets if target.name == "coreml")
+    assert core_ml.converts
+    assert not core_ml.runs
+    assert "macOS only" in core_ml.why_not_run
+
+
+def test_core_ml_runs_on_macos(installed: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment.platform, "system", lambda: "Darwin")
+    assert [target.runs for target in look_around().targets] == [True, True, True]
+    del installed["coremltools"]
+    assert [target.runs for target in look_around().targets] == [True, False, True]
+
+
+def test_a_copy_that_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def requires(name: str) -> list[str]:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(environment, "requires", requires)
+    with pytest.raises(MissingDependencyError, match="dvfl-mobile isn't installed"):
+        look_around()
+
+
+def test_doctor_reports_what_is_missing_and_ends_well(
+    installed: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    del installed["av"]
+    assert _doctor() == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert "av isn't installed (read video files)" in out
+    assert "pip install 'dvfl-mobile[video]'" in out
+    assert "coreml      converts, does not run here: Core ML runs on macOS only" in out
+
+
+def test_doctor_fails_with_4_for_a_target_that_is_asked_for(
+    installed: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    del installed["coremltools"]
+    assert _doctor("--target", "tflite") == 0
+    capfd.readouterr()
+    assert _doctor("--target", "tflite", "--target", "coreml", "--json") == 4
+    out, err = capfd.readouterr()
+    assert Environment.model_validate_json(out).install == "pip install 'dvfl-mobile[coreml]'"
+    assert "coremltools isn't installed" in err
+
+
+def test_doctor_refuses_a_target_that_is_none(capfd: pytest.CaptureFixture[str]) -> None:
+    assert _doctor("--target", "onnx") == 2
+    assert "executorch, coreml, tflite" in capfd.readouterr().err
+
+
+def test_doctor_prints_one_document(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ucf8").mkdir()
+    monkeypatch.setenv("DVFL_MOBILE_DATA", str(tmp_path))
+    assert _doctor("--json") == 0
+    document = json.loads(capfd.readouterr().out)
+    assert document["schema_version"] == 1
+    assert document["data_folders"] == ["ucf8"]
+    assert document["machine"]["cores"] >= 1
+    assert document["machine"]["memory_bytes"] > 1e9
+
+
+def test_doctor_imports_nothing_that_it_looks_at() -> None:
+    script = """
+        import sys
+        from dvfl_mobile.environment import look_around
+        look_around()
+        heavy = "torch av executorch coremltools litert_torch ai_edge_litert safetensors numpy".split()
+        print([name for name in heavy if name in sys.modules])
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout == "[]\n"
