@@ -7,7 +7,7 @@ assumed aloud, in `Student.notes`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +21,17 @@ from dvfl_mobile.errors import CheckpointError
 from dvfl_mobile.files import sha256_of
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.build import build_network, weight_shapes
-from dvfl_mobile.model.infer import infer_architecture, lookup, restated
+from dvfl_mobile.model.infer import ABOUT_FRAMES, ABOUT_SIZE, infer_architecture, lookup, restated
 from dvfl_mobile.model.labels import read_labels
 from dvfl_mobile.model.source import WeightSource
 from dvfl_mobile.model.stored import is_safetensors, load_safetensors
 from dvfl_mobile.model.student import Student, StudentMetadata
 from dvfl_mobile.model.torchfile import load_torch_file
+from dvfl_mobile.model.wording import brief, listed
 
 _WRAPPERS = ("model", "state_dict", "model_state_dict")
+_ABOUT_CLASSES = "class names"
 _PREFIXES = ("module.", "model.", "_orig_mod.")
-_SHOWN = 10
 
 
 def load_checkpoint(
@@ -63,7 +64,7 @@ def load_checkpoint(
         classes=classes,
         clip=_clip(contents, architecture),
         source=_source(path, contents),
-        notes=(*assumed, *converted, *unnamed),
+        notes=(*_stored_notes(contents, labels, frames, size), *assumed, *converted, *unnamed),
     )
 
 
@@ -120,10 +121,10 @@ def _state_dict(value: object) -> Mapping[Any, Any]:
 
 def _fitting(path: Path, entries: Mapping[Any, Any]) -> dict[str, Tensor]:
     """The entries by official key, all tensors that the file is large enough for."""
-    strange = [str(key)[:80] for key, value in entries.items() if not (isinstance(key, str) and _is_dense(value))]
+    strange = [brief(key) for key, value in entries.items() if not (isinstance(key, str) and _is_dense(value))]
     if strange:
         raise CheckpointError(
-            f"it holds entries that are no weights: {_listed(strange)}.",
+            f"it holds entries that are no weights: {listed(strange)}.",
             hint="Save the weights alone: torch.save(model.state_dict(), ...).",
         )
     weights: dict[str, Tensor] = {str(key): value for key, value in entries.items() if isinstance(value, Tensor)}
@@ -147,7 +148,7 @@ def _as_float32(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple
     odd = [f"{key} ({_dtype(dtype)})" for key, dtype in others.items() if not dtype.is_floating_point]
     if odd:
         raise CheckpointError(
-            f"it holds weights that are not floating point: {_listed(odd)}.",
+            f"it holds weights that are not floating point: {listed(odd)}.",
             hint="Give the float checkpoint from before quantization, or one of a DVFL-Net student.",
         )
     converted = {key: value.detach().to(torch.float32) for key, value in weights.items()}
@@ -178,7 +179,7 @@ def _check_shapes(weights: Mapping[str, Tensor], architecture: Architecture) -> 
     ]
     problems = [("missing", missing), ("not of this network", surplus), ("of a wrong shape", wrong)]
     if missing or surplus or wrong:
-        listed = "; ".join(f"{len(names)} {problem}: {_listed(names)}" for problem, names in problems if names)
+        listed = "; ".join(f"{len(names)} {problem}: {listed(names)}" for problem, names in problems if names)
         raise CheckpointError(
             f"its weights do not fit a Video-FocalNet ({architecture.name}, "
             f"{architecture.num_classes} classes): {listed}.",
@@ -190,7 +191,7 @@ def _check_finite(weights: Mapping[str, Tensor]) -> None:
     broken = [key for key, value in weights.items() if not value.isfinite().all()]
     if broken:
         raise CheckpointError(
-            f"it holds weights that are NaN or infinite: {_listed(broken)}.",
+            f"it holds weights that are NaN or infinite: {listed(broken)}.",
             hint="Its training diverged, or it is damaged: give an earlier checkpoint.",
         )
 
@@ -208,9 +209,18 @@ def _classes(
     if contents.metadata is not None:
         return contents.metadata.classes, ()
     named = lookup(contents.config, "DATA.LABEL_LIST")
-    where = f" (it was trained with {named[:200]})" if isinstance(named, str) and named else ""
-    note = f"class names not in the checkpoint: class_0, class_1, ... assumed; give them with --labels{where}"
+    where = f" (it was trained with {brief(named, 200)})" if isinstance(named, str) and named else ""
+    note = f"{_ABOUT_CLASSES} not in the checkpoint: class_0, class_1, ... assumed; give them with --labels{where}"
     return tuple(f"class_{index}" for index in range(architecture.num_classes)), (note,)
+
+
+def _stored_notes(contents: _Contents, labels: Path | None, frames: int | None, size: int | None) -> tuple[str, ...]:
+    """The notes of a stored student, less those that what was asked for now has settled."""
+    if contents.metadata is None:
+        return ()
+    asked = {ABOUT_FRAMES: frames, ABOUT_SIZE: size, _ABOUT_CLASSES: labels}
+    settled = tuple(subject for subject, value in asked.items() if value is not None)
+    return tuple(note for note in contents.metadata.notes if not note.startswith(settled))
 
 
 def _clip(contents: _Contents, architecture: Architecture) -> ClipSpec:
@@ -239,11 +249,6 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except CheckpointError as error:
         raise CheckpointError(f"Can't use {path}: {error.problem}", hint=error.hint) from error.__cause__
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(name[:120] for name in names[:_SHOWN]) + more
 
 
 def _shape(shape: Iterable[int]) -> str:

@@ -10,8 +10,13 @@ from pydantic import ValidationError
 
 from dvfl_mobile.errors import CheckpointError
 from dvfl_mobile.model.architecture import Architecture
+from dvfl_mobile.model.wording import brief, listed
 
 Shapes = Mapping[str, tuple[int, ...]]
+
+# What a note on frames, or on size, begins with.
+ABOUT_FRAMES = "frames"
+ABOUT_SIZE = "size"
 
 _STEM = "patch_embed.proj.weight"
 _HEAD = "head.weight"
@@ -112,7 +117,7 @@ def _from_shapes(shapes: Shapes) -> dict[str, Any]:
     if len(stem) not in (4, 5) or len(head) != 2 or not depths:
         raise CheckpointError(
             f"its weights are not a Video-FocalNet's: it has no {_missing(stem, head, depths)}, "
-            f"but keys such as {', '.join(list(shapes)[:3])}.",
+            f"but keys such as {listed(list(shapes)[:3])}.",
             hint="Give a checkpoint of a DVFL-Net or Video-FocalNet student.",
         )
     kernels = [_kernels(shapes, stage) for stage in range(len(depths))]
@@ -171,17 +176,17 @@ def _compare(told: Mapping[str, Any], config: object) -> None:
             continue
         if said != told[field]:
             raise CheckpointError(
-                f"its configuration and its weights disagree: {key} is {_brief(said)}, "
-                f"but the weights are those of {field} = {_brief(told[field])}.",
+                f"its configuration and its weights disagree: {key} is {brief(said)}, "
+                f"but the weights are those of {field} = {brief(told[field])}.",
                 hint="Give the weights alone: torch.save(checkpoint['model'], ...), or the right configuration.",
             )
 
 
 def _notes(architecture: Architecture, known: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterable[str]:
-    for field, word, unit in (("num_frames", "frames", ""), ("img_size", "size", " pixels")):
+    for field, word, unit in (("num_frames", ABOUT_FRAMES, ""), ("img_size", ABOUT_SIZE, " pixels")):
         value = getattr(architecture, field)
         if field in asked and known.get(field, value) != value:
-            yield f"{word}: {value}{unit} as asked; it was trained with {_brief(known[field])}"
+            yield f"{word}: {value}{unit} as asked; it was trained with {brief(known[field])}"
         elif field not in asked and field not in known:
             yield f"{word} not in the checkpoint: {value}{unit} assumed; say otherwise with --{word}"
     assumed = [name for name in ("use_postln", "normalize_modulator") if name not in known]
@@ -193,8 +198,3 @@ def _first(error: ValidationError) -> str:
     problem = error.errors()[0]
     where = ".".join(map(str, problem["loc"]))
     return f"{where}: {problem['msg']}" if where else problem["msg"].removeprefix("Value error, ")
-
-
-def _brief(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dvfl_mobile.errors import LabelError
+from dvfl_mobile.model.wording import brief
 
 _MAX_BYTES = 16 * 2**20
 _FORMAT = "Give a CSV of `id,name` lines, one for each class from 0 on, or a text file of one name a line."
@@ -29,7 +30,7 @@ def read_labels(path: Path, num_classes: int) -> tuple[str, ...]:
         if index in names:
             raise _error(path, line, f"id {index} was given before, on line {names[index][1]}")
         if name in lines:
-            raise _error(path, line, f'the name "{name}" was given before, on line {lines[name]}')
+            raise _error(path, line, f'the name "{brief(name)}" was given before, on line {lines[name]}')
         names[index], lines[name] = (name, line), line
     return _complete(path, names, num_classes)
 
@@ -91,7 +92,7 @@ def _entry(path: Path, line: int, cells: Sequence[str]) -> tuple[int, str]:
         raise _error(path, line, f"it has {len(cells)} fields where an id and a name are needed", hint=hint)
     identity, name = cells
     if not _is_id(identity):
-        raise _error(path, line, f'"{_brief(identity)}" is not a class id', hint=_FORMAT)
+        raise _error(path, line, f'"{brief(identity)}" is not a class id', hint=_FORMAT)
     if not name:
         raise _error(path, line, f"class {identity} has no name")
     return int(identity), name
@@ -124,7 +125,3 @@ def _ids(ids: Sequence[int]) -> str:
 
 def _error(path: Path, line: int, problem: str, hint: str = "") -> LabelError:
     return LabelError(f"{path}, line {line}: {problem}.", hint=hint or "Correct that line: each class once, from 0 on.")
-
-
-def _brief(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:37]}..."

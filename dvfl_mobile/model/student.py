@@ -62,6 +62,7 @@ class StudentMetadata(BaseModel):
     classes: tuple[str, ...]
     clip: ClipSpec
     source: WeightSource
+    notes: tuple[str, ...] = ()
     weights_sha256: str
 
 
@@ -84,6 +85,7 @@ def save_student(student: Student, path: Path) -> None:
         classes=student.classes,
         clip=student.clip,
         source=student.source,
+        notes=student.notes,
         weights_sha256=sha256_of_weights(weights),
     )
     with atomic_file(path) as partial:
