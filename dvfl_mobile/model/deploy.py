@@ -1,0 +1,266 @@
+"""The deploy form: the reference form's function, written for phones.
+
+Static shapes, one clip, tensors of at most four dimensions, nothing assigned in forward. Tokens stay
+`(T,N,C)`, N = H·W, in one memory order throughout: channels last for the spatial view, `(T,H,W,C)`, and for
+the temporal one, `(1,T,H·W,C)`, are the same bytes. What each layer becomes stands in `rewrites.py`; this
+file only puts them together.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.model import rewrites
+from dvfl_mobile.model.network import Block, Mlp, PatchEmbed, SpatioTemporalFocalModulation, VideoFocalNet
+from dvfl_mobile.model.rewrites import Normalizer
+
+
+class DeployForm(nn.Module):
+    """One clip to its logits: `(T,3,H,W)` to `(1,num_classes)`.
+
+    Args:
+        network: the reference form. It is read, not changed, and no parameter is shared.
+        clip: what the input holds; `pixels="raw"` takes 0-255 and folds the normalization in.
+        normalizer: how layer norms are computed; `products` for XNNPACK, `native` where the target has one.
+    """
+
+    def __init__(self, network: VideoFocalNet, clip: ClipSpec, normalizer: Normalizer = "products") -> None:
+        super().__init__()
+        frames, side = network.architecture.token_frames, clip.size
+        with torch.no_grad():
+            self.stem = Stem(network.patch_embed, clip, normalizer)
+            side = self.stem.side
+            self.stages = nn.ModuleList()
+            for stage in network.layers:
+                blocks: list[nn.Module] = [DeployBlock(block, frames, side, normalizer) for block in stage.blocks]
+                if stage.downsample is not None:
+                    blocks.append(Downsample(stage.downsample, side, normalizer))
+                    side = blocks[-1].side
+                self.stages.append(nn.Sequential(*blocks))
+            self.head = Head(network.norm, network.head, normalizer)
+        self.eval().requires_grad_(False)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        tokens = self.stem(clip)
+        for stage in self.stages:
+            tokens = stage(tokens)
+        return self.head(tokens)
+
+
+class Stem(nn.Module):
+    """Pixels to tokens: `(T,3,H,W)` to `(T/t,N,C)`, t the tubelet size."""
+
+    def __init__(self, embed: PatchEmbed, clip: ClipSpec, normalizer: Normalizer) -> None:
+        super().__init__()
+        proj = embed.proj
+        self.tubelet_size = embed.tubelet_size
+        if isinstance(proj, nn.Conv3d):
+            proj = rewrites.tubelet_as_conv2d(proj)
+        assert isinstance(proj, nn.Conv2d)
+        mean = None
+        if clip.pixels == "raw":
+            proj, mean = rewrites.fold_pixels(proj, clip.mean, clip.std)
+        self.proj = rewrites.conv(proj.weight, proj.bias, stride=proj.stride, padding=proj.padding)  # type: ignore[arg-type]
+        self.register_buffer("mean", mean)
+        self.norm = (
+            rewrites.LayerNorm(embed.norm, normalizer) if isinstance(embed.norm, nn.LayerNorm) else nn.Identity()
+        )
+        self.side = _conv_side(clip.size, proj)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        pictures = clip
+        if self.tubelet_size > 1:
+            frames, channels, height, width = clip.shape
+            pictures = clip.reshape(frames // self.tubelet_size, channels * self.tubelet_size, height, width)
+        if self.mean is not None:
+            pictures = pictures - self.mean
+        return self.norm(_to_tokens(self.proj(pictures)))
+
+
+class DeployBlock(nn.Module):
+    """Focal modulation and a feed-forward network, each on a residual: `(T,N,C)` to the same."""
+
+    def __init__(self, block: Block, frames: int, side: int, normalizer: Normalizer) -> None:
+        super().__init__()
+        post, gammas = block.use_postln, (block.gamma_1, block.gamma_2)
+        before = (None, None) if post else (block.norm1, block.norm2)
+        inner = (1.0, 1.0) if post else gammas
+        self.modulation = FocalModulation(block.modulation, before[0], inner[0], frames, side, normalizer)
+        self.mlp = FeedForward(block.mlp, before[1], inner[1], normalizer)
+        self.norm1 = rewrites.LayerNorm(block.norm1, normalizer, gammas[0]) if post else nn.Identity()
+        self.norm2 = rewrites.LayerNorm(block.norm2, normalizer, gammas[1]) if post else nn.Identity()
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        tokens = tokens + self.norm1(self.modulation(tokens))
+        return tokens + self.norm2(self.mlp(tokens))
+
+
+class FocalModulation(nn.Module):
+    """Spatio-temporal focal modulation of one clip: `(T,N,C)` to the same.
+
+    Query and contexts are three products and not one to be split, since XNNPACK copies what it splits and
+    gains nothing from the wider product; the gates of both branches, a few columns each, are one product.
+
+    Args:
+        modulation: the layer that it replaces.
+        norm: the layer norm before it, whose scale and shift are folded into the projections; None: none.
+        gamma: layer scale after it, folded into the last projection.
+        frames, side: T, and H = W, of the tokens.
+    """
+
+    def __init__(
+        self,
+        modulation: SpatioTemporalFocalModulation,
+        norm: nn.LayerNorm | None,
+        gamma: Tensor | float,
+        frames: int,
+        side: int,
+        normalizer: Normalizer,
+    ) -> None:
+        super().__init__()
+        dim, self.levels = modulation.dim, modulation.levels
+        self.frames, self.side = frames, side
+        self.standardize = rewrites.Standardize(dim, norm.eps, normalizer) if norm is not None else nn.Identity()
+        spatial = _fold_norm(norm, modulation.f)
+        temporal = _fold_norm(norm, modulation.f_temporal)
+        self.query = rewrites.linear(spatial[0][:dim], spatial[1][:dim])
+        self.context = rewrites.linear(spatial[0][dim : 2 * dim], spatial[1][dim : 2 * dim])
+        self.context_temporal = rewrites.linear(temporal[0][:dim], temporal[1][:dim])
+        gates = tuple(torch.cat((s[2 * dim :], t[dim:])) for s, t in zip(spatial, temporal, strict=True))
+        self.gates = rewrites.linear(*gates)
+        self.focal = nn.ModuleList(_depthwise(layer[0]) for layer in modulation.focal_layers)
+        self.focal_temporal = nn.ModuleList(
+            rewrites.temporal_as_conv2d(layer[0]) for layer in modulation.focal_layers_temporal
+        )
+        self.mean_temporal = rewrites.temporal_mean_as_conv2d(dim, frames)
+        share = 1 / (self.levels + 1) if modulation.normalize_modulator else 1.0
+        self.h = rewrites.linear(modulation.h.weight.flatten(1) * share, modulation.h.bias)
+        self.h_temporal = rewrites.linear(modulation.h_temporal.weight.flatten(1) * share, modulation.h_temporal.bias)
+        last = modulation.ln if isinstance(modulation.ln, nn.LayerNorm) else None
+        self.standardize_out = rewrites.Standardize(dim, last.eps, normalizer) if last is not None else nn.Identity()
+        self.proj = rewrites.linear(*rewrites.fold_scale(gamma, *_fold_norm(last, modulation.proj)))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        tokens = self.standardize(tokens)
+        gates = self.gates(tokens)
+        modulator = self.h(self._gather_spatial(self.context(tokens), gates))
+        modulator_temporal = self.h_temporal(self._gather_temporal(self.context_temporal(tokens), gates))
+        return self.proj(self.standardize_out(self.query(tokens) * modulator * modulator_temporal))
+
+    def _gather_spatial(self, context: Tensor, gates: Tensor) -> Tensor:
+        """Context over each picture: `(T,N,C)` and the gates `(T,N,2(levels+1))` to `(T,N,C)`."""
+        shape = (self.frames, 1, self.side, self.side)
+        pictures = _to_pictures(context, self.frames, self.side, self.side)
+        total = None
+        for level, layer in enumerate(self.focal):
+            pictures = functional.gelu(layer(pictures))
+            total = _add(total, pictures * _gate(gates, level, shape))
+        pooled = functional.gelu(pictures.mean((2, 3), keepdim=True))
+        return _to_tokens(_add(total, pooled * _gate(gates, self.levels, shape)))
+
+    def _gather_temporal(self, context: Tensor, gates: Tensor) -> Tensor:
+        """Context over time at each place: the same shapes, worked on as one picture of T rows and N columns."""
+        places = self.side * self.side
+        shape = (1, 1, self.frames, places)
+        lines = _to_pictures(context, 1, self.frames, places)
+        total = None
+        for level, layer in enumerate(self.focal_temporal, start=self.levels + 1):
+            lines = functional.gelu(layer(lines))
+            total = _add(total, lines * _gate(gates, level, shape))
+        pooled = functional.gelu(self.mean_temporal(lines))
+        gathered = _add(total, pooled * _gate(gates, 2 * self.levels + 1, shape))
+        return _to_tokens(gathered).reshape(self.frames, places, -1)
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with GELU between: `(T,N,C)` to the same; norm and layer scale folded in."""
+
+    def __init__(self, mlp: Mlp, norm: nn.LayerNorm | None, gamma: Tensor | float, normalizer: Normalizer) -> None:
+        super().__init__()
+        dim = mlp.fc1.in_features
+        self.standardize = rewrites.Standardize(dim, norm.eps, normalizer) if norm is not None else nn.Identity()
+        self.fc1 = rewrites.linear(*_fold_norm(norm, mlp.fc1))
+        self.fc2 = rewrites.linear(*rewrites.fold_scale(gamma, mlp.fc2.weight, mlp.fc2.bias))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.fc2(functional.gelu(self.fc1(self.standardize(tokens))))
+
+
+class Downsample(nn.Module):
+    """Tokens to those of the next stage: `(T,N,C)` to `(T,N/4,2C)`."""
+
+    def __init__(self, embed: PatchEmbed, side: int, normalizer: Normalizer) -> None:
+        super().__init__()
+        proj = embed.proj
+        assert isinstance(proj, nn.Conv2d)
+        assert isinstance(embed.norm, nn.LayerNorm)
+        self.overlaps = proj.kernel_size != proj.stride
+        self.side_in, self.side = side, _conv_side(side, proj)
+        self.proj: nn.Module = (
+            rewrites.conv(proj.weight, proj.bias, stride=proj.stride, padding=proj.padding)  # type: ignore[arg-type]
+            if self.overlaps
+            else rewrites.patches_as_linear(proj)
+        )
+        self.norm = rewrites.LayerNorm(embed.norm, normalizer)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        if self.overlaps:
+            return self.norm(_to_tokens(self.proj(_to_pictures(tokens, -1, self.side_in, self.side_in))))
+        return self.norm(self.proj(self._join_patches(tokens)))
+
+    def _join_patches(self, tokens: Tensor) -> Tensor:
+        """Each 2x2 of neighbours to one token of four times the channels: `(T,N,C)` to `(T,N/4,4C)`."""
+        frames, _, channels = tokens.shape
+        if self.side_in % 2:  # the reference's convolution leaves the last row and column out
+            grid = tokens.reshape(frames, self.side_in, self.side_in, channels)
+            tokens = grid[:, : 2 * self.side, : 2 * self.side]
+        rows = tokens.reshape(frames * self.side, 2, self.side, 2 * channels)
+        return rows.permute(0, 2, 1, 3).reshape(frames, self.side * self.side, 4 * channels)
+
+
+class Head(nn.Module):
+    """Tokens to logits: `(T,N,C)` to `(1,num_classes)`."""
+
+    def __init__(self, norm: nn.LayerNorm, head: nn.Linear, normalizer: Normalizer) -> None:
+        super().__init__()
+        self.standardize = rewrites.Standardize(head.in_features, norm.eps, normalizer)
+        self.head = rewrites.linear(*_fold_norm(norm, head))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        frames, places, channels = tokens.shape
+        pictures = _to_pictures(self.standardize(tokens), 1, frames, places)
+        return self.head(pictures.mean((2, 3), keepdim=True).reshape(1, channels))
+
+
+def _to_pictures(tokens: Tensor, pictures: int, height: int, width: int) -> Tensor:
+    """`(T,N,C)` as `(pictures,C,height,width)`, channels last in memory: nothing moves."""
+    return tokens.reshape(pictures, height, width, tokens.shape[-1]).permute(0, 3, 1, 2)
+
+
+def _to_tokens(pictures: Tensor) -> Tensor:
+    """`(T,C,H,W)`, channels last in memory, as `(T,H·W,C)`: nothing moves."""
+    frames, channels, height, width = pictures.shape
+    return pictures.permute(0, 2, 3, 1).reshape(frames, height * width, channels)
+
+
+def _gate(gates: Tensor, column: int, shape: tuple[int, int, int, int]) -> Tensor:
+    return gates[:, :, column : column + 1].reshape(shape)
+
+
+def _add(total: Tensor | None, term: Tensor) -> Tensor:
+    return term if total is None else total + term
+
+
+def _fold_norm(norm: nn.LayerNorm | None, layer: nn.Linear) -> tuple[Tensor, Tensor]:
+    return (layer.weight, layer.bias) if norm is None else rewrites.fold_affine(norm, layer.weight, layer.bias)
+
+
+def _depthwise(layer: nn.Conv2d) -> nn.Conv2d:
+    return rewrites.conv(layer.weight, None, padding=layer.padding, groups=layer.groups)  # type: ignore[arg-type]
+
+
+def _conv_side(side: int, proj: nn.Conv2d) -> int:
+    return (side + 2 * int(proj.padding[0]) - int(proj.kernel_size[0])) // int(proj.stride[0]) + 1

@@ -1,0 +1,158 @@
+"""The rewrites that make the deploy form: each keeps the function and changes only how it is computed.
+
+A rewrite takes trained layers and returns the layer that a phone runs in their place. None of them is an
+approximation: in exact arithmetic each equals what it replaces, and `tests/unit/test_rewrites.py` holds every
+one of them to that by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Normalizer = Literal["products", "native"]
+
+
+def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    """A linear layer that holds exactly `weight`, `(out,in)`, and `bias`, `(out,)`."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    layer.weight = _frozen(weight)
+    if bias is not None:
+        layer.bias = _frozen(bias)
+    return layer
+
+
+def conv(weight: Tensor, bias: Tensor | None, **options: int | tuple[int, int]) -> nn.Conv2d:
+    """A 2-D convolution that holds exactly `weight`, `(out,in/groups,kh,kw)`, and `bias`, `(out,)`."""
+    groups = options.get("groups", 1)
+    assert isinstance(groups, int)
+    layer = nn.Conv2d(weight.shape[1] * groups, weight.shape[0], weight.shape[2:], bias=bias is not None, **options)  # type: ignore[arg-type]
+    layer.weight = _frozen(weight)
+    if bias is not None:
+        layer.bias = _frozen(bias)
+    return layer
+
+
+def tubelet_as_conv2d(proj: nn.Conv3d) -> nn.Conv2d:
+    """`Conv3d` over tubelets as `Conv2d` over their pictures stacked in the channels.
+
+    The kernel is as deep as the stride, so a tubelet's `t` pictures of 3 channels are one picture of `3t`:
+    `(T,3,H,W)` in memory already is `(T/t,3t,H,W)`. Tensors keep four dimensions.
+    """
+    weight = proj.weight.transpose(1, 2).flatten(1, 2)
+    stride = (int(proj.stride[1]), int(proj.stride[2]))
+    return conv(weight, proj.bias, stride=stride)
+
+
+def fold_pixels(proj: nn.Conv2d, mean: Sequence[float], std: Sequence[float]) -> tuple[nn.Conv2d, Tensor | None]:
+    """Fold `(pixel - mean) / std` into the first convolution, which then takes raw 0-255 pixels.
+
+    Exact without padding. With padding, the zeros that surround a normalized picture are worth `mean` in raw
+    pixels, which a convolution can't pad with: then only `std` is folded, and `mean` comes back to be
+    subtracted from the pixels first.
+
+    Args:
+        proj: takes `(T,3t,H,W)`, t pictures of a tubelet stacked.
+        mean, std: of the three channels, in units of a pixel.
+
+    Returns:
+        The convolution, and `mean` as `(1,3t,1,1)` where it has to be subtracted before, else None.
+    """
+    repeats = proj.in_channels // len(mean)
+    # Folded in double precision and rounded once: the fold itself must not cost accuracy.
+    centre = torch.tensor(mean, dtype=torch.float64).repeat(repeats).view(1, -1, 1, 1)
+    scale = torch.tensor(std, dtype=torch.float64).repeat(repeats).view(1, -1, 1, 1)
+    weight = proj.weight.double() / scale
+    bias = torch.zeros(proj.out_channels, dtype=torch.float64) if proj.bias is None else proj.bias.double()
+    padded = any(int(side) for side in proj.padding)
+    if not padded:
+        bias = bias - (weight * centre).sum(dim=(1, 2, 3))
+    stride, padding = _pair(proj.stride), _pair(proj.padding)
+    folded = conv(weight.float(), bias.float(), stride=stride, padding=padding)
+    return folded, centre.float() if padded else None
+
+
+def patches_as_linear(proj: nn.Conv2d) -> nn.Linear:
+    """A 2x2 convolution of stride 2 as a product over four joined tokens.
+
+    It takes `(...,4C)`, in the order row, column, channel: the order that four neighbours have when tokens
+    are kept channels last, so joining them moves rows, never channels.
+    """
+    return linear(proj.weight.permute(0, 2, 3, 1).flatten(1), proj.bias)
+
+
+def fold_affine(norm: nn.LayerNorm, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Fold a layer norm's scale and shift into the linear layer that reads it: `(out,in)`, `(out,)`."""
+    scale, shift, matrix = norm.weight.double(), norm.bias.double(), weight.double()
+    return (matrix * scale).float(), (bias.double() + matrix @ shift).float()
+
+
+def fold_scale(gamma: Tensor | float, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Fold layer scale, `(out,)`, into the linear layer that it multiplies."""
+    scale = torch.as_tensor(gamma, dtype=torch.float64)
+    rows = scale[:, None] if scale.ndim else scale
+    return (rows * weight.double()).float(), (scale * bias.double()).float()
+
+
+def temporal_as_conv2d(layer: nn.Conv1d) -> nn.Conv2d:
+    """`Conv1d` over time as `Conv2d` of kernel (k,1) over (T, H·W): every place of the picture in one call."""
+    return conv(layer.weight[..., None], layer.bias, padding=(int(layer.padding[0]), 0))
+
+
+def temporal_mean_as_conv2d(channels: int, frames: int) -> nn.Conv2d:
+    """The mean over time as a depthwise convolution of kernel (T,1): `(1,C,T,N)` to `(1,C,1,N)`.
+
+    No delegate takes a mean over that one dimension of a channels-last tensor; all take a convolution.
+    """
+    return conv(torch.full((channels, 1, frames, 1), 1 / frames), None, groups=channels)
+
+
+class Standardize(nn.Module):
+    """A layer norm without its scale and shift: `(T,N,C)` to the same, zero mean and unit variance over C.
+
+    `native` is the framework's own operator. `products` writes the two means as products with a constant
+    vector of 1/C, since XNNPACK has no layer norm, takes no mean over the last dimension, and would break
+    the graph into pieces around each.
+    """
+
+    def __init__(self, channels: int, eps: float, normalizer: Normalizer) -> None:
+        super().__init__()
+        self.channels, self.eps, self.normalizer = channels, eps, normalizer
+        self.mean = linear(torch.full((1, channels), 1 / channels), None) if normalizer == "products" else None
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        if self.mean is None:
+            return nn.functional.layer_norm(tokens, (self.channels,), eps=self.eps)
+        centred = tokens - self.mean(tokens)
+        return centred * torch.rsqrt(self.mean(centred * centred) + self.eps)
+
+
+class LayerNorm(nn.Module):
+    """A layer norm whose scale and shift no linear layer takes in: `(T,N,C)` to the same.
+
+    Args:
+        norm: the layer norm that it replaces.
+        normalizer: how the statistics are computed.
+        gamma: layer scale that follows at once, folded into scale and shift.
+    """
+
+    def __init__(self, norm: nn.LayerNorm, normalizer: Normalizer, gamma: Tensor | float = 1.0) -> None:
+        super().__init__()
+        self.standardize = Standardize(int(norm.normalized_shape[0]), norm.eps, normalizer)
+        self.scale = _frozen(norm.weight * gamma)
+        self.shift = _frozen(norm.bias * gamma)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.standardize(tokens) * self.scale + self.shift
+
+
+def _frozen(values: Tensor) -> nn.Parameter:
+    return nn.Parameter(values.detach().clone().contiguous(), requires_grad=False)
+
+
+def _pair(sides: tuple[int, ...] | str) -> tuple[int, int]:
+    assert not isinstance(sides, str)
+    return int(sides[0]), int(sides[1])
