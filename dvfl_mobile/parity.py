@@ -31,7 +31,9 @@ Line = Annotated[str, BeforeValidator(printable)]
 Decibels = Annotated[float, Field(ge=-np.inf)]
 
 
-class _Document(BaseModel):
+class Document(BaseModel):
+    """What every part of a report is: frozen, closed, and valid JSON."""
+
     # An infinite SQNR is the string "Infinity" in JSON, which has no token for it; null: the logits were not finite.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
@@ -59,7 +61,7 @@ def worst_of(verdicts: Sequence[Verdict]) -> Verdict:
     return Verdict.PASS
 
 
-class Thresholds(_Document):
+class Thresholds(Document):
     """What a recipe must reach, and why that much.
 
     Attributes:
@@ -132,7 +134,7 @@ def thresholds_for(recipe: str) -> Thresholds:
     return THRESHOLDS[recipe]
 
 
-class ClipMetrics(_Document):
+class ClipMetrics(Document):
     """One clip. What can't be measured, because the candidate's logits aren't finite, is None.
 
     Attributes:
@@ -159,7 +161,7 @@ class ClipMetrics(_Document):
         return self.candidate_top1 == self.reference_top1
 
 
-class PooledMetrics(_Document):
+class PooledMetrics(Document):
     """All clips' logits together: SQNR and cosine over every value, KL and top-5 overlap as means over clips.
 
     Attributes:
@@ -186,7 +188,7 @@ class PooledMetrics(_Document):
         return f"{self.agreeing} of {self.clips}"
 
 
-class Measurement(_Document):
+class Measurement(Document):
     """Every clip's metrics, in the order of the clips, and the pooled ones."""
 
     clips: tuple[ClipMetrics, ...]
@@ -276,7 +278,7 @@ def _count_non_finite(values: Floats) -> int:
     return int(np.count_nonzero(~(np.abs(values) <= _LARGEST_FLOAT32)))
 
 
-class Check(_Document):
+class Check(Document):
     """One threshold held against what was measured.
 
     Attributes:
@@ -354,7 +356,7 @@ def _judge_finite(measurement: Measurement, thresholds: Thresholds) -> Check:
     )
 
 
-class ArtifactFacts(_Document):
+class ArtifactFacts(Document):
     """Which artifact: `path` is its folder, `classes` the names of its K classes, where they are known."""
 
     model: Line
@@ -370,7 +372,7 @@ class ArtifactFacts(_Document):
         return self.classes[index] if 0 <= index < len(self.classes) else f"class {index}"
 
 
-class ClipFacts(_Document):
+class ClipFacts(Document):
     """Which clips: how many, where from, and a sentence for each that was damaged."""
 
     count: int = Field(ge=0)
@@ -378,7 +380,7 @@ class ClipFacts(_Document):
     notes: tuple[Line, ...] = ()
 
 
-class ParityReport(_Document):
+class ParityReport(Document):
     """One comparison with everything that it rests on. Made by `decided` or `undecided`.
 
     Attributes:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from dvfl_mobile import __version__
 from dvfl_mobile.parity import (
     ClipFacts,
     Decibels,
+    Document,
     Line,
     ParityReport,
     Verdict,
@@ -19,7 +20,7 @@ from dvfl_mobile.parity import (
 )
 
 
-class DeployRow(BaseModel):
+class DeployRow(Document):
     """One artifact.
 
     Attributes:
@@ -27,8 +28,6 @@ class DeployRow(BaseModel):
         sqnr_db, agreeing, clips: as in the artifact's parity report; None where nothing could be run.
         seconds: time taken by conversion and parity together.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     target: str
     recipe: str
@@ -66,7 +65,7 @@ class DeployRow(BaseModel):
         )
 
 
-class DeploySummary(BaseModel):
+class DeploySummary(Document):
     """What `deploy` ended with. Made by `summarize`.
 
     Attributes:
@@ -74,8 +73,6 @@ class DeploySummary(BaseModel):
         verdict: fail if any row failed, else inconclusive if any could not be decided here, else pass.
         reasons: a sentence for each row's check that did not pass, beginning with the row's name.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     schema_version: Literal[1] = 1
     tool_version: str

@@ -61,7 +61,14 @@ def reject(token: str) -> None:
     raise AssertionError(f"JSON has no {token}")
 
 
-DOCUMENTS = [report(), report(np.eye(4) * 10), failing(), inconclusive(), summary(report(), failing(), inconclusive())]
+DOCUMENTS = [
+    report(),
+    report(np.eye(4) * 10),
+    failing(),
+    inconclusive(),
+    summary(report(), failing(), inconclusive()),
+    summary(report(np.eye(4) * 10)),
+]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -75,6 +82,7 @@ def test_json_is_strict_stable_and_reads_back_equal(document):
 
 def test_json_of_identical_logits_says_infinity_as_a_string_and_of_unmeasurable_ones_null():
     assert json.loads(jsondoc.text(report(np.eye(4) * 10)))["pooled"]["sqnr_db"] == "Infinity"
+    assert json.loads(jsondoc.text(summary(report(np.eye(4) * 10))))["rows"][0]["sqnr_db"] == "Infinity"
     assert json.loads(jsondoc.text(failing()))["pooled"]["sqnr_db"] is None
 
 
@@ -114,6 +122,18 @@ def test_junit_does_not_fail_a_flip_that_the_verdict_allows():
     allowed = decided(artifact(), {}, CLIPS, "checkpoint", measured)
     assert (allowed.verdict, allowed.pooled.agreement, allowed.near_ties) == (Verdict.PASS, "199 of 200", ())
     assert ET.fromstring(junit.parity(allowed)).get("failures") == "0"
+
+
+def test_junit_does_not_fail_a_near_tie_beside_flips_that_count():
+    reference = np.array([[10.0, 9.99], [10.0, 4.0]])
+    both = decided(artifact(), {}, CLIPS, "checkpoint", measure(reference, reference[:, ::-1], ["tied", "flipped"]))
+    assert both.near_ties == ("tied",)
+    failed = [
+        case.get("name")
+        for case in ET.fromstring(junit.parity(both)).iter("testcase")
+        if case.find("failure") is not None
+    ]
+    assert failed == ["SQNR", "top-1 agreement", "flipped"]
 
 
 def test_junit_skips_what_could_not_be_decided_and_says_why():
@@ -211,6 +231,12 @@ def test_the_terminal_of_a_deploy_fits_80_columns():
     assert re.search(r"^tflite/fp16 +44\.4 MB +99\.9 % +\d+\.\d dB +4 of 4 +12 s +pass *$", text, re.MULTILINE)
     assert re.search(r"^coreml/fp16 +44\.4 MB +99\.9 % +- +- +12 s +inconclusive *$", text, re.MULTILINE)
     assert "coreml/fp16: Core ML artifacts run on macOS only; this is Linux." in text
+
+
+def test_a_narrow_terminal_folds_names_and_never_figures():
+    text = shown(terminal.deploy(summary(report(), failing(), inconclusive())), width=63)
+    assert re.search(r" 44\.4 MB +99\.9 % +\d+\.\d dB +4 of 4 +12 s +pass *$", text, re.MULTILINE)
+    assert re.search(r" 44\.4 MB +99\.9 % +- +- +12 s +inconclusive *$", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("render", [terminal.parity, markdown.parity, junit.parity])
