@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dvfl_mobile.clips import Clip, ClipSpec
 
@@ -36,7 +37,7 @@ def _draw_clip(spec: ClipSpec, index: int, seed: int) -> Clip:
     return Clip(pixels=pictures, name=f"shapes-{seed}-{index:04d} ({SHAPE_CLASSES[label]})", label=label, damage=None)
 
 
-def _path(stream: np.random.RandomState, spec: ClipSpec, way: int) -> tuple[int, np.ndarray]:
+def _path(stream: np.random.RandomState, spec: ClipSpec, way: int) -> tuple[int, NDArray[np.int64]]:
     """The shape's radius and its centre in every picture, (T,2) as (x,y), in 1/`_SUB` pixels.
 
     The shape stays inside the picture, and covers most of the free way along its axis.
@@ -53,29 +54,37 @@ def _path(stream: np.random.RandomState, spec: ClipSpec, way: int) -> tuple[int,
     return radius, np.stack([along, across] if step_x else [across, along], axis=1)
 
 
-def _draw(background: np.ndarray, surface: np.ndarray, shape: str, radius: int, centre: np.ndarray) -> np.ndarray:
-    coverage = _coverage(background.shape[-1], shape, radius, centre)
-    # The surface travels with the shape, so that its texture moves as well as its outline.
-    moved = np.roll(surface, tuple(centre[::-1] // _SUB), axis=(1, 2))
-    mixed = (coverage * moved + (_SUB**2 - coverage) * background) // _SUB**2
-    return mixed.astype(np.uint8)
+def _draw(
+    background: NDArray[np.int64], surface: NDArray[np.int64], shape: str, radius: int, centre: NDArray[np.int64]
+) -> NDArray[np.uint8]:
+    picture = background.copy()
+    left, top = (int(middle) for middle in (centre - radius) // _SUB)
+    right, bottom = (int(middle) // _SUB + 1 for middle in centre + radius)
+    window = picture[:, top:bottom, left:right]
+    coverage = _coverage(shape, radius, centre[0] - left * _SUB, centre[1] - top * _SUB, window.shape[1:])
+    # The surface is cut at the shape's own corner: its texture travels with it.
+    texture = surface[:, : window.shape[1], : window.shape[2]]
+    window[:] = (coverage * texture + (_SUB**2 - coverage) * window) // _SUB**2
+    return picture.astype(np.uint8)
 
 
-def _coverage(size: int, shape: str, radius: int, centre: np.ndarray) -> np.ndarray:
-    """How much of each pixel the shape covers, in 1/`_SUB`² of it: `(size,size)`."""
+def _coverage(shape: str, radius: int, x: int, y: int, window: tuple[int, ...]) -> NDArray[np.int64]:
+    """How much of each pixel of a window the shape with its centre at `(x,y)` covers, in 1/`_SUB`² of a pixel."""
+    height, width = window
     # Doubled, so that the middle of a sub-pixel is an integer too.
-    steps = 2 * np.arange(size * _SUB) + 1
-    dx, dy, reach = (steps - 2 * centre[0])[None, :], (steps - 2 * centre[1])[:, None], 2 * radius
+    dx = (2 * np.arange(width * _SUB) + 1 - 2 * x)[None, :]
+    dy = (2 * np.arange(height * _SUB) + 1 - 2 * y)[:, None]
+    reach = 2 * radius
     if shape == "disc":
         inside = dx**2 + dy**2 <= reach**2
     elif shape == "square":
         inside = np.maximum(np.abs(dx), np.abs(dy)) * 5 <= reach * 4
     else:
         inside = (dy * 5 <= reach * 4) & (2 * np.abs(dx) <= dy + reach)
-    return inside.reshape(size, _SUB, size, _SUB).sum(axis=(1, 3))
+    return inside.reshape(height, _SUB, width, _SUB).sum(axis=(1, 3))
 
 
-def _texture(stream: np.random.RandomState, size: int, amplitude: int) -> np.ndarray:
+def _texture(stream: np.random.RandomState, size: int, amplitude: int) -> NDArray[np.int64]:
     """Noise of every octave from the whole picture down to one pixel, by channel: `(3,size,size)`, 0 to 2·amplitude."""
     total = np.zeros((3, size, size), dtype=np.int64)
     cell, weight = 1, 1
@@ -86,7 +95,7 @@ def _texture(stream: np.random.RandomState, size: int, amplitude: int) -> np.nda
     return (total - low) * (2 * amplitude) // (high - low)
 
 
-def _octave(stream: np.random.RandomState, size: int, cell: int) -> np.ndarray:
+def _octave(stream: np.random.RandomState, size: int, cell: int) -> NDArray[np.int64]:
     """Random values on a grid of `cell` pixels, joined by straight lines: `(3,size,size)`, 0 to 255."""
     knots = -(-size // cell) + 1
     grid = stream.randint(0, 256, (3, knots, knots)).astype(np.int64)
