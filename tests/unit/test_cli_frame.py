@@ -203,7 +203,7 @@ frame.main(["work"])
 
 def _python(script: str, **options: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", textwrap.dedent(script)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, **options)  # type: ignore[call-overload,no-any-return]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, **options)  # type: ignore[call-overload,no-any-return]
 
 
 def _start(body: str, folder: Path, **options: object) -> subprocess.Popen[str]:
@@ -225,12 +225,12 @@ WRITES_SLOWLY = """
     with steps() as step, step("tflite fp32"), atomic_directory(Path("out/nano")) as partial:
         (partial / "model.tflite").write_bytes(b"half")
         Path("started").touch()
-        time.sleep(60)
+        time.sleep(300)
 """
 TIDIES_SLOWLY = """
     try:
         Path("started").touch()
-        time.sleep(60)
+        time.sleep(300)
     finally:
         time.sleep(0.5)
         Path("tidied").touch()
@@ -238,14 +238,14 @@ TIDIES_SLOWLY = """
 SWALLOWS = """
     try:
         Path("started").touch()
-        time.sleep(60)
+        time.sleep(300)
     except BaseException as error:
         raise RuntimeError("conversion failed") from error
 """
 
 
 def _until_started(process: subprocess.Popen[str], folder: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not (folder / "started").exists():
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
@@ -261,7 +261,7 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, number: signal
     process = _start(WRITES_SLOWLY, tmp_path)
     _until_started(process, tmp_path)
     process.send_signal(number)
-    err = process.communicate(timeout=30)[1]
+    err = process.communicate(timeout=120)[1]
     assert process.returncode == code
     assert "interrupted; nothing half-written was left" in err
     assert "Traceback" not in err
@@ -274,7 +274,7 @@ def test_a_second_interrupt_does_not_break_off_the_tidying(tmp_path: Path) -> No
     process.send_signal(signal.SIGINT)
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == 130
     assert (tmp_path / "tidied").exists()
 
@@ -283,7 +283,7 @@ def test_an_interrupt_that_a_library_turned_into_an_error_is_still_one(tmp_path:
     process = _start(SWALLOWS, tmp_path)
     _until_started(process, tmp_path)
     process.send_signal(signal.SIGINT)
-    err = process.communicate(timeout=30)[1]
+    err = process.communicate(timeout=120)[1]
     assert process.returncode == 130
     assert "internal error" not in err
 
@@ -295,7 +295,7 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
     process.stdout.close()
     assert process.stderr is not None
     assert process.stderr.read() == ""
-    assert process.wait(timeout=30) == 141
+    assert process.wait(timeout=120) == 141
 
 
 def test_a_reader_that_left_before_the_end_is_no_error(tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_a_reader_that_left_before_the_end_is_no_error(tmp_path: Path) -> None:
     os.close(reader)
     process = _start("print('result')", tmp_path, stdout=writer)
     os.close(writer)
-    assert process.communicate(timeout=30)[1] == ""
+    assert process.communicate(timeout=120)[1] == ""
     assert process.returncode == 141
 
 
@@ -311,7 +311,7 @@ def test_a_reader_that_left_before_the_end_is_no_error(tmp_path: Path) -> None:
 def test_a_full_disk_under_stdout_is_said_plainly(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         process = _start("print('result')", tmp_path, stdout=full)
-        err = process.communicate(timeout=30)[1]
+        err = process.communicate(timeout=120)[1]
     assert process.returncode == 3
     assert "the disk is full" in err
     assert "Exception ignored" not in err
@@ -394,7 +394,7 @@ def test_a_terminal_shows_the_running_step_and_none_of_the_chatter() -> None:
     terminal, end = pty.openpty()
     environment = {**os.environ, "TERM": "xterm"}
     command = [sys.executable, "-c", textwrap.dedent(script)]
-    subprocess.run(command, stdout=end, stderr=end, timeout=60, check=True, env=environment)
+    subprocess.run(command, stdout=end, stderr=end, timeout=120, check=True, env=environment)
     os.close(end)
     shown = _read_all(terminal)
     assert "1/2" in shown
