@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from dvfl_mobile.clips import SINGLE_VIEW, Clip, ClipSpec, View, frame_indices, frame_indices_by_time, prepare
 from dvfl_mobile.errors import MissingDependencyError, VideoError
+from dvfl_mobile.wording import plural
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -99,10 +100,7 @@ def probe(path: Path) -> VideoFacts:
         shortfall = _missing_bytes(path) or _missing_time(container, stream, tally)
         announced = _announced(container.format.name, tally)
     if not tally.decoded:
-        raise VideoError(
-            f"{path} holds no frame that can be decoded{_reason(tally)}.",
-            hint=_CONVERT_HINT,
-        )
+        raise VideoError(f"{path} holds no frame that can be decoded{_reason(tally)}.", hint=_CONVERT_HINT)
     return VideoFacts(
         width=tally.width,
         height=tally.height,
@@ -234,8 +232,8 @@ def _announced(container: str, tally: _Tally) -> int:
     """Frames that should come out of a whole file."""
     lost = 0
     if container == "avi":
-        # Empty chunks advance the place in the file but not the index; a file cut short has no index.
-        lost = max(tally.indexed - tally.packets, tally.frames_in_header - (tally.last_chunk + 1), 0)
+        # The header counts empty chunks too; they give no packet but a gap in the others' places.
+        lost = max(tally.frames_in_header - (tally.last_chunk + 1), 0)
     elif tally.indexed > 1 and tally.frames_in_header:
         # MP4's own index has one entry a frame, edit list applied; Matroska's has one a key frame.
         lost = max(tally.indexed - tally.packets, 0)
@@ -250,20 +248,16 @@ def _damage(tally: _Tally, announced: int, shortfall: str) -> str | None:
     if shortfall:
         found.append(shortfall)
     if tally.undecodable:
-        found.append(f"{_count(tally.undecodable, 'packet')} could not be read ({tally.last_error})")
+        found.append(f"{plural(tally.undecodable, 'packet')} could not be read ({tally.last_error})")
     if tally.corrupt:
-        found.append(f"{_count(tally.corrupt, 'frame')} decoded with errors")
+        found.append(f"{plural(tally.corrupt, 'frame')} decoded with errors")
     return "; ".join(found)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _reason(tally: _Tally) -> str:
     if tally.undecodable:
-        return f": {_count(tally.undecodable, 'packet')} could not be read ({tally.last_error})"
-    return f" ({_count(tally.packets, 'packet')} read)"
+        return f": {plural(tally.undecodable, 'packet')} could not be read ({tally.last_error})"
+    return f" ({plural(tally.packets, 'packet')} read)"
 
 
 def _trusted_times(container: str, tally: _Tally) -> NDArray[np.int64] | None:

@@ -121,8 +121,10 @@ def test_an_mp4_without_its_index_is_refused(tmp_path: Path, write_video: WriteV
         read_clip(path, SPEC)
 
 
-@pytest.mark.parametrize("kind", ["avi", "mp4"])
-def test_packets_spoilt_in_the_middle_are_counted(kind: str, whole: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "told"), [("avi", "frames? decoded with errors"), ("mp4", "packets? could not be read")]
+)
+def test_packets_spoilt_in_the_middle_are_counted(kind: str, told: str, whole: dict[str, Path], tmp_path: Path) -> None:
     data = bytearray(whole[kind].read_bytes())
     middle = len(data) // 2
     data[middle : middle + 6000] = bytes(6000)
@@ -130,7 +132,32 @@ def test_packets_spoilt_in_the_middle_are_counted(kind: str, whole: dict[str, Pa
     path.write_bytes(data)
     damage = read_clip(path, SPEC).damage
     assert damage is not None
-    assert re.search(r"decoded \d+( of 40 announced)? frames; .*\d+ (packets?|frames?) ", damage)
+    assert re.search(rf"decoded \d+( of 40 announced)? frames; .*[1-9]\d* {told}", damage)
+
+
+def test_chunks_lost_inside_an_avi_are_missed(whole: dict[str, Path], tmp_path: Path) -> None:
+    data = bytearray(whole["avi"].read_bytes())
+    chunk = -1
+    for _ in range(20):
+        chunk = data.find(b"00dc", chunk + 1)
+    data[chunk : chunk + 4] = b"JUNK"
+    path = tmp_path / "v.avi"
+    path.write_bytes(data)
+    assert read_clip(path, SPEC).damage == "decoded 39 of 40 announced frames"
+
+
+def test_a_matroska_of_unknown_size_is_held_to_its_duration(whole: dict[str, Path], tmp_path: Path) -> None:
+    data = bytearray(whole["mkv"].read_bytes())
+    segment = data.find(b"\x18\x53\x80\x67") + 4
+    assert data[segment] == 1
+    data[segment : segment + 8] = b"\x01" + b"\xff" * 7
+    path = tmp_path / "v.mkv"
+    path.write_bytes(data)
+    assert read_clip(path, SPEC).damage is None
+    path.write_bytes(data[: len(data) // 2])
+    damage = read_clip(path, SPEC).damage
+    assert damage is not None
+    assert re.search(r"decoded \d+ frames; it ends after 0\.\d+ of the 1\.60 seconds", damage)
 
 
 def test_announced_frames_that_are_not_there_are_missed(whole: dict[str, Path], tmp_path: Path) -> None:
@@ -143,19 +170,46 @@ def test_announced_frames_that_are_not_there_are_missed(whole: dict[str, Path], 
     assert read_clip(path, SPEC).damage == "decoded 40 of 123 announced frames"
 
 
-def test_giant_pictures_are_refused_before_they_are_decoded(tmp_path: Path, write_video: WriteVideo) -> None:
-    path = write_video(tmp_path / "v.avi", 3, codec="mjpeg", pix_fmt="yuvj420p")
-    data = bytearray(path.read_bytes())
-    at = data.find(b"\xff\xc0")
-    while at >= 0:
-        data[at + 5 : at + 9] = struct.pack(">HH", 60_000, 60_000)
-        at = data.find(b"\xff\xc0", at + 2)
-    path.write_bytes(data)
-    with pytest.raises(VideoError):
-        read_clip(path, SPEC)
-    long = np.zeros((1, 16, MAX_SIDE + 16, 3), np.uint8)
+@pytest.mark.parametrize("kind", ["mp4", "mkv"])
+def test_giant_pictures_are_refused_with_their_size(
+    kind: str, whole: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dvfl_mobile.video.MAX_PIXELS", 64 * 64 - 1)
+    with pytest.raises(VideoError, match="pictures of 64x64 pixels"):
+        read_clip(whole[kind], SPEC)
+    monkeypatch.setattr("dvfl_mobile.video.MAX_PIXELS", 64 * 64)
+    monkeypatch.setattr("dvfl_mobile.video.MAX_SIDE", 63)
+    with pytest.raises(VideoError, match="pictures of 64x64 pixels"):
+        read_clip(whole[kind], SPEC)
+
+
+@pytest.mark.parametrize("kind", ["avi", "mp4", "mkv", "webm"])
+def test_the_decoder_itself_makes_no_giant_pictures(
+    kind: str, whole: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dvfl_mobile.video.MAX_PIXELS", 63 * 63)
+    monkeypatch.setattr("dvfl_mobile.video._refuse_giants", lambda *_: None)
+    with pytest.raises(VideoError, match="holds no frame that can be decoded"):
+        read_clip(whole[kind], SPEC)
+
+
+def test_pictures_that_become_giants_are_refused(tmp_path: Path) -> None:
+    import av
+
+    path = tmp_path / "long.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 16, 16, "yuvj420p"
+        for index, width in enumerate((16, 16, MAX_SIDE + 16)):
+            encoder = av.CodecContext.create("mjpeg", "w")
+            encoder.height, encoder.width, encoder.pix_fmt, encoder.framerate = 16, width, "yuvj420p", 25
+            picture = av.VideoFrame.from_ndarray(np.zeros((16, width, 3), np.uint8), format="rgb24")
+            picture.pts = index
+            for packet in [*encoder.encode(picture), *encoder.encode()]:
+                packet.stream = stream
+                container.mux(packet)
     with pytest.raises(VideoError, match="16400x16 pixels"):
-        read_clip(write_video(tmp_path / "long.mov", long, codec="mjpeg", pix_fmt="yuvj420p"), SPEC)
+        read_clip(path, SPEC)
 
 
 def test_endless_videos_are_refused(tmp_path: Path, write_video: WriteVideo, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,12 +240,17 @@ def test_unreadable_videos_are_handed_over_and_the_rest_is_read(whole: dict[str,
     (tmp_path / "bad.avi").write_bytes(b"nonsense")
     cut = tmp_path / "cut.avi"
     cut.write_bytes(whole["avi"].read_bytes()[:-20_000])
-    refs = [VideoRef(tmp_path / "gone.avi"), VideoRef(cut, 2), VideoRef(tmp_path / "bad.avi"), VideoRef(whole["mp4"])]
+    refs = [
+        VideoRef(tmp_path / "gone.avi"),
+        VideoRef(cut, 2, name="a/cut.avi"),
+        VideoRef(tmp_path / "bad.avi"),
+        VideoRef(whole["mp4"]),
+    ]
     handed: list[tuple[VideoRef, VideoError]] = []
     clips = list(read_clips(refs, SPEC, [SINGLE_VIEW], on_damage=lambda *pair: handed.append(pair)))
     assert [ref.path.name for ref, _ in handed] == ["gone.avi", "bad.avi"]
     assert [(clip.name, clip.label, clip.damage is None) for clip in clips] == [
-        ("cut.avi", 2, False),
+        ("a/cut.avi", 2, False),
         ("v.mp4", None, True),
     ]
 

@@ -47,7 +47,14 @@ def test_a_folder_of_videos_is_unlabelled_and_in_order(tmp_path: Path) -> None:
 
 
 def test_each_folder_is_a_class(tmp_path: Path) -> None:
-    _touch(tmp_path, "Archery/b.mp4", "Archery/deep/a.mp4", "apply_eye makeup/x.avi", "annotations/list.txt")
+    _touch(
+        tmp_path,
+        "Archery/b.mp4",
+        "Archery/._b.mp4",
+        "Archery/deep/a.mp4",
+        "apply_eye makeup/x.avi",
+        "annotations/list.txt",
+    )
     assert _labels(find_videos(tmp_path, CLASSES)) == {
         "Archery/b.mp4": (1, "Archery"),
         "Archery/deep/a.mp4": (1, "Archery"),
@@ -135,7 +142,7 @@ WRONG_LISTS = {
     "": "lists no videos",
     "path,label\n": "lists no videos",
     "a.mp4,1\ngone.mp4,1\nlost.mp4,2\n": r"line 2: there is no file .*gone\.mp4, and 1 more",
-    "a.mp4,1\nb.mp4,1\n./a.mp4,2\n": r"line 3: \./a\.mp4 is listed already, in line 1",
+    "a.mp4,1\nb.mp4,1\nsub/../a.mp4,2\n": r"line 3: sub/\.\./a\.mp4 is listed already, in line 1",
     "a.mp4,1\nb.mp4,3\n": "line 2: 3 is not one of the 3 classes",
     "a.mp4,1\nb.mp4,Curling\n": "line 2: Curling is not one of the 3 classes: ApplyEyeMakeup",
     "a.mp4,-1\n": "line 1: -1 is not one of",

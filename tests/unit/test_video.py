@@ -144,6 +144,17 @@ def test_sound_that_outlasts_the_pictures_is_not_damage(tmp_path: Path, write_vi
         assert probe(path).damage is None
 
 
+def test_times_that_go_back_are_not_believed(tmp_path: Path, write_video: WriteVideo, numbers_of: NumbersOf) -> None:
+    path = write_video(tmp_path / "v.mkv", 40, codec="mjpeg", pix_fmt="yuvj420p")
+    data = path.read_bytes()
+    # A block's head: its track, its milliseconds since its cluster began, and the flag of a key frame.
+    sixth, second = (b"\x81" + struct.pack(">h", time_ms) + b"\x80\xff\xd8" for time_ms in (200, 40))
+    assert sixth in data
+    path.write_bytes(data.replace(sixth, second, 1))
+    assert probe(path).times is None
+    assert numbers_of(read_clip(path, SPEC).pixels) == frame_indices(40, SPEC).tolist()
+
+
 def test_metadata_in_no_encoding_is_no_obstacle(tmp_path: Path) -> None:
     path = tmp_path / "v.avi"
     with av.open(str(path), "w") as container:
@@ -159,6 +170,23 @@ def test_metadata_in_no_encoding_is_no_obstacle(tmp_path: Path) -> None:
     with pytest.raises(UnicodeDecodeError):
         av.open(str(path))
     assert read_clip(path, SPEC).damage is None
+
+
+def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=8000)
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.height, cover.width, cover.pix_fmt = 64, 64, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        container.mux(cover.encode(av.VideoFrame.from_ndarray(_numbered(1)[0][:, :64], format="rgb24")))
+        container.mux(cover.encode())
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        silence.sample_rate = 8000
+        container.mux(sound.encode(silence))
+        container.mux(sound.encode())
+    with pytest.raises(VideoError, match="holds no video, only audio"):
+        read_clip(path, SPEC)
 
 
 def test_names_that_mean_something_to_ffmpeg_are_only_names(
