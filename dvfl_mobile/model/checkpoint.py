@@ -179,10 +179,10 @@ def _check_shapes(weights: Mapping[str, Tensor], architecture: Architecture) -> 
     ]
     problems = [("missing", missing), ("not of this network", surplus), ("of a wrong shape", wrong)]
     if missing or surplus or wrong:
-        listed = "; ".join(f"{len(names)} {problem}: {listed(names)}" for problem, names in problems if names)
+        told = "; ".join(f"{len(names)} {problem}: {listed(names)}" for problem, names in problems if names)
         raise CheckpointError(
             f"its weights do not fit a Video-FocalNet ({architecture.name}, "
-            f"{architecture.num_classes} classes): {listed}.",
+            f"{architecture.num_classes} classes): {told}.",
             hint="Give a whole checkpoint of a DVFL-Net or Video-FocalNet student.",
         )
 

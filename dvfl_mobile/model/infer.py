@@ -136,7 +136,7 @@ def _from_shapes(shapes: Shapes) -> dict[str, Any]:
         "num_classes": head[0],
         "mlp_ratio": _ratio(hidden, stem[0]),
         "focal_levels": tuple(len(sizes) for sizes in kernels),
-        "focal_windows": tuple(sizes[0] if sizes else 0 for sizes in kernels),
+        "focal_windows": tuple(sizes[0] for sizes in kernels),
         **({"focal_factor": max(0, min(growth))} if growth else {}),
         "use_layerscale": "layers.0.blocks.0.gamma_1" in shapes,
         "use_postln_in_modulation": _MODULATION.format(0) + "ln.weight" in shapes,
@@ -147,7 +147,6 @@ def _depths(shapes: Shapes) -> tuple[int, ...]:
     last: dict[int, int] = {}
     for stage, block in (map(int, match.groups()) for key in shapes if (match := _BLOCK.match(key))):
         last[stage] = max(last.get(stage, 0), block + 1)
-    # A stage or block that isn't there is left for the comparison by name to report.
     return tuple(last.get(stage, 1) for stage in range(max(last) + 1)) if last else ()
 
 
@@ -155,7 +154,8 @@ def _kernels(shapes: Shapes, stage: int) -> list[int]:
     sizes: list[int] = []
     while len(shape := shapes.get(f"{_MODULATION.format(stage)}focal_layers.{len(sizes)}.0.weight", ())) == 4:
         sizes.append(shape[-1])
-    return sizes
+    # Of a stage that isn't there, the comparison by name will tell.
+    return sizes or [3, 5]
 
 
 def _ratio(hidden: int, dim: int) -> float:

@@ -43,7 +43,17 @@ _DTYPES = frozenset(
     for name in ("float16", "bfloat16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64", "bool")
 )
 # What Python 2 called them: protocol 2, which torch.save writes, still does.
-_RENAMED_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+_RENAMED_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "commands": "subprocess"}
+
+# What torch takes with weights_only. The others are walked too, for the names that they lead to.
+# fmt: off
+_TAKEN = frozenset((
+    "PROTO", "STOP", "MARK", "GLOBAL", "REDUCE", "NEWOBJ", "BUILD", "BINPERSID", "APPEND", "APPENDS", "SETITEM",
+    "SETITEMS", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "NONE", "NEWTRUE", "NEWFALSE", "EMPTY_TUPLE", "EMPTY_LIST",
+    "EMPTY_DICT", "EMPTY_SET", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET", "BININT", "BININT1", "BININT2",
+    "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING",
+))
+# fmt: on
 
 
 class PickleProblemError(Exception):
@@ -106,9 +116,15 @@ def read_pickle(data: bytes) -> PickleContents:
             raise RefusedGlobalsError(reader.refused) from error
         if isinstance(error, PickleProblemError):
             raise
-        raise PickleProblemError(f"its pickle makes no sense after byte {reader.position:,}") from error
+        problem = "is cut short" if reader.is_exhausted(data) else "makes no sense"
+        raise PickleProblemError(f"its pickle {problem} after byte {reader.position:,}") from error
     if reader.refused:
         raise RefusedGlobalsError(reader.refused)
+    if reader.foreign:
+        raise PickleProblemError(
+            f"its pickle uses the instruction {reader.foreign}, which torch.save doesn't write unless told to "
+            "(pickle_protocol), and torch.load doesn't take with weights_only"
+        )
     return contents
 
 
@@ -134,11 +150,15 @@ class _Reader:
 
     def __init__(self, data: bytes) -> None:
         self.refused: list[str] = []
+        self.foreign = ""
         self.position = 0
         self._file = BytesIO(data)
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
         self._storages: dict[str, Storage] = {}
+
+    def is_exhausted(self, data: bytes) -> bool:
+        return self._file.tell() >= len(data)
 
     def read(self) -> PickleContents:
         for step, (opcode, argument, position) in enumerate(pickletools.genops(self._file)):
@@ -147,6 +167,8 @@ class _Reader:
                 raise PickleProblemError(f"its pickle has more than {_MAX_STEPS:,} instructions")
             if opcode.name == "STOP":
                 return PickleContents(self._stack.pop(), self._storages, self._file.tell())
+            if opcode.name not in _TAKEN:
+                self.foreign = self.foreign or opcode.name
             self._do(opcode, argument)
         raise PickleProblemError("its pickle has no end")
 
@@ -166,15 +188,21 @@ class _Reader:
                 self._memo[len(self._memo)] = self._stack[-1]
             case "GET" | "BINGET" | "LONG_BINGET":
                 self._stack.append(self._memo[argument])
-            case "TUPLE" | "LIST" | "DICT":
+            case "TUPLE" | "LIST" | "FROZENSET" | "DICT":
                 self._collect(opcode.name)
             case "TUPLE1" | "TUPLE2" | "TUPLE3":
                 self._stack.append(tuple(self._pop(int(opcode.name[-1]))))
-            case "APPEND" | "APPENDS" | "SETITEM" | "SETITEMS":
+            case "POP":
+                self._stack.pop()
+            case "POP_MARK":
+                self._pop_to_mark()
+            case "DUP":
+                self._stack.append(self._stack[-1])
+            case "APPEND" | "APPENDS" | "ADDITEMS" | "SETITEM" | "SETITEMS":
                 self._fill(opcode.name)
             case "GLOBAL" | "STACK_GLOBAL" | "INST" | "EXT1" | "EXT2" | "EXT4":
                 self._name(opcode.name, argument)
-            case "REDUCE" | "NEWOBJ" | "OBJ":
+            case "REDUCE" | "NEWOBJ" | "NEWOBJ_EX" | "OBJ":
                 self._call(opcode.name)
             case "BUILD":
                 self._build()
@@ -217,6 +245,8 @@ class _Reader:
         items = self._pop(count) if count else self._pop_to_mark()
         if opcode.startswith("SETITEM"):
             self._set_items(items)
+        elif opcode == "ADDITEMS":
+            self._stack[-1].entries.extend(items)
         else:
             self._stack[-1].extend(items)
 
@@ -253,6 +283,8 @@ class _Reader:
         if opcode == "OBJ":
             target, *rest = self._pop_to_mark()
             arguments: Any = tuple(rest)
+        elif opcode == "NEWOBJ_EX":
+            target, arguments, _ = self._pop(3)
         else:
             target, arguments = self._pop(2)
         name = target.name if isinstance(target, _Global) else type(target).__name__
