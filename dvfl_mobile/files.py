@@ -101,7 +101,7 @@ def _swap_in(new: Path, path: Path) -> None:
         new.rename(path)
         return
     if not path.is_dir():
-        raise OutputError(f"Can't write {path}: a file stands where a folder is needed.", hint="Write elsewhere with -o.")
+        raise OutputError(f"Can't write {path}: a file stands where a folder goes.", hint="Write elsewhere with -o.")
     old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", suffix=_PARTIAL, dir=path.parent))
     path.rename(old / path.name)
     try:

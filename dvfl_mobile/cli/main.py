@@ -17,10 +17,15 @@ import typer
 from dvfl_mobile import __version__
 from dvfl_mobile.cli.console import DEBUG_VARIABLE, debugging, print_error
 from dvfl_mobile.cli.interrupts import raising_interrupts
-from dvfl_mobile.errors import DvflMobileError, InputError
+from dvfl_mobile.errors import DvflMobileError, InputError, MissingDependencyError
 from dvfl_mobile.files import writing_to
 
 COMMANDS = {
+    "deploy": "dvfl_mobile.cli.deploy:deploy",
+    "convert": "dvfl_mobile.cli.convert:convert",
+    "parity": "dvfl_mobile.cli.parity:parity",
+    "predict": "dvfl_mobile.cli.predict:predict",
+    "inspect": "dvfl_mobile.cli.inspect:inspect",
     "doctor": "dvfl_mobile.cli.doctor:doctor",
 }
 
@@ -32,6 +37,8 @@ EXIT_CODES = (
 _DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _PERMISSION_PROBLEMS = (errno.EACCES, errno.EPERM)
 _BROKEN_PIPE = 141
+# For packages that are imported outside of a converter or runner, which name their own.
+_EXTRAS = {"torch": "all", "safetensors": "all", "av": "video"}
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -120,7 +127,7 @@ def _explain(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, BrokenPipeError):
         return _BROKEN_PIPE
-    problem = _machine_problem(error)
+    problem = _missing_package(error) or _machine_problem(error)
     if problem is not None:
         return _explain(problem)
     if isinstance(error, SystemExit) and isinstance(error.code, int):
@@ -135,6 +142,12 @@ def _explain(error: BaseException) -> int:
 def _usage_hint(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     return f"See: {context.command_path if context else 'dvfl-mobile'} --help"
+
+
+def _missing_package(error: BaseException) -> DvflMobileError | None:
+    """The error that says which extra brings what could not be imported; None for anything else."""
+    package = error.name.split(".")[0] if isinstance(error, ModuleNotFoundError) and error.name else ""
+    return MissingDependencyError(package, extra=_EXTRAS[package]) if package in _EXTRAS else None
 
 
 def _machine_problem(error: BaseException) -> InputError | None:

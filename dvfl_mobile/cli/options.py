@@ -53,4 +53,31 @@ Size = Annotated[
         "--size", min=32, help="Height and width in pixels. Default: what the checkpoint says.", show_default=False
     ),
 ]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads that runtimes use.", show_default=False)]
+MaxClips = Annotated[
+    int, typer.Option("--max-clips", min=1, metavar="N", help="Read at most N videos, spread evenly over all.")
+]
+MinimumIos = Annotated[int, typer.Option("--minimum-ios", metavar="N", help="Core ML only: 16, 17 or 18.")]
+MinDelegated = Annotated[
+    float | None,
+    typer.Option(
+        "--min-delegated",
+        min=0.0,
+        max=1.0,
+        metavar="SHARE",
+        help="Fail (exit 5) if less than this share of the multiply-adds is delegated, 0 to 1.",
+        show_default=False,
+    ),
+]
+JUnit = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML, for CI.", show_default=False)
+]
+Markdown = Annotated[
+    Path | None,
+    typer.Option("--markdown", metavar="FILE", help="Also write Markdown, for a job summary.", show_default=False),
+]
+ArtifactFolder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="ARTIFACT", help="The folder of an artifact, such as out/nano/tflite/fp16.", show_default=False
+    ),
+]

@@ -1,0 +1,137 @@
+"""Making artifacts: a student, lowered to one target by one recipe, whole or not at all."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dvfl_mobile import __version__
+from dvfl_mobile import manifest as manifests
+from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.converters.base import Request, Target, lower, versions
+from dvfl_mobile.errors import ArtifactError
+from dvfl_mobile.files import atomic_directory, directory_lock, sha256_of, writing_to
+from dvfl_mobile.manifest import Manifest, Metadata, TensorEntry
+from dvfl_mobile.quantization.recipes import Recipe
+
+if TYPE_CHECKING:
+    from dvfl_mobile.model.student import Student
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One target's file with its manifest, in its folder."""
+
+    folder: Path
+    manifest: Manifest
+
+
+def save_reference(student: Student, out: Path) -> Path:
+    """Store the reference form beside the artifacts that come from it, once for each set of weights.
+
+    With it in `out/<model>/`, parity needs no more than a copy of that folder, on any machine.
+
+    Returns:
+        The file, named by its own hash: weights that differ never take each other's place.
+    """
+    from dvfl_mobile.model.student import save_student
+
+    folder = out / student.architecture.name
+    with directory_lock(folder / "reference"):
+        # Named like what a killed run leaves behind, so that the next run removes it.
+        incoming = folder / ".reference.incoming.partial"
+        save_student(student, incoming)
+        path = folder / f"reference-{sha256_of(incoming)[:12]}.safetensors"
+        with writing_to(path):
+            incoming.replace(path)
+    return path
+
+
+def convert(student: Student, target: Target, recipe: Recipe, out: Path, reference: Path, minimum_os: str) -> Artifact:
+    """Lower a student, and write `out/<model>/<target>/<recipe>/`, the manifest last.
+
+    Args:
+        reference: what `save_reference` wrote for this student.
+        minimum_os: the oldest system to run on; only Core ML lets one choose.
+
+    Raises:
+        MissingDependencyError: the target's packages aren't installed.
+        OutputError: the place can't be written, or another run is writing it.
+    """
+    from dvfl_mobile.model.deploy import DeployForm
+
+    tools = versions(target)
+    folder = out / student.architecture.name / target.name / recipe.name
+    spec = student.clip.model_copy(update={"pixels": "raw"})
+    with directory_lock(folder), atomic_directory(folder) as partial:
+        request = Request(
+            form=DeployForm(student.network, spec, target.normalizer),
+            shape=spec.shape,
+            half=recipe.weights == "float16",
+            metadata=_metadata(student, spec, recipe).model_dump_json(),
+            minimum_os=minimum_os,
+        )
+        delegation = lower(target, request, partial / target.file)
+        manifest = Manifest(
+            model=student.architecture.name,
+            target=target.name,
+            recipe=recipe.name,
+            recipe_meaning=recipe.meaning[target.name],
+            file=target.file,
+            files=manifests.entries(partial, target.file),
+            architecture=student.architecture,
+            classes=student.classes,
+            clip=spec,
+            inputs=(TensorEntry(name=target.input_name, shape=spec.shape, dtype="float32"),),
+            outputs=(TensorEntry(name=target.output_name, shape=(1, len(student.classes)), dtype="float32"),),
+            weights=student.source,
+            reference=manifests.entry_of(reference, f"../../{reference.name}"),
+            minimum_os=minimum_os,
+            delegation=delegation,
+            tools={"dvfl-mobile": __version__, "python": platform.python_version(), **tools},
+            command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        )
+        manifests.write(manifest, partial)
+    return Artifact(folder, manifest)
+
+
+def open_artifact(folder: Path) -> Artifact:
+    """Read an artifact that `convert` wrote.
+
+    Raises:
+        ArtifactError: there is none, or its manifest can't be understood.
+    """
+    return Artifact(folder, manifests.read(folder))
+
+
+def reference_of(artifact: Artifact) -> Student:
+    """Load the reference form that an artifact came from, out of the folder that holds both.
+
+    Raises:
+        ArtifactError: it isn't there, or isn't the one.
+    """
+    from dvfl_mobile.model.checkpoint import load_checkpoint
+
+    entry = artifact.manifest.reference
+    path = artifact.folder / entry.path
+    hint = "Name the checkpoint with --reference, or convert again."
+    if not path.is_file():
+        raise ArtifactError(f"The reference of {artifact.folder} is missing: {path}.", hint=hint)
+    if sha256_of(path) != entry.sha256:
+        raise ArtifactError(f"{path} isn't the reference of {artifact.folder}: its bytes changed.", hint=hint)
+    return load_checkpoint(path)
+
+
+def _metadata(student: Student, spec: ClipSpec, recipe: Recipe) -> Metadata:
+    return Metadata(
+        model=student.architecture.name,
+        recipe=recipe.name,
+        classes=student.classes,
+        clip=spec,
+        weights=student.source.kind,
+        tool=f"dvfl-mobile {__version__}",
+    )

@@ -1,0 +1,113 @@
+"""Printing what commands found: results on stdout, as a table or as JSON, and files for CI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from dvfl_mobile.cli.console import print_json, print_note, print_warning
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from dvfl_mobile.artifacts import Artifact
+    from dvfl_mobile.manifest import Manifest
+    from dvfl_mobile.model.student import Student
+    from dvfl_mobile.parity import ParityReport
+    from dvfl_mobile.report.prediction import Prediction
+    from dvfl_mobile.report.summary import DeploySummary
+
+_Report = TypeVar("_Report")
+
+
+def show_student(student: Student, notes: Sequence[str] = ()) -> None:
+    """Say what had to be assumed of a student, before the long work begins."""
+    from dvfl_mobile.parity import weights_notes
+
+    for sentence in weights_notes(student.source.kind):
+        print_warning(sentence)
+    for sentence in (*student.notes, *notes):
+        print_note(sentence)
+
+
+def show_artifacts(made: Sequence[Artifact], *, json: bool) -> None:
+    """A line for each artifact that was made."""
+    from rich.table import Table
+
+    from dvfl_mobile.report import contents
+
+    if json:
+        artifacts = [{"folder": str(a.folder), "manifest": a.manifest.model_dump(mode="json")} for a in made]
+        print_json({"schema_version": 1, "artifacts": artifacts})
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("artifact", "size", "delegated", "to"):
+        table.add_column(column, overflow="fold")
+    for artifact in made:
+        manifest = artifact.manifest
+        delegation = manifest.delegation
+        size = f"{manifest.size_bytes / 1e6:.1f} MB"
+        table.add_row(str(artifact.folder), size, contents.share(delegation), delegation.delegate)
+    _print(table)
+
+
+def show_parity(report: ParityReport, *, verbose: bool, json: bool, junit: Path | None, markdown: Path | None) -> None:
+    """One comparison."""
+    from dvfl_mobile.report import junit as junit_report
+    from dvfl_mobile.report import markdown as markdown_report
+    from dvfl_mobile.report import terminal
+
+    _write(report, junit, junit_report.parity)
+    _write(report, markdown, markdown_report.parity)
+    if json:
+        print_json(report)
+    else:
+        _print(terminal.parity(report, verbose=verbose))
+
+
+def show_summary(summary: DeploySummary, *, json: bool, junit: Path | None, markdown: Path | None) -> None:
+    """All that one deploy made."""
+    from dvfl_mobile.report import junit as junit_report
+    from dvfl_mobile.report import markdown as markdown_report
+    from dvfl_mobile.report import terminal
+
+    _write(summary, junit, junit_report.deploy)
+    _write(summary, markdown, markdown_report.deploy)
+    if json:
+        print_json(summary)
+    else:
+        _print(terminal.deploy(summary))
+
+
+def show_prediction(prediction: Prediction, *, json: bool) -> None:
+    """What an artifact says of a video."""
+    from dvfl_mobile.report.prediction import terminal
+
+    if json:
+        print_json(prediction)
+    else:
+        _print(terminal(prediction))
+
+
+def show_manifest(manifest: Manifest, folder: Path, *, operators: bool, json: bool) -> None:
+    """What is in an artifact."""
+    from dvfl_mobile.report import contents
+
+    if json:
+        print_json(manifest)
+    else:
+        _print(contents.terminal(manifest, folder, operators=operators))
+
+
+def _write(report: _Report, path: Path | None, render: Callable[[_Report], str]) -> None:
+    from dvfl_mobile.files import write_text
+
+    if path is not None:
+        write_text(path, render(report))
+
+
+def _print(renderable: RenderableType) -> None:
+    from rich.console import Console
+
+    Console(highlight=False).print(renderable)

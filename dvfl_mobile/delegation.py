@@ -1,0 +1,84 @@
+"""What of an artifact the fast path runs, and what falls back: by operator, module and share of multiply-adds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Operation(NamedTuple):
+    """One operator of an artifact, as its converter found it.
+
+    `delegated` is None where only the device decides.
+    """
+
+    operator: str
+    module: str
+    delegated: bool | None
+    multiply_adds: int = 0
+
+
+class OperatorRow(BaseModel):
+    """Operators of one kind in one module that share a fate."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    operator: str
+    module: str
+    delegated: bool | None
+    count: int
+    multiply_adds: int
+
+
+class Delegation(BaseModel):
+    """Where the operators of an artifact run.
+
+    Attributes:
+        delegate: who runs what is delegated, such as `XNNPACK`.
+        calls: pieces the graph falls into on the delegate; None where only the device decides.
+        rows: every operator of the artifact, grouped.
+        undecided: why it can't be told here; empty where it was.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    delegate: str
+    calls: int | None
+    rows: tuple[OperatorRow, ...]
+    undecided: str = ""
+
+    @classmethod
+    def of(cls, delegate: str, calls: int | None, operations: Iterable[Operation], undecided: str = "") -> Delegation:
+        """Group operations that are alike, in the order in which they first come."""
+        found = list(operations)
+        counts = Counter((o.operator, o.module, o.delegated) for o in found)
+        work: Counter[tuple[str, str, bool | None]] = Counter()
+        for o in found:
+            work[o.operator, o.module, o.delegated] += o.multiply_adds
+        rows = tuple(
+            OperatorRow(operator=key[0], module=key[1], delegated=key[2], count=count, multiply_adds=work[key])
+            for key, count in counts.items()
+        )
+        return cls(delegate=delegate, calls=calls, rows=rows, undecided=undecided)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of products and convolutions, for one clip."""
+        return sum(row.multiply_adds for row in self.rows)
+
+    @property
+    def share(self) -> float | None:
+        """Share of the multiply-adds that is delegated, 0 to 1; None where only the device decides."""
+        if self.undecided:
+            return None
+        total = self.multiply_adds
+        return sum(row.multiply_adds for row in self.rows if row.delegated) / total if total else 1.0
+
+    @property
+    def fallbacks(self) -> tuple[OperatorRow, ...]:
+        """What is known to run outside the delegate, most multiply-adds first."""
+        rows = (row for row in self.rows if row.delegated is False)
+        return tuple(sorted(rows, key=lambda row: (-row.multiply_adds, -row.count)))

@@ -1,0 +1,172 @@
+"""What an artifact says of itself: `manifest.json`, written last. Without it the artifact isn't there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.delegation import Delegation
+from dvfl_mobile.errors import ArtifactError
+from dvfl_mobile.files import files_below, sha256_of, write_text
+from dvfl_mobile.model.architecture import Architecture
+from dvfl_mobile.model.source import WeightSource
+
+NAME = "manifest.json"
+_MAX_BYTES = 64 * 2**20
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileEntry(_Part):
+    """One file of the artifact; `path` is relative to the artifact's folder, with `/`."""
+
+    path: str
+    size_bytes: int = Field(ge=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class TensorEntry(_Part):
+    """An input or an output; `scale` and `zero_point` only where it is quantized."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+class Metadata(_Part):
+    """What a phone needs of the manifest: it also goes into the artifact's file, in the format's own metadata."""
+
+    schema_version: Literal[1] = 1
+    model: str
+    recipe: str
+    classes: tuple[str, ...]
+    clip: ClipSpec
+    weights: str
+    tool: str
+
+
+class Manifest(_Part):
+    """Everything one has to know of an artifact to check, ship and reproduce it.
+
+    Attributes:
+        model: the name of the folder it stands in.
+        weights: where its weights come from; `seeded` ones were never trained.
+        reference: the reference form's weights, relative to the artifact's folder, for parity.
+        minimum_os: the oldest systems that run it.
+        delegation: where its operators run.
+        tools: versions of everything that took part.
+        command: the command line that made it.
+    """
+
+    schema_version: Literal[1] = 1
+    model: str
+    target: str
+    recipe: str
+    recipe_meaning: str
+    file: str
+    files: tuple[FileEntry, ...]
+    architecture: Architecture
+    classes: tuple[str, ...]
+    clip: ClipSpec
+    inputs: tuple[TensorEntry, ...]
+    outputs: tuple[TensorEntry, ...]
+    weights: WeightSource
+    reference: FileEntry
+    minimum_os: str
+    delegation: Delegation
+    tools: dict[str, str]
+    command: str
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the artifact's files, without manifest and reports."""
+        return sum(entry.size_bytes for entry in self.files)
+
+
+def entries(folder: Path, name: str) -> tuple[FileEntry, ...]:
+    """An entry for the file `name` in `folder`, or for every file of the package of that name."""
+    path = folder / name
+    files = [Path(name)] if path.is_file() else [Path(name) / file for file in files_below(path)]
+    return tuple(entry_of(folder / file, file.as_posix()) for file in files)
+
+
+def entry_of(file: Path, name: str) -> FileEntry:
+    """An entry, under the name `name`, for a file."""
+    return FileEntry(path=name, size_bytes=file.stat().st_size, sha256=sha256_of(file))
+
+
+def write(manifest: Manifest, folder: Path) -> None:
+    """Write the manifest; the artifact's files must stand already."""
+    write_text(folder / NAME, manifest.model_dump_json(indent=2) + "\n")
+
+
+def read(folder: Path) -> Manifest:
+    """Read an artifact's manifest; its files are not looked at.
+
+    Raises:
+        ArtifactError: there is no artifact, or its manifest can't be understood.
+    """
+    path = folder / NAME
+    if not folder.exists():
+        raise ArtifactError(f"{folder} does not exist.", hint="Make an artifact with: dvfl-mobile convert")
+    if not folder.is_dir():
+        raise ArtifactError(
+            f"{folder} is a file; an artifact is a folder with a {NAME}.", hint="Name the folder that convert wrote."
+        )
+    if not path.is_file():
+        raise ArtifactError(f"{folder} is no artifact: it holds no {NAME}.", hint=_what_to_name_instead(folder))
+    if path.stat().st_size > _MAX_BYTES:
+        raise ArtifactError(f"{path} is larger than any manifest.", hint="Convert again.")
+    try:
+        document = json.loads(path.read_bytes())
+        return Manifest.model_validate(document)
+    except (ValueError, RecursionError, ValidationError) as error:
+        raise ArtifactError(f"{path} can't be understood: {_first_problem(error)}.", hint="Convert again.") from error
+
+
+def verify(manifest: Manifest, folder: Path) -> None:
+    """Check that the artifact's files are the very bytes that were written.
+
+    Raises:
+        ArtifactError: a file is missing, changed, a link, or outside the folder.
+    """
+    for entry in manifest.files:
+        file = folder / entry.path
+        if not _is_inside(file, folder):
+            raise _outside(folder, entry.path)
+        if not file.is_file():
+            raise ArtifactError(f"{file} is missing.", hint="Convert again, or copy the whole folder.")
+        if file.stat().st_size != entry.size_bytes or sha256_of(file) != entry.sha256:
+            raise ArtifactError(f"{file} isn't the file that was converted: its bytes changed.", hint="Convert again.")
+    if not _is_inside(folder / manifest.file, folder):
+        raise _outside(folder, manifest.file)
+
+
+def _outside(folder: Path, name: str) -> ArtifactError:
+    return ArtifactError(f"{folder / NAME} names a file outside its folder: {name!r}.", hint="Convert again.")
+
+
+def _is_inside(file: Path, folder: Path) -> bool:
+    return file.resolve().is_relative_to(folder.resolve())
+
+
+def _what_to_name_instead(folder: Path) -> str:
+    found = sorted(path.parent for path in folder.glob(f"**/{NAME}"))[:6] if folder.is_dir() else []
+    if found:
+        return "Name one of these: " + ", ".join(map(str, found))
+    return "Name the folder that convert wrote, such as out/nano/tflite/fp32."
+
+
+def _first_problem(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'the document'}: {first['msg']}"
+    return "it isn't JSON"

@@ -1,0 +1,286 @@
+"""The life of a model: load, lower to each target, hold each artifact against PyTorch, sum up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dvfl_mobile import artifacts, parity
+from dvfl_mobile.artifacts import Artifact
+from dvfl_mobile.converters.base import TARGETS, Target, target_named, versions
+from dvfl_mobile.errors import (
+    CheckFailedError,
+    InconclusiveError,
+    MissingDependencyError,
+    OutputError,
+    UsageError,
+)
+from dvfl_mobile.files import write_text
+from dvfl_mobile.manifest import verify
+from dvfl_mobile.parity import ArtifactFacts, ParityReport
+from dvfl_mobile.progress import Step, silent
+from dvfl_mobile.quantization.recipes import Recipe, recipe_named
+from dvfl_mobile.report import jsondoc
+from dvfl_mobile.report.prediction import Prediction, make_prediction
+from dvfl_mobile.report.summary import DeployRow, DeploySummary, summarize
+from dvfl_mobile.runners.base import Logits, Runner, check_runs_here, open_runner
+from dvfl_mobile.sources import ClipSet, gather_clips
+
+if TYPE_CHECKING:
+    from dvfl_mobile.model.student import Student
+
+PARITY_NAME = "parity.json"
+MOST_CLIPS = 32
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to make of a student.
+
+    Attributes:
+        targets: in the order in which they are made.
+        recipe: for all of them.
+        out: results go to `out/<model>/<target>/<recipe>/`.
+        minimum_ios: 16, 17 or 18: the oldest iOS that a Core ML package is to run on.
+        min_delegated: fail below this share of delegated multiply-adds, 0 to 1; None: don't ask.
+        notes: what was left out of the plan, and why.
+    """
+
+    targets: tuple[Target, ...]
+    recipe: Recipe
+    out: Path
+    minimum_ios: int = 17
+    min_delegated: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+def make_plan(
+    targets: Sequence[str], recipe: str, out: Path, minimum_ios: int = 17, min_delegated: float | None = None
+) -> Plan:
+    """Resolve names, before any work.
+
+    With no target named, every target whose packages are installed is taken, and the others go into the notes.
+
+    Raises:
+        UsageError: there is no such target or recipe.
+        MissingDependencyError: a named target's packages aren't installed, or those of all targets.
+    """
+    if minimum_ios not in (16, 17, 18):
+        raise UsageError(f"Core ML packages can't be made for iOS {minimum_ios}.", hint="Choose 16, 17 or 18.")
+    chosen, notes = [target_named(name) for name in dict.fromkeys(targets)], []
+    if chosen:
+        for target in chosen:
+            versions(target)
+    else:
+        missing = {}
+        for target in TARGETS.values():
+            try:
+                versions(target)
+                chosen.append(target)
+            except MissingDependencyError as error:
+                missing[target.name] = error
+        if not chosen:
+            raise next(iter(missing.values()))
+        notes = [f"{name} was left out: {error.problem} {error.hint}" for name, error in missing.items()]
+    return Plan(tuple(chosen), recipe_named(recipe), out, minimum_ios, min_delegated, tuple(notes))
+
+
+def load_student(
+    checkpoint: Path | None, labels: Path | None = None, frames: int | None = None, size: int | None = None
+) -> Student:
+    """The student of a checkpoint, or the embedded default one.
+
+    Raises:
+        UsageError: options are given that only a checkpoint can use.
+        CheckpointError, LabelError: see `load_checkpoint`.
+    """
+    from dvfl_mobile.model.checkpoint import load_checkpoint
+    from dvfl_mobile.model.default import default_student
+
+    if checkpoint is not None:
+        return load_checkpoint(checkpoint, labels, frames=frames, size=size)
+    if (labels, frames, size) != (None, None, None):
+        raise UsageError("--labels, --frames and --size go with a checkpoint.", hint="Name the checkpoint first.")
+    return default_student()
+
+
+def convert(student: Student, plan: Plan, step: Step = silent) -> list[Artifact]:
+    """Make each artifact of the plan.
+
+    Raises:
+        CheckFailedError: less of one is delegated than `plan.min_delegated`.
+        InconclusiveError: that was asked of a target where only the device knows.
+    """
+    reference = artifacts.save_reference(student, plan.out)
+    return [_convert_one(student, target, plan, reference, step) for target in plan.targets]
+
+
+def check(
+    artifact: Artifact,
+    clips: Path | None = None,
+    reference: Path | None = None,
+    most: int = MOST_CLIPS,
+    step: Step = silent,
+) -> ParityReport:
+    """Hold an artifact against the reference form, on the same clips; the report also goes into its folder.
+
+    Args:
+        clips: videos in any of the known layouts; None: drawn moving shapes.
+        reference: the checkpoint to compare with, in place of the one stored with the artifact.
+        most: take no more clips than this.
+    """
+    from dvfl_mobile.model.checkpoint import load_checkpoint
+
+    manifest = artifact.manifest
+    parity.thresholds_for(manifest.recipe)
+    clip_set = gather_clips(clips, manifest.clip, manifest.classes, step, most)
+    try:
+        check_runs_here(manifest)
+    except InconclusiveError as error:
+        verify(manifest, artifact.folder)
+        return _store(artifact, _undecided(artifact, clip_set, error))
+    student = load_checkpoint(reference) if reference else artifacts.reference_of(artifact)
+    _check_fits(student, artifact)
+    expected = _reference_logits(student, clip_set, step)
+    return _store(artifact, _compare(artifact, clip_set, expected, step))
+
+
+def deploy(
+    student: Student, plan: Plan, clips: Path | None = None, most: int = MOST_CLIPS, step: Step = silent
+) -> DeploySummary:
+    """All of it: lower the student to each target, check each artifact, sum up.
+
+    Raises:
+        CheckFailedError, InconclusiveError: as `convert`.
+    """
+    clip_set = gather_clips(clips, student.clip, student.classes, step, most)
+    reference = artifacts.save_reference(student, plan.out)
+    expected = _reference_logits(student, clip_set, step)
+    rows = []
+    for target in plan.targets:
+        start = time.monotonic()
+        artifact = _convert_one(student, target, plan, reference, step)
+        try:
+            check_runs_here(artifact.manifest)
+            report = _compare(artifact, clip_set, expected, step)
+        except InconclusiveError as error:
+            report = _undecided(artifact, clip_set, error)
+        _store(artifact, report)
+        rows.append(
+            DeployRow.of(
+                report,
+                size_bytes=artifact.manifest.size_bytes,
+                delegated_share=artifact.manifest.delegation.share,
+                seconds=time.monotonic() - start,
+            )
+        )
+    return summarize(
+        model=student.architecture.name,
+        checkpoint=student.source.name,
+        weights=student.source.kind,
+        clips=clip_set.facts,
+        rows=rows,
+        notes=(*student.notes, *plan.notes),
+    )
+
+
+def predict(artifact: Artifact, video: Path, step: Step = silent) -> Prediction:
+    """Classify one video, drawn as a single view.
+
+    Raises:
+        VideoError: the video can't be read.
+        InconclusiveError: nothing on this machine runs the artifact.
+    """
+    manifest = artifact.manifest
+    clip_set = gather_clips(video, manifest.clip, manifest.classes, step, most=1)
+    logits = open_runner(artifact.folder, manifest).run(clip_set.pixels)[0]
+    return make_prediction(str(video), manifest, logits, clip_set.facts.notes)
+
+
+def _convert_one(student: Student, target: Target, plan: Plan, reference: Path, step: Step) -> Artifact:
+    minimum_os = f"iOS {plan.minimum_ios}" if target.name == "coreml" else target.minimum_os
+    with step(f"convert to {target.name} {plan.recipe.name}"):
+        artifact = artifacts.convert(student, target, plan.recipe, plan.out, reference, minimum_os)
+    if plan.min_delegated is not None:
+        _check_delegated(artifact, plan.min_delegated)
+    return artifact
+
+
+def _check_delegated(artifact: Artifact, least: float) -> None:
+    delegation = artifact.manifest.delegation
+    if delegation.share is None:
+        raise InconclusiveError(
+            f"What share of {artifact.folder} is delegated can't be told here: {delegation.undecided}",
+            hint="Leave --min-delegated out for this target, or profile it on a device.",
+        )
+    if delegation.share < least:
+        worst = ", ".join(f"{row.operator} in {row.module or 'the graph'}" for row in delegation.fallbacks[:3])
+        raise CheckFailedError(
+            f"{artifact.folder} has {delegation.share:.1%} of its multiply-adds delegated, below {least:.1%}: {worst}.",
+            hint=f"See all that fell back with: dvfl-mobile inspect {artifact.folder}",
+        )
+
+
+def _check_fits(student: Student, artifact: Artifact) -> None:
+    manifest = artifact.manifest
+    if (student.architecture.num_classes, student.clip.shape) != (len(manifest.classes), manifest.clip.shape):
+        raise UsageError(
+            f"{student.source.name} has {student.architecture.num_classes} classes for clips of {student.clip.shape}; "
+            f"{artifact.folder} has {len(manifest.classes)} for {manifest.clip.shape}.",
+            hint="Name the checkpoint that the artifact was converted from.",
+        )
+
+
+def _reference_logits(student: Student, clip_set: ClipSet, step: Step) -> Logits:
+    from dvfl_mobile.runners.pytorch import TorchRunner
+
+    with step("reference logits (PyTorch)", len(clip_set.clips)) as advance:
+        return _run(TorchRunner(student), clip_set, advance)
+
+
+def _compare(artifact: Artifact, clip_set: ClipSet, expected: Logits, step: Step) -> ParityReport:
+    manifest = artifact.manifest
+    with step(f"run on {manifest.target}", len(clip_set.clips)) as advance:
+        runner = open_runner(artifact.folder, manifest)
+        found = _run(runner, clip_set, advance)
+    names = [clip.name for clip in clip_set.clips]
+    labels = [clip.label for clip in clip_set.clips]
+    measurement = parity.measure(expected, found, names, labels)
+    return parity.decided(_facts(artifact), runner.facts, clip_set.facts, manifest.weights.kind, measurement)
+
+
+def _undecided(artifact: Artifact, clip_set: ClipSet, error: InconclusiveError) -> ParityReport:
+    why = f"{error.problem} {error.hint}"
+    return parity.undecided(_facts(artifact), {}, clip_set.facts, artifact.manifest.weights.kind, why)
+
+
+def _run(runner: Runner, clip_set: ClipSet, advance: Callable[[], None]) -> Logits:
+    logits = []
+    for clip in clip_set.pixels:
+        logits.append(runner.run(clip[None]))
+        advance()
+    return np.concatenate(logits)
+
+
+def _facts(artifact: Artifact) -> ArtifactFacts:
+    manifest = artifact.manifest
+    return ArtifactFacts(
+        model=manifest.model,
+        target=manifest.target,
+        recipe=manifest.recipe,
+        path=str(artifact.folder),
+        classes=manifest.classes,
+    )
+
+
+def _store(artifact: Artifact, report: ParityReport) -> ParityReport:
+    """Leave the report in the artifact's folder; a folder that can't be written is no reason not to give it."""
+    with suppress(OutputError):
+        write_text(artifact.folder / PARITY_NAME, jsondoc.text(report))
+    return report

@@ -1,0 +1,100 @@
+"""What every runner is, and the table of those there are."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dvfl_mobile.clips import ClipSpec, normalize
+from dvfl_mobile.errors import InconclusiveError
+from dvfl_mobile.manifest import Manifest, verify
+
+Pixels = NDArray[np.uint8]
+Logits = NDArray[np.float32]
+Facts = dict[str, str | int | bool | None]
+
+_RUNNERS = MappingProxyType(
+    {
+        "executorch": "dvfl_mobile.runners.executorch",
+        "tflite": "dvfl_mobile.runners.tflite",
+        "coreml": "dvfl_mobile.runners.coreml",
+    }
+)
+
+
+class Runner(Protocol):
+    """Runs a model somewhere.
+
+    Attributes:
+        facts: what it knows of itself: runtime, version, device, delegate.
+    """
+
+    facts: Facts
+
+    def run(self, clips: Pixels) -> Logits:
+        """Logits, `(N,K)`, of clips `(N,T,3,H,W)` of 0-255 pixels."""
+
+    def time(self, clip: Pixels, warmup: int, runs: int) -> list[int]:
+        """Nanoseconds of each of `runs` runs of one clip, `(T,3,H,W)`, after `warmup` that don't count."""
+
+
+class _Module(Protocol):
+    def open_artifact(self, path: Path, manifest: Manifest) -> Runner:
+        """A runner of the file or package at `path`."""
+
+
+def check_runs_here(manifest: Manifest) -> None:
+    """Raise at once where nothing on this machine can run an artifact.
+
+    Raises:
+        InconclusiveError: the target's runtime doesn't exist for this system; the message says so.
+    """
+    if manifest.target == "coreml" and platform.system() != "Darwin":
+        raise InconclusiveError(
+            f"Core ML's runtime exists on macOS only, and this is {platform.system()}.",
+            hint="Copy the whole output folder to a Mac and run dvfl-mobile parity there.",
+        )
+
+
+def open_runner(folder: Path, manifest: Manifest) -> Runner:
+    """A runner on this machine for the artifact in `folder`, once its bytes are found to be as written.
+
+    Raises:
+        ArtifactError: a file is missing or changed, or the runtime can't load it.
+        InconclusiveError: nothing on this machine runs this target.
+        MissingDependencyError: the runtime isn't installed.
+    """
+    check_runs_here(manifest)
+    verify(manifest, folder)
+    module: _Module = importlib.import_module(_RUNNERS[manifest.target])
+    return module.open_artifact(folder / manifest.file, manifest)
+
+
+def as_input(clip: Pixels, spec: ClipSpec) -> NDArray[np.float32]:
+    """One clip, `(T,3,H,W)`, as the network's input: raw floats, or normalized ones, as `spec.pixels` says."""
+    return clip.astype(np.float32) if spec.pixels == "raw" else normalize(clip, spec)
+
+
+def run_each(run_one: Callable[[Pixels], Logits], clips: Pixels) -> Logits:
+    """Stack the logits of single clips."""
+    return np.stack([run_one(clip).reshape(-1) for clip in clips])
+
+
+def time_each(invoke: Callable[[], object], warmup: int, runs: int) -> list[int]:
+    """Nanoseconds of each call, by the monotonic clock."""
+    for _ in range(warmup):
+        invoke()
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter_ns()
+        invoke()
+        times.append(time.perf_counter_ns() - start)
+    return times
