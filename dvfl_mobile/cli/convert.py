@@ -32,8 +32,8 @@ def convert(
 ) -> None:
     """Convert a checkpoint to ExecuTorch, Core ML and TFLite.
 
-    Each artifact goes to FOLDER/MODEL/TARGET/RECIPE with a manifest, once it is whole. Without a checkpoint, the
-    embedded default student is taken.
+    Each artifact goes to FOLDER/MODEL/TARGET/RECIPE with a manifest, once it is whole. Nothing is compared with
+    PyTorch yet: that is what parity does, and deploy does both.
     """
     from dvfl_mobile import pipeline
     from dvfl_mobile.cli.progress import steps

@@ -25,7 +25,7 @@ from dvfl_mobile.cli.options import (
     Targets,
 )
 
-Strict = Annotated[bool, typer.Option("--strict", help="End with 7 where something could not be decided here.")]
+Strict = Annotated[bool, typer.Option("--strict", help="End with 7, not 0, where something could not be decided here.")]
 
 
 def deploy(
@@ -45,9 +45,10 @@ def deploy(
     junit: JUnit = None,
     markdown: Markdown = None,
 ) -> None:
-    """Take a checkpoint to all targets and hold each artifact against PyTorch.
+    """Convert to all targets, and check each against PyTorch.
 
-    Ends with 0 when nothing failed, and names what could not be decided on this machine.
+    Ends with 0 when nothing failed, and names what could not be decided on this machine (--strict makes that 7).
+    With 5 when an artifact failed.
     """
     from dvfl_mobile import pipeline
     from dvfl_mobile.cli.progress import steps

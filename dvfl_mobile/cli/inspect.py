@@ -8,11 +8,14 @@ import typer
 
 from dvfl_mobile.cli.options import ArtifactFolder, Json
 
-Operators = Annotated[bool, typer.Option("--operators", help="Show every operator, not the sums.")]
+Operators = Annotated[bool, typer.Option("--operators", help="Show every operator, not the sums by stage.")]
 
 
 def inspect(artifact: ArtifactFolder, operators: Operators = False, json: Json = False) -> None:
-    """Show what is in an artifact, what is delegated and what fell back; its bytes are checked first."""
+    """Show what is in an artifact, and what is delegated.
+
+    Its bytes are checked against the manifest first. What fell back from the delegate is listed. It needs no torch.
+    """
     from dvfl_mobile import manifest
     from dvfl_mobile.cli.show import show_manifest
 

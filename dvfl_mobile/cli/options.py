@@ -14,12 +14,14 @@ Checkpoint = Annotated[
     Path | None,
     typer.Argument(
         metavar="CHECKPOINT",
-        help="A .pth or .safetensors file. Without one: the embedded default student.",
+        help="A .pth or .safetensors file. Without one: the embedded default student, which is untrained.",
         show_default=False,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where results are written.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", metavar="FOLDER", help="The folder to write to: FOLDER/MODEL/TARGET/RECIPE.")
+]
 Targets = Annotated[
     list[str] | None,
     typer.Option(
@@ -29,34 +31,51 @@ Targets = Annotated[
         show_default=False,
     ),
 ]
-Recipe = Annotated[str, typer.Option("--recipe", metavar="RECIPE", help="How to quantize, such as fp32 or fp16.")]
+Recipe = Annotated[
+    str, typer.Option("--recipe", metavar="RECIPE", help="How numbers are stored and computed: fp32 or fp16.")
+]
 Labels = Annotated[
     Path | None,
-    typer.Option("--labels", metavar="CSV", help="Class names: a file of id,name lines.", show_default=False),
+    typer.Option(
+        "--labels", metavar="FILE", help="Class names: id,name lines, or a .txt of one name a line.", show_default=False
+    ),
 ]
 Clips = Annotated[
     Path | None,
     typer.Option(
         "--clips",
         metavar="SOURCE",
-        help="A video, a folder of videos, a folder per class, or a CSV of path,label.",
+        help="A video, a folder of videos, a folder per class, or a CSV of path,label. Default: shapes, drawn.",
         show_default=False,
     ),
 ]
 Frames = Annotated[
     int | None,
-    typer.Option("--frames", min=1, help="Pictures in a clip. Default: what the checkpoint says.", show_default=False),
+    typer.Option(
+        "--frames",
+        min=1,
+        metavar="N",
+        help="Pictures in a clip. Default: what the checkpoint was trained with.",
+        show_default=False,
+    ),
 ]
 Size = Annotated[
     int | None,
     typer.Option(
-        "--size", min=32, help="Height and width in pixels. Default: what the checkpoint says.", show_default=False
+        "--size",
+        min=32,
+        metavar="PIXELS",
+        help="Height and width of a clip. Default: what the checkpoint was trained with.",
+        show_default=False,
     ),
 ]
 MaxClips = Annotated[
-    int, typer.Option("--max-clips", min=1, metavar="N", help="Read at most N videos, spread evenly over all.")
+    int,
+    typer.Option("--max-clips", min=1, metavar="N", help="Read at most N videos of SOURCE, spread evenly over all."),
 ]
-MinimumIos = Annotated[int, typer.Option("--minimum-ios", metavar="N", help="Core ML only: 16, 17 or 18.")]
+MinimumIos = Annotated[
+    int, typer.Option("--minimum-ios", metavar="N", help="Core ML only: the oldest iOS to run on, 16, 17 or 18.")
+]
 MinDelegated = Annotated[
     float | None,
     typer.Option(
@@ -64,7 +83,8 @@ MinDelegated = Annotated[
         min=0.0,
         max=1.0,
         metavar="SHARE",
-        help="Fail (exit 5) if less than this share of the multiply-adds is delegated, 0 to 1.",
+        help="End with 5 if less than this share of the multiply-adds is delegated, 0 to 1; with 7 where only the "
+        "device knows (coreml).",
         show_default=False,
     ),
 ]

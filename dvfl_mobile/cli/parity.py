@@ -31,7 +31,9 @@ def parity(
     junit: JUnit = None,
     markdown: Markdown = None,
 ) -> None:
-    """Check that an artifact computes what the PyTorch reference computes.
+    """Check that an artifact computes what PyTorch computes.
+
+    Both run on the same clips, and their logits are compared. It says nothing about accuracy.
 
     Ends with 0 (pass), 5 (fail) or 7 (nothing here can run it). The report is also left in the artifact's folder.
     """

@@ -9,7 +9,7 @@ import typer
 
 from dvfl_mobile.cli.options import Json
 
-Video = Annotated[Path, typer.Argument(metavar="VIDEO", help="A video file.", show_default=False)]
+Video = Annotated[Path, typer.Argument(metavar="VIDEO", help="A video file, of any length.", show_default=False)]
 Folder = Annotated[
     Path,
     typer.Option("--artifact", metavar="FOLDER", help="The folder of an artifact, such as out/nano/executorch/fp32."),
@@ -17,7 +17,10 @@ Folder = Annotated[
 
 
 def predict(video: Video, artifact: Folder, json: Json = False) -> None:
-    """Classify a video with an artifact: its five likeliest classes."""
+    """Classify a video with an artifact.
+
+    Shows its five likeliest classes, by one view of the video.
+    """
     from dvfl_mobile import artifacts, pipeline
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.cli.show import show_prediction

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -16,6 +17,7 @@ from dvfl_mobile.parity import weights_notes
 from dvfl_mobile.wording import plural
 
 _NUMBERS = ("operators", "count", "multiply-adds", "share")
+_NO_MODULE = "(no module)"
 _FATES = {True: "delegated", False: "fell back", None: "on the device"}
 
 
@@ -33,7 +35,7 @@ def terminal(manifest: Manifest, folder: Path, *, operators: bool) -> Renderable
     parts.append(_operators(manifest.delegation.rows) if operators else _by_stage(manifest.delegation))
     if manifest.delegation.fallbacks:
         parts += [Text("\nFell back, most multiply-adds first:", "yellow"), _operators(manifest.delegation.fallbacks)]
-    parts += [Text(note, "yellow") for note in weights_notes(manifest.weights.kind)]
+    parts += [Text(f"\n{note}", "yellow") for note in weights_notes(manifest.weights.kind)]
     return Group(*parts)
 
 
@@ -49,11 +51,11 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "weights", f"{manifest.weights.name} (sha256 {manifest.weights.sha256[:12]}…)"
     yield "target", f"{manifest.target}, for {manifest.minimum_os} and later"
     yield "recipe", f"{manifest.recipe}: {manifest.recipe_meaning}"
-    yield "file", f"{manifest.file}, {manifest.size_bytes / 1e6:.1f} MB, bytes as converted"
+    yield "file", f"{manifest.file}, {manifest.size_bytes / 1e6:.1f} MB; every byte as it was written"
     for entry in manifest.inputs:
         yield "input", f"{entry.name} {list(entry.shape)} {entry.dtype}, {_pixels(manifest)}"
     for entry in manifest.outputs:
-        yield "output", f"{entry.name} {list(entry.shape)} {entry.dtype}, logits"
+        yield "output", f"{entry.name} {list(entry.shape)} {entry.dtype}, a logit for each class"
     yield "clip", f"{clip.frames} frames, short side {clip.short_side}, centre crop {clip.size}x{clip.size}"
     yield "made by", ", ".join(f"{name} {version}" for name, version in manifest.tools.items())
     yield "with", manifest.command
@@ -77,7 +79,7 @@ def _by_stage(delegation: Delegation) -> Table:
     counts: Counter[str] = Counter()
     work: Counter[str] = Counter()
     for row in delegation.rows:
-        stage = row.module.split(".")[0] or "(no module)"
+        stage = row.module.split(".")[0] or _NO_MODULE
         counts[stage] += row.count
         work[stage] += row.multiply_adds
     table = _table("module", "operators", "multiply-adds", "share")
@@ -90,12 +92,15 @@ def _by_stage(delegation: Delegation) -> Table:
 def _operators(rows: Iterable[OperatorRow]) -> Table:
     table = _table("module", "operator", "count", "multiply-adds", "runs")
     for row in rows:
-        table.add_row(row.module, row.operator, str(row.count), f"{row.multiply_adds:,}", _FATES[row.delegated])
+        module = row.module or _NO_MODULE
+        table.add_row(module, row.operator, str(row.count), f"{row.multiply_adds:,}", _FATES[row.delegated])
     return table
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for column in columns:
-        table.add_column(column, justify="right" if column in _NUMBERS else "left")
+        # Only a module's path may be folded: figures and fates stay whole.
+        justify: Literal["left", "right"] = "right" if column in _NUMBERS else "left"
+        table.add_column(column, justify=justify, no_wrap=column != "module", overflow="fold")
     return table

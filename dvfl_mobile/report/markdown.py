@@ -17,6 +17,7 @@ def parity(report: ParityReport) -> str:
         _escape(tables.parity_source(report)),
         _list(report.reasons),
         _table(tables.CHECK_COLUMNS, tables.check_rows(report)),
+        *map(_escape, tables.worst_clip(report)),
     ]
     if report.rows:
         parts += [

@@ -40,12 +40,17 @@ def _other_metrics(pooled: PooledMetrics | None) -> list[tuple[str, str]]:
         ("largest difference", _shown(pooled.max_abs_diff, "{:.3g}".format)),
         ("cosine", _shown(pooled.cosine, lambda value: f"{rounded_down(value, 7):f}")),
         ("KL of the softmax", _shown(pooled.kl_nats, "{:.3g} nats".format)),
-        ("worst clip", f"{decibels(pooled.worst_sqnr_db)}, {pooled.worst_clip}"),
     ]
 
 
 def _shown(value: float | None, write: Callable[[float], str]) -> str:
     return NOT_FINITE if value is None else write(value)
+
+
+def worst_clip(report: ParityReport) -> list[str]:
+    """The clip of lowest SQNR, in a sentence: its name is too long for a cell among figures."""
+    pooled = report.pooled
+    return [f"Worst clip: {decibels(pooled.worst_sqnr_db)}, {pooled.worst_clip}"] if pooled else []
 
 
 def clip_title(report: ParityReport, *, verbose: bool) -> str:
@@ -81,8 +86,11 @@ def parity_remarks(report: ParityReport) -> list[str]:
 
 def parity_source(report: ParityReport) -> str:
     """What ran on what, in one sentence."""
-    runner = ", ".join(f"{key} {value}" for key, value in report.runner.items() if value is not None)
-    return f"{plural(report.clips.count, 'clip')} of {report.clips.source}. Runner: {runner or 'none'}."
+    known = {key: str(value) for key, value in report.runner.items() if value is not None}
+    runtime = " ".join(known.pop(key) for key in ("runtime", "version") if key in known)
+    details = ", ".join(f"{key} {value}" for key, value in known.items())
+    runner = f"{runtime} ({details})" if runtime and details else runtime or details or "none"
+    return f"{plural(report.clips.count, 'clip')} from: {report.clips.source}. Runner: {runner}."
 
 
 def deploy_rows(summary: DeploySummary) -> list[tuple[str, ...]]:

@@ -24,6 +24,7 @@ def parity(report: ParityReport, *, verbose: bool = False) -> RenderableType:
         *_paragraph(report.reasons),
         Text(),
         _table(tables.CHECK_COLUMNS, tables.check_rows(report), folding={1}, verdict=3),
+        *_paragraph(tables.worst_clip(report)),
     ]
     if report.rows:
         parts += [

@@ -12,8 +12,9 @@ import pytest
 from pydantic import ValidationError
 from rich.console import Console
 
+from dvfl_mobile.delegation import Delegation, Operation
 from dvfl_mobile.parity import ArtifactFacts, ClipFacts, ParityReport, Verdict, decided, measure, undecided
-from dvfl_mobile.report import jsondoc, junit, markdown, terminal
+from dvfl_mobile.report import contents, jsondoc, junit, markdown, terminal
 from dvfl_mobile.report.summary import DeployRow, DeploySummary, summarize
 from dvfl_mobile.wording import decibels, percent, rounded_down
 
@@ -171,7 +172,7 @@ def test_markdown_tables_keep_their_columns_whatever_the_names():
     text = markdown.parity(report())
     assert "a\\|b\\`\\*\\_\\<b\\>\\&" in text
     widths = [cells(line) for line in text.splitlines() if line.startswith("|")]
-    assert widths == [4] * 10 + [4] * 6
+    assert widths == [4] * 9 + [4] * 6
     assert text.startswith("### Parity of nano/tflite/fp16: **pass**\n")
 
 
@@ -195,6 +196,7 @@ def test_the_terminal_gives_the_verdict_first_and_whole_figures_at_80_columns():
     text = shown(terminal.parity(report()))
     lines = text.splitlines()
     assert lines[0] == "PASS  nano/tflite/fp16"
+    assert "4 clips from: data/ucf8. Runner: LiteRT 2.3.0 (threads 2, delegated True)." in " ".join(lines[1:3])
     assert all(len(line) <= 80 for line in lines)
     [sqnr] = [line for line in lines if line.startswith("SQNR")]
     assert re.fullmatch(r"SQNR +\d+\.\d dB +at least 45 dB +pass *", sqnr)
@@ -202,6 +204,27 @@ def test_the_terminal_gives_the_verdict_first_and_whole_figures_at_80_columns():
     for name in NAMES[:3]:
         assert re.search(rf"^{re.escape(name)} .* \d+\.\d dB *$", text, re.MULTILINE)
     assert "[red]x[/red]\\x1b[31m\\x00\\n" in text.replace("\n", "")
+
+
+def test_the_worst_clip_is_a_sentence_and_no_cell_among_figures():
+    name = "a_folder/" + "v_ApplyEyeMakeup_" * 5 + "g01_c02.avi"
+    long = report(names=["a", "b", "c", name])
+    sentence = f"Worst clip: 75.4 dB, {name}"
+    assert sentence in shown(terminal.parity(long), width=140)
+    lines = shown(terminal.parity(long)).splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert f"\n\n{sentence.replace('_', chr(92) + '_')}\n\n" in markdown.parity(long)
+
+
+def test_inspect_keeps_figures_whole_at_80_columns():
+    path = "stage0.block0.modulation.focal_temporal1.with.a.name.that.is.far.too.long.for.one.line"
+    rows = [Operation("depthwise_conv_2d", path, True, 1_156_055_040), Operation("add", "", False)]
+    table = contents._operators(Delegation.of("XNNPACK", 1, rows).rows)
+    lines = shown(table).splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert re.search(r" depthwise_conv_2d +1 +1,156,055,040 +delegated *$", lines[1])
+    assert "".join(line.split("  ")[0].strip() for line in lines[1:-1]) == path
+    assert re.search(r"^\(no module\) +add +1 +0 +fell back *$", lines[-1])
 
 
 def test_the_terminal_shows_the_worst_few_clips_or_with_verbose_all():
