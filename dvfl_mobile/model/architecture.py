@@ -22,7 +22,7 @@ class Architecture(BaseModel):
         num_frames: T, pictures in a clip, before tubelets join them.
         img_size: H and W of the input in pixels.
         focal_levels: depthwise convolutions a block stacks, by stage.
-        focal_windows: kernel size of the first of them, by stage; each next is `focal_factor` larger.
+        focal_windows: kernel size of the first of them, by stage; each next is `focal_factor` larger. All are odd.
         tubelet_size: pictures that the patch embedding joins into one.
         layerscale_value: initial value only; a checkpoint's own values replace it.
         drop_rate, drop_path_rate: used in training only.
@@ -65,6 +65,12 @@ class Architecture(BaseModel):
             raise ValueError(f"{self.num_frames} frames can't be joined by tubelets of {self.tubelet_size}")
         if self.use_conv_embed and self.tubelet_size > 1:
             raise ValueError("use_conv_embed embeds single pictures: it can't go with tubelet_size > 1")
+        if any(size % 2 == 0 for stage in range(stages) for size in self.kernel_sizes(stage)):
+            # Padded by half its size, an even kernel would make a picture larger than its gates.
+            raise ValueError(
+                f"every focal kernel must be of odd size: focal_windows {self.focal_windows} growing by "
+                f"focal_factor {self.focal_factor} make even ones"
+            )
         return self
 
     @classmethod
