@@ -1,12 +1,19 @@
 """The deploy form: the reference form's function, written for phones.
 
-Static shapes, one clip, tensors of at most four dimensions, nothing assigned in forward. Tokens stay
-`(T,N,C)`, N = H·W, in one memory order throughout: channels last for the spatial view, `(T,H,W,C)`, and for
-the temporal one, `(1,T,H·W,C)`, are the same bytes. What each layer becomes stands in `rewrites.py`; this
-file only puts them together.
+Static shapes, one clip, tensors of at most four dimensions, nothing assigned in forward. Tokens are `(T,N,C)`,
+N = H·W, in one memory order throughout: the pictures that the spatial convolutions see, `(T,C,H,W)`, and the
+lines in time that the temporal ones see, `(1,C,T,N)`, are the same bytes, channels last. Only convolutions and
+pooling see four dimensions; whatever works token by token stays at three, where no delegate has a layout of its
+own to prefer. Layers in a row are attributes with names (`stage0.block0.modulation.focal1`) and not entries of a
+list, because converters carry only the last word of each step of a path. What each layer becomes stands in
+`rewrites.py`; this file only puts them together.
 """
 
 from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +21,7 @@ from torch.nn import functional
 
 from dvfl_mobile.clips import ClipSpec
 from dvfl_mobile.model import rewrites
-from dvfl_mobile.model.network import Block, Mlp, PatchEmbed, SpatioTemporalFocalModulation, VideoFocalNet
+from dvfl_mobile.model.network import Block, Mlp, PatchEmbed, SpatioTemporalFocalModulation, Stage, VideoFocalNet
 from dvfl_mobile.model.rewrites import Normalizer
 
 
@@ -29,29 +36,33 @@ class DeployForm(nn.Module):
 
     def __init__(self, network: VideoFocalNet, clip: ClipSpec, normalizer: Normalizer = "products") -> None:
         super().__init__()
-        frames, side = network.architecture.token_frames, clip.size
+        frames = network.architecture.token_frames
         with torch.no_grad():
             self.stem = Stem(network.patch_embed, clip, normalizer)
             side = self.stem.side
-            self.stages = nn.ModuleList()
-            for stage in network.layers:
-                blocks: list[nn.Module] = [DeployBlock(block, frames, side, normalizer) for block in stage.blocks]
+            self._stages = [f"stage{index}" for index in range(len(network.layers))]
+            for name, stage in zip(self._stages, network.layers, strict=True):
+                assert isinstance(stage, Stage)
+                layers = _blocks(stage.blocks, frames, side, normalizer)
                 if stage.downsample is not None:
-                    blocks.append(Downsample(stage.downsample, side, normalizer))
-                    side = blocks[-1].side
-                self.stages.append(nn.Sequential(*blocks))
+                    downsample = Downsample(stage.downsample, side, normalizer)
+                    side = downsample.side
+                    layers["downsample"] = downsample
+                self.add_module(name, nn.Sequential(layers))
             self.head = Head(network.norm, network.head, normalizer)
         self.eval().requires_grad_(False)
 
     def forward(self, clip: Tensor) -> Tensor:
         tokens = self.stem(clip)
-        for stage in self.stages:
-            tokens = stage(tokens)
+        for name in self._stages:
+            tokens = getattr(self, name)(tokens)
         return self.head(tokens)
 
 
 class Stem(nn.Module):
     """Pixels to tokens: `(T,3,H,W)` to `(T/t,N,C)`, t the tubelet size."""
+
+    mean: Tensor | None
 
     def __init__(self, embed: PatchEmbed, clip: ClipSpec, normalizer: Normalizer) -> None:
         super().__init__()
@@ -63,7 +74,7 @@ class Stem(nn.Module):
         mean = None
         if clip.pixels == "raw":
             proj, mean = rewrites.fold_pixels(proj, clip.mean, clip.std)
-        self.proj = rewrites.conv(proj.weight, proj.bias, stride=proj.stride, padding=proj.padding)  # type: ignore[arg-type]
+        self.proj = rewrites.conv(proj.weight, proj.bias, proj.stride, proj.padding)
         self.register_buffer("mean", mean)
         self.norm = (
             rewrites.LayerNorm(embed.norm, normalizer) if isinstance(embed.norm, nn.LayerNorm) else nn.Identity()
@@ -131,9 +142,9 @@ class FocalModulation(nn.Module):
         self.context_temporal = rewrites.linear(temporal[0][:dim], temporal[1][:dim])
         gates = tuple(torch.cat((s[2 * dim :], t[dim:])) for s, t in zip(spatial, temporal, strict=True))
         self.gates = rewrites.linear(*gates)
-        self.focal = nn.ModuleList(_depthwise(layer[0]) for layer in modulation.focal_layers)
-        self.focal_temporal = nn.ModuleList(
-            rewrites.temporal_as_conv2d(layer[0]) for layer in modulation.focal_layers_temporal
+        self._focal = self._add_layers("focal", map(_depthwise, _convolutions(modulation.focal_layers)))
+        self._focal_temporal = self._add_layers(
+            "focal_temporal", map(rewrites.temporal_as_conv2d, _convolutions(modulation.focal_layers_temporal))
         )
         self.mean_temporal = rewrites.temporal_mean_as_conv2d(dim, frames)
         share = 1 / (self.levels + 1) if modulation.normalize_modulator else 1.0
@@ -150,29 +161,41 @@ class FocalModulation(nn.Module):
         modulator_temporal = self.h_temporal(self._gather_temporal(self.context_temporal(tokens), gates))
         return self.proj(self.standardize_out(self.query(tokens) * modulator * modulator_temporal))
 
+    def _add_layers(self, name: str, layers: Iterable[nn.Module]) -> list[str]:
+        names = []
+        for index, layer in enumerate(layers):
+            names.append(f"{name}{index}")
+            self.add_module(names[-1], layer)
+        return names
+
     def _gather_spatial(self, context: Tensor, gates: Tensor) -> Tensor:
-        """Context over each picture: `(T,N,C)` and the gates `(T,N,2(levels+1))` to `(T,N,C)`."""
-        shape = (self.frames, 1, self.side, self.side)
-        pictures = _to_pictures(context, self.frames, self.side, self.side)
+        """Context over each picture: `(T,N,C)`, gates `(T,N,2(levels+1))`, to `(T,N,C)`."""
         total = None
-        for level, layer in enumerate(self.focal):
-            pictures = functional.gelu(layer(pictures))
-            total = _add(total, pictures * _gate(gates, level, shape))
-        pooled = functional.gelu(pictures.mean((2, 3), keepdim=True))
-        return _to_tokens(_add(total, pooled * _gate(gates, self.levels, shape)))
+        for level, name in enumerate(self._focal):
+            layer = getattr(self, name)
+            context = functional.gelu(_to_tokens(layer(self._as_pictures(context))))
+            total = _add(total, context * _gate(gates, level))
+        pooled = self._as_pictures(context).mean((2, 3), keepdim=True)
+        return _add(total, functional.gelu(_to_tokens(pooled)) * _gate(gates, self.levels))
 
     def _gather_temporal(self, context: Tensor, gates: Tensor) -> Tensor:
-        """Context over time at each place: the same shapes, worked on as one picture of T rows and N columns."""
-        places = self.side * self.side
-        shape = (1, 1, self.frames, places)
-        lines = _to_pictures(context, 1, self.frames, places)
+        """Context over time at each place: the same shapes; a convolution sees one picture of T rows, N columns."""
         total = None
-        for level, layer in enumerate(self.focal_temporal, start=self.levels + 1):
-            lines = functional.gelu(layer(lines))
-            total = _add(total, lines * _gate(gates, level, shape))
-        pooled = functional.gelu(self.mean_temporal(lines))
-        gathered = _add(total, pooled * _gate(gates, 2 * self.levels + 1, shape))
-        return _to_tokens(gathered).reshape(self.frames, places, -1)
+        for level, name in enumerate(self._focal_temporal, start=self.levels + 1):
+            layer = getattr(self, name)
+            context = functional.gelu(self._from_lines(layer(self._as_lines(context))))
+            total = _add(total, context * _gate(gates, level))
+        pooled = self._from_lines(self.mean_temporal(self._as_lines(context)))
+        return _add(total, functional.gelu(pooled) * _gate(gates, 2 * self.levels + 1))
+
+    def _as_pictures(self, tokens: Tensor) -> Tensor:
+        return _to_pictures(tokens, self.frames, self.side, self.side)
+
+    def _as_lines(self, tokens: Tensor) -> Tensor:
+        return _to_pictures(tokens, 1, self.frames, self.side * self.side)
+
+    def _from_lines(self, lines: Tensor) -> Tensor:
+        return lines.permute(0, 2, 3, 1).reshape(-1, self.side * self.side, lines.shape[1])
 
 
 class FeedForward(nn.Module):
@@ -200,7 +223,7 @@ class Downsample(nn.Module):
         self.overlaps = proj.kernel_size != proj.stride
         self.side_in, self.side = side, _conv_side(side, proj)
         self.proj: nn.Module = (
-            rewrites.conv(proj.weight, proj.bias, stride=proj.stride, padding=proj.padding)  # type: ignore[arg-type]
+            rewrites.conv(proj.weight, proj.bias, proj.stride, proj.padding)
             if self.overlaps
             else rewrites.patches_as_linear(proj)
         )
@@ -246,8 +269,8 @@ def _to_tokens(pictures: Tensor) -> Tensor:
     return pictures.permute(0, 2, 3, 1).reshape(frames, height * width, channels)
 
 
-def _gate(gates: Tensor, column: int, shape: tuple[int, int, int, int]) -> Tensor:
-    return gates[:, :, column : column + 1].reshape(shape)
+def _gate(gates: Tensor, column: int) -> Tensor:
+    return gates[:, :, column : column + 1]
 
 
 def _add(total: Tensor | None, term: Tensor) -> Tensor:
@@ -258,8 +281,18 @@ def _fold_norm(norm: nn.LayerNorm | None, layer: nn.Linear) -> tuple[Tensor, Ten
     return (layer.weight, layer.bias) if norm is None else rewrites.fold_affine(norm, layer.weight, layer.bias)
 
 
+def _blocks(blocks: Iterable[Any], frames: int, side: int, normalizer: Normalizer) -> OrderedDict[str, nn.Module]:
+    made = (DeployBlock(block, frames, side, normalizer) for block in blocks)
+    return OrderedDict((f"block{index}", block) for index, block in enumerate(made))
+
+
+def _convolutions(focal_layers: Iterable[Any]) -> Iterable[Any]:
+    # Each is a convolution and a GELU; forward applies the GELU.
+    return (layer[0] for layer in focal_layers)
+
+
 def _depthwise(layer: nn.Conv2d) -> nn.Conv2d:
-    return rewrites.conv(layer.weight, None, padding=layer.padding, groups=layer.groups)  # type: ignore[arg-type]
+    return rewrites.conv(layer.weight, None, padding=layer.padding, groups=layer.groups)
 
 
 def _conv_side(side: int, proj: nn.Conv2d) -> int:

@@ -25,11 +25,23 @@ def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     return layer
 
 
-def conv(weight: Tensor, bias: Tensor | None, **options: int | tuple[int, int]) -> nn.Conv2d:
+def conv(
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Sequence[int] = (1, 1),
+    padding: Sequence[int] | str = (0, 0),
+    groups: int = 1,
+) -> nn.Conv2d:
     """A 2-D convolution that holds exactly `weight`, `(out,in/groups,kh,kw)`, and `bias`, `(out,)`."""
-    groups = options.get("groups", 1)
-    assert isinstance(groups, int)
-    layer = nn.Conv2d(weight.shape[1] * groups, weight.shape[0], weight.shape[2:], bias=bias is not None, **options)  # type: ignore[arg-type]
+    layer = nn.Conv2d(
+        in_channels=weight.shape[1] * groups,
+        out_channels=weight.shape[0],
+        kernel_size=_pair(weight.shape[2:]),
+        stride=_pair(stride),
+        padding=_pair(padding),
+        groups=groups,
+        bias=bias is not None,
+    )
     layer.weight = _frozen(weight)
     if bias is not None:
         layer.bias = _frozen(bias)
@@ -43,8 +55,7 @@ def tubelet_as_conv2d(proj: nn.Conv3d) -> nn.Conv2d:
     `(T,3,H,W)` in memory already is `(T/t,3t,H,W)`. Tensors keep four dimensions.
     """
     weight = proj.weight.transpose(1, 2).flatten(1, 2)
-    stride = (int(proj.stride[1]), int(proj.stride[2]))
-    return conv(weight, proj.bias, stride=stride)
+    return conv(weight, proj.bias, stride=proj.stride[1:])
 
 
 def fold_pixels(proj: nn.Conv2d, mean: Sequence[float], std: Sequence[float]) -> tuple[nn.Conv2d, Tensor | None]:
@@ -70,8 +81,7 @@ def fold_pixels(proj: nn.Conv2d, mean: Sequence[float], std: Sequence[float]) ->
     padded = any(int(side) for side in proj.padding)
     if not padded:
         bias = bias - (weight * centre).sum(dim=(1, 2, 3))
-    stride, padding = _pair(proj.stride), _pair(proj.padding)
-    folded = conv(weight.float(), bias.float(), stride=stride, padding=padding)
+    folded = conv(weight.float(), bias.float(), stride=proj.stride, padding=proj.padding)
     return folded, centre.float() if padded else None
 
 
@@ -153,6 +163,7 @@ def _frozen(values: Tensor) -> nn.Parameter:
     return nn.Parameter(values.detach().clone().contiguous(), requires_grad=False)
 
 
-def _pair(sides: tuple[int, ...] | str) -> tuple[int, int]:
+def _pair(sides: Sequence[int] | str) -> tuple[int, int]:
     assert not isinstance(sides, str)
-    return int(sides[0]), int(sides[1])
+    rows, columns = sides
+    return rows, columns
