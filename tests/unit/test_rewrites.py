@@ -1,0 +1,214 @@
+"""Each rewrite by itself: what it makes computes what the layers that it replaces compute."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dvfl_mobile import clips
+from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.model import rewrites
+from dvfl_mobile.model.rewrites import Normalizer
+
+# The same float32 terms added in another order: a sum of some hundred terms is off by a few ulps (6e-8 each) of
+# the largest partial sum. All comparisons are relative to the largest value expected.
+REORDERED = 2e-6
+# The product form rounds the mean, the variance, and each factor on its own; torch's operator rounds once.
+STATISTICS = 4e-6
+# Raw pixels are up to 255 where normalized ones are about 2: sums twice as large cancel against the folded mean.
+PIXELS = 4e-6
+
+both_normalizers = pytest.mark.parametrize("normalizer", ["products", "native"])
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(3)
+
+
+def test_linear_holds_a_copy_of_what_it_is_given() -> None:
+    weight, bias = torch.randn(5, 3), torch.randn(5)
+    layer, without = rewrites.linear(weight, bias), rewrites.linear(weight, None)
+    assert torch.equal(layer.weight, weight)
+    assert torch.equal(layer.bias, bias)
+    assert without.bias is None
+    assert not layer.weight.requires_grad
+    weight.zero_()
+    assert layer.weight.abs().min() > 0
+
+
+def test_conv_holds_a_copy_of_what_it_is_given() -> None:
+    weight, bias = torch.randn(6, 1, 3, 5), torch.randn(6)
+    layer = rewrites.conv(weight, bias, stride=(2, 1), padding=(1, 2), groups=6)
+    pictures = torch.randn(2, 6, 7, 9)
+    expected = nn.functional.conv2d(pictures, weight, bias, stride=(2, 1), padding=(1, 2), groups=6)
+    assert torch.equal(layer(pictures), expected)
+    assert rewrites.conv(weight, None, groups=6).bias is None
+    assert not layer.weight.requires_grad
+    weight.zero_()
+    assert layer.weight.abs().min() > 0
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_tubelet_as_conv2d(bias: bool) -> None:
+    proj = nn.Conv3d(3, 8, kernel_size=(2, 4, 4), stride=(2, 4, 4), bias=bias)
+    clip = torch.randn(6, 3, 8, 12)
+    expected = proj(clip.transpose(0, 1)[None])[0].transpose(0, 1)
+    assert_close(rewrites.tubelet_as_conv2d(proj)(clip.reshape(3, 6, 8, 12)), expected, REORDERED)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_fold_pixels_without_padding_takes_every_raw_value(bias: bool) -> None:
+    proj = nn.Conv2d(3, 8, kernel_size=4, stride=4, bias=bias)
+    raw = every_pixel_value()
+    folded, mean = rewrites.fold_pixels(proj, SPEC.mean, SPEC.std)
+    assert mean is None
+    assert_close(folded(raw.float()), proj(normalized(raw)), PIXELS)
+
+
+def test_fold_pixels_without_padding_takes_values_between_whole_ones() -> None:
+    proj = nn.Conv2d(3, 8, kernel_size=4, stride=4)
+    raw = torch.rand(2, 3, 16, 16) * 255
+    folded, _ = rewrites.fold_pixels(proj, SPEC.mean, SPEC.std)
+    assert_close(folded(raw), proj(normalized(raw)), PIXELS)
+
+
+def test_fold_pixels_into_the_stacked_pictures_of_a_tubelet() -> None:
+    proj = nn.Conv3d(3, 8, kernel_size=(2, 4, 4), stride=(2, 4, 4))
+    raw = every_pixel_value(pictures=4)
+    folded, mean = rewrites.fold_pixels(rewrites.tubelet_as_conv2d(proj), SPEC.mean, SPEC.std)
+    expected = proj(normalized(raw).transpose(0, 1)[None])[0].transpose(0, 1)
+    assert mean is None
+    assert_close(folded(raw.float().reshape(2, 6, 16, 16)), expected, PIXELS)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_fold_pixels_with_padding_is_exact_up_to_the_border(bias: bool) -> None:
+    proj = nn.Conv2d(3, 8, kernel_size=7, stride=4, padding=2, bias=bias)
+    raw = every_pixel_value()
+    folded, mean = rewrites.fold_pixels(proj, SPEC.mean, SPEC.std)
+    assert mean is not None
+    assert mean.shape == (1, 3, 1, 1)
+    assert_close(folded(raw.float() - mean), proj(normalized(raw)), PIXELS)
+
+
+def test_folding_the_mean_would_be_wrong_at_a_padded_border() -> None:
+    proj = nn.Conv2d(3, 8, kernel_size=7, stride=4, padding=2)
+    raw = every_pixel_value()
+    folded, mean = rewrites.fold_pixels(proj, SPEC.mean, SPEC.std)
+    assert mean is not None
+    assert folded.bias is not None
+    with_mean = rewrites.conv(folded.weight, folded.bias - (folded.weight * mean).sum((1, 2, 3)), (4, 4), (2, 2))
+    difference = (with_mean(raw.float()) - proj(normalized(raw))).abs()
+    inside, border = difference[:, :, 1:-1, 1:-1], difference[:, :, 0]
+    assert inside.max() < 1e-5
+    assert border.max() > 0.1
+
+
+def test_patches_as_linear() -> None:
+    proj = nn.Conv2d(5, 10, kernel_size=2, stride=2)
+    tokens = torch.randn(3, 4, 6, 5)
+    joined = tokens.reshape(3, 2, 2, 3, 2, 5).permute(0, 1, 3, 2, 4, 5).reshape(3, 2, 3, 20)
+    expected = proj(tokens.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    assert_close(rewrites.patches_as_linear(proj)(joined), expected, REORDERED)
+
+
+def test_fold_affine() -> None:
+    norm, layer = layer_norm(24), nn.Linear(24, 10)
+    tokens = torch.randn(2, 7, 24)
+    standardized = nn.functional.layer_norm(tokens, (24,), eps=norm.eps)
+    folded = rewrites.linear(*rewrites.fold_affine(norm, layer.weight, layer.bias))
+    assert_close(folded(standardized), layer(norm(tokens)), REORDERED)
+
+
+def test_fold_scale() -> None:
+    gamma, layer = torch.randn(10), nn.Linear(24, 10)
+    tokens = torch.randn(2, 7, 24)
+    folded = rewrites.linear(*rewrites.fold_scale(gamma, layer.weight, layer.bias))
+    assert_close(folded(tokens), gamma * layer(tokens), REORDERED)
+
+
+def test_fold_scale_of_one_changes_no_bit() -> None:
+    layer = nn.Linear(24, 10)
+    weight, bias = rewrites.fold_scale(1.0, layer.weight, layer.bias)
+    assert torch.equal(weight, layer.weight)
+    assert torch.equal(bias, layer.bias)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kernel", [1, 3, 7])
+def test_temporal_as_conv2d(kernel: int, bias: bool) -> None:
+    layer = nn.Conv1d(6, 6, kernel, padding=kernel // 2, bias=bias)
+    lines = torch.randn(1, 6, 5, 9)
+    expected = layer(lines[0].permute(2, 0, 1)).permute(1, 2, 0)[None]
+    assert_close(rewrites.temporal_as_conv2d(layer)(lines), expected, REORDERED)
+
+
+def test_temporal_mean_as_conv2d() -> None:
+    lines = torch.randn(1, 6, 5, 9)
+    assert_close(rewrites.temporal_mean_as_conv2d(6, frames=5)(lines), lines.mean(2, keepdim=True), REORDERED)
+
+
+@both_normalizers
+def test_standardize_is_a_layer_norm_without_scale_and_shift(normalizer: Normalizer) -> None:
+    tokens = torch.randn(4, 9, 48) * 3 + 1
+    expected = nn.LayerNorm(48, eps=1e-3, elementwise_affine=False)(tokens)
+    assert_close(rewrites.Standardize(48, 1e-3, normalizer)(tokens), expected, STATISTICS)
+
+
+@both_normalizers
+def test_standardize_keeps_small_differences_on_a_large_mean(normalizer: Normalizer) -> None:
+    tokens = torch.randn(4, 9, 48) + 1000
+    expected = nn.LayerNorm(48, eps=1e-5, elementwise_affine=False)(tokens)
+    # A mean of 1000 in float32 is known to 6e-5, a ulp, and a few may add up: so are the values about it, of
+    # size 1. A variance taken as a difference of squares would be off by 6e-2.
+    assert_close(rewrites.Standardize(48, 1e-5, normalizer)(tokens), expected, 2e-4)
+
+
+@both_normalizers
+def test_standardize_of_equal_channels_is_zero_and_not_nan(normalizer: Normalizer) -> None:
+    tokens = torch.full((1, 2, 48), 7.0)
+    # 48 times 1/48 is not quite one in float32: a ulp or so of 7 is divided by sqrt(eps).
+    assert rewrites.Standardize(48, 1e-5, normalizer)(tokens).abs().max() < 1e-3
+
+
+@both_normalizers
+def test_layer_norm(normalizer: Normalizer) -> None:
+    norm, tokens = layer_norm(48), torch.randn(4, 9, 48)
+    assert_close(rewrites.LayerNorm(norm, normalizer)(tokens), norm(tokens), STATISTICS)
+
+
+@both_normalizers
+def test_layer_norm_with_gamma(normalizer: Normalizer) -> None:
+    norm, tokens, gamma = layer_norm(48), torch.randn(4, 9, 48), torch.randn(48)
+    assert_close(rewrites.LayerNorm(norm, normalizer, gamma)(tokens), gamma * norm(tokens), STATISTICS)
+
+
+SPEC = ClipSpec()
+
+
+def assert_close(got: Tensor, expected: Tensor, tolerance: float) -> None:
+    """`got` is float32 and nowhere further from `expected` than `tolerance` of its largest value."""
+    assert got.dtype == torch.float32
+    assert got.shape == expected.shape
+    assert (got - expected).abs().max() <= tolerance * expected.abs().max()
+
+
+def every_pixel_value(pictures: int = 2) -> Tensor:
+    """Pictures, `(n,3,16,16)` uint8, of which each channel holds every value from 0 to 255 once."""
+    planes = [np.random.RandomState(plane).permutation(256) for plane in range(3 * pictures)]
+    return torch.from_numpy(np.stack(planes).astype(np.uint8).reshape(pictures, 3, 16, 16))
+
+
+def normalized(raw: Tensor) -> Tensor:
+    return torch.from_numpy(clips.normalize(raw.numpy(), SPEC))
+
+
+def layer_norm(channels: int) -> nn.LayerNorm:
+    """One whose scale, shift and eps all make a difference."""
+    norm = nn.LayerNorm(channels, eps=1e-3)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    return norm
