@@ -10,21 +10,89 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dvfl_mobile.artifacts import Artifact as Artifact
+    from dvfl_mobile.artifacts import open_artifact as open_artifact
+    from dvfl_mobile.clips import Clip as Clip
     from dvfl_mobile.clips import ClipSpec as ClipSpec
     from dvfl_mobile.errors import DvflMobileError as DvflMobileError
+    from dvfl_mobile.manifest import Manifest as Manifest
     from dvfl_mobile.model.architecture import Architecture as Architecture
+    from dvfl_mobile.model.checkpoint import load_checkpoint as load_checkpoint
+    from dvfl_mobile.model.default import default_student as default_student
+    from dvfl_mobile.model.deploy import DeployForm as DeployForm
     from dvfl_mobile.model.network import VideoFocalNet as VideoFocalNet
+    from dvfl_mobile.model.student import Student as Student
+    from dvfl_mobile.model.student import save_student as save_student
+    from dvfl_mobile.parity import ParityReport as ParityReport
+    from dvfl_mobile.parity import Verdict as Verdict
+    from dvfl_mobile.pipeline import Plan as Plan
+    from dvfl_mobile.pipeline import check as check
+    from dvfl_mobile.pipeline import convert as convert
+    from dvfl_mobile.pipeline import deploy as deploy
+    from dvfl_mobile.pipeline import make_plan as make_plan
+    from dvfl_mobile.pipeline import predict as predict
+    from dvfl_mobile.report.prediction import Prediction as Prediction
+    from dvfl_mobile.report.summary import DeploySummary as DeploySummary
+    from dvfl_mobile.runners.base import open_runner as open_runner
+    from dvfl_mobile.video import read_clip as read_clip
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Architecture": "dvfl_mobile.model.architecture",
+    "Artifact": "dvfl_mobile.artifacts",
+    "Clip": "dvfl_mobile.clips",
     "ClipSpec": "dvfl_mobile.clips",
+    "DeployForm": "dvfl_mobile.model.deploy",
+    "DeploySummary": "dvfl_mobile.report.summary",
     "DvflMobileError": "dvfl_mobile.errors",
+    "Manifest": "dvfl_mobile.manifest",
+    "ParityReport": "dvfl_mobile.parity",
+    "Plan": "dvfl_mobile.pipeline",
+    "Prediction": "dvfl_mobile.report.prediction",
+    "Student": "dvfl_mobile.model.student",
+    "Verdict": "dvfl_mobile.parity",
     "VideoFocalNet": "dvfl_mobile.model.network",
+    "check": "dvfl_mobile.pipeline",
+    "convert": "dvfl_mobile.pipeline",
+    "default_student": "dvfl_mobile.model.default",
+    "deploy": "dvfl_mobile.pipeline",
+    "load_checkpoint": "dvfl_mobile.model.checkpoint",
+    "make_plan": "dvfl_mobile.pipeline",
+    "open_artifact": "dvfl_mobile.artifacts",
+    "open_runner": "dvfl_mobile.runners.base",
+    "predict": "dvfl_mobile.pipeline",
+    "read_clip": "dvfl_mobile.video",
+    "save_student": "dvfl_mobile.model.student",
 }
 
-__all__ = ["Architecture", "ClipSpec", "DvflMobileError", "VideoFocalNet"]
+__all__ = [
+    "Architecture",
+    "Artifact",
+    "Clip",
+    "ClipSpec",
+    "DeployForm",
+    "DeploySummary",
+    "DvflMobileError",
+    "Manifest",
+    "ParityReport",
+    "Plan",
+    "Prediction",
+    "Student",
+    "Verdict",
+    "VideoFocalNet",
+    "check",
+    "convert",
+    "default_student",
+    "deploy",
+    "load_checkpoint",
+    "make_plan",
+    "open_artifact",
+    "open_runner",
+    "predict",
+    "read_clip",
+    "save_student",
+]
 
 
 def __getattr__(name: str) -> Any:
