@@ -230,9 +230,9 @@ def calls(program: ExportedProgram) -> list[Node]:
 def tensors(program: ExportedProgram) -> Iterator[tuple[Node, Tensor]]:
     """Every tensor that a node of the graph stands for: parameters, inputs, and what each call returns."""
     for node in program.graph.nodes:
-        if node.op != "output":
-            values = node.meta["val"]
-            yield from ((node, value) for value in (values if isinstance(values, list | tuple) else [values]))
+        values = node.meta.get("val")
+        each = values if isinstance(values, list | tuple) else [values]
+        yield from ((node, value) for value in each if isinstance(value, Tensor))
 
 
 def off_on_raw_pixels(
