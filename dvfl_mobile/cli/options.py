@@ -27,7 +27,7 @@ Targets = Annotated[
     typer.Option(
         "--target",
         metavar="TARGET",
-        help="executorch, coreml or tflite; may be given several times. Default: all three.",
+        help="executorch, coreml or tflite; may be given several times. Default: all that are installed.",
         show_default=False,
     ),
 ]

@@ -34,6 +34,7 @@ def deploy(summary: DeploySummary) -> str:
             f"### Deploy of {_escape(summary.model)}: **{summary.verdict.value}**",
             _escape(f"From {summary.checkpoint}. {tables.deploy_headline(summary)}"),
             _table(tables.DEPLOY_COLUMNS, tables.deploy_rows(summary)),
+            _escape(tables.deploy_places(summary)),
             _list(summary.reasons),
             _list(tables.deploy_remarks(summary)),
         ]

@@ -57,9 +57,11 @@ def make_prediction(
 
 
 def terminal(prediction: Prediction) -> RenderableType:
-    """A bar for each class."""
+    """What was asked of which artifact, a bar for each class, and the notes."""
+    title = f"{prediction.video}, by {prediction.model}/{prediction.target}/{prediction.recipe}"
     table = Table.grid(padding=(0, 2))
     for entry in prediction.classes:
         bar = "█" * round(entry.probability * _BAR_WIDTH)
         table.add_row(Text(f"{entry.probability:6.1%}"), Text(entry.name), Text(bar, "cyan"))
-    return Group(table, *(Text(note, "yellow") for note in prediction.notes))
+    notes = [Text(), *(Text(note, "yellow") for note in prediction.notes)] if prediction.notes else []
+    return Group(Text(title, "bold"), table, *notes)

@@ -120,6 +120,12 @@ def deploy_headline(summary: DeploySummary) -> str:
     return f"{plural(len(summary.rows), 'artifact')}; {'; '.join(parts)}."
 
 
+def deploy_places(summary: DeploySummary) -> str:
+    """Where the artifacts are, in one sentence."""
+    folders = dict.fromkeys(row.path.removesuffix(row.name) for row in summary.rows)
+    return f"Written to {' and '.join(folders)}"
+
+
 def deploy_remarks(summary: DeploySummary) -> list[str]:
     """What a reader must know of weights and clips, and of the artifacts besides."""
     return [*summary.notes, *summary.clips.notes]

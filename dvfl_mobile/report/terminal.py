@@ -41,6 +41,7 @@ def deploy(summary: DeploySummary) -> RenderableType:
         _verdict(summary.verdict, title),
         Text(),
         _table(tables.DEPLOY_COLUMNS, tables.deploy_rows(summary), folding={0}, right={1, 2, 3, 4, 5}, verdict=6),
+        *_paragraph([tables.deploy_places(summary)]),
         *_paragraph(summary.reasons),
         *_paragraph(tables.deploy_remarks(summary)),
     )

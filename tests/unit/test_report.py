@@ -14,7 +14,8 @@ from rich.console import Console
 
 from dvfl_mobile.delegation import Delegation, Operation
 from dvfl_mobile.parity import ArtifactFacts, ClipFacts, ParityReport, Verdict, decided, measure, undecided
-from dvfl_mobile.report import contents, jsondoc, junit, markdown, terminal
+from dvfl_mobile.report import contents, jsondoc, junit, markdown, prediction, terminal
+from dvfl_mobile.report.prediction import ClassProbability, Prediction
 from dvfl_mobile.report.summary import DeployRow, DeploySummary, summarize
 from dvfl_mobile.wording import decibels, percent, rounded_down
 
@@ -190,6 +191,7 @@ def test_markdown_of_a_deploy():
     assert "3 artifacts; failed: tflite/fp16; not decided here: coreml/fp16." in text
     assert "| coreml/fp16 | 44.4 MB | 99.9 % | - | - | 12 s | inconclusive |" in text
     assert "A note on fp16." in text
+    assert "\n\nWritten to out/nano/\n\n" in text
 
 
 def test_the_terminal_gives_the_verdict_first_and_whole_figures_at_80_columns():
@@ -227,6 +229,17 @@ def test_inspect_keeps_figures_whole_at_80_columns():
     assert re.search(r"^\(no module\) +add +1 +0 +fell back *$", lines[-1])
 
 
+def test_a_prediction_names_its_video_and_its_artifact_then_classes_then_notes():
+    entries = (ClassProbability(name="Archery [x]", probability=0.75), ClassProbability(name="b", probability=0.25))
+    made = Prediction(
+        video="a\n.avi", model="nano", target="tflite", recipe="fp16", classes=entries, notes=("Seeded weights.",)
+    )
+    lines = [line.rstrip() for line in shown(prediction.terminal(made)).splitlines()]
+    assert lines[0] == "a\\n.avi, by nano/tflite/fp16"
+    assert lines[1:3] == [" 75.0%  Archery [x]  " + "█" * 18, " 25.0%  b            " + "█" * 6]
+    assert lines[3:] == ["", "Seeded weights."]
+
+
 def test_the_terminal_shows_the_worst_few_clips_or_with_verbose_all():
     names = [f"clip{index:02d}" for index in range(20)]
     reference = np.tile([10.0, 4.0], (20, 1))
@@ -254,6 +267,7 @@ def test_the_terminal_of_a_deploy_fits_80_columns():
     assert re.search(r"^tflite/fp16 +44\.4 MB +99\.9 % +\d+\.\d dB +4 of 4 +12 s +pass *$", text, re.MULTILINE)
     assert re.search(r"^coreml/fp16 +44\.4 MB +99\.9 % +- +- +12 s +inconclusive *$", text, re.MULTILINE)
     assert "coreml/fp16: Core ML artifacts run on macOS only; this is Linux." in text
+    assert re.search(r"^Written to out/nano/ *$", text, re.MULTILINE)
 
 
 def test_a_narrow_terminal_folds_names_and_never_figures():
