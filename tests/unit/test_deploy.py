@@ -40,6 +40,15 @@ each_small_case = pytest.mark.parametrize("case", SMALL, ids=lambda case: case.n
 both_normalizers = pytest.mark.parametrize("normalizer", NORMALIZERS)
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    # Networks this small gain nothing from a second thread, and lose much waiting for it on a busy machine.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @each_case
 def test_it_equals_the_reference_on_normalized_clips(case: GoldenCase) -> None:
     network, clips = case.network(), case.clips()
