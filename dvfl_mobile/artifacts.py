@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shlex
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,11 +44,15 @@ def save_reference(student: Student, out: Path) -> Path:
     folder = out / student.architecture.name
     with directory_lock(folder / "reference"):
         # Named like what a killed run leaves behind, so that the next run removes it.
-        incoming = folder / ".reference.incoming.partial"
-        save_student(student, incoming)
-        path = folder / f"reference-{sha256_of(incoming)[:12]}.safetensors"
-        with writing_to(path):
-            incoming.replace(path)
+        workplace = folder / ".reference.incoming.partial"
+        try:
+            incoming = workplace / "weights.safetensors"
+            save_student(student, incoming)
+            path = folder / f"reference-{sha256_of(incoming)[:12]}.safetensors"
+            with writing_to(path):
+                incoming.replace(path)
+        finally:
+            shutil.rmtree(workplace, ignore_errors=True)
     return path
 
 
