@@ -26,7 +26,7 @@ class _Part(BaseModel):
 class FileEntry(_Part):
     """One file of the artifact; `path` is relative to the artifact's folder, with `/`."""
 
-    path: str
+    path: str = Field(max_length=255)
     size_bytes: int = Field(ge=0)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
@@ -71,7 +71,7 @@ class Manifest(_Part):
     target: str
     recipe: str
     recipe_meaning: str
-    file: str
+    file: str = Field(max_length=255)
     files: tuple[FileEntry, ...]
     architecture: Architecture
     classes: tuple[str, ...]
@@ -93,9 +93,7 @@ class Manifest(_Part):
 
 def entries(folder: Path, name: str) -> tuple[FileEntry, ...]:
     """An entry for the file `name` in `folder`, or for every file of the package of that name."""
-    path = folder / name
-    files = [Path(name)] if path.is_file() else [Path(name) / file for file in files_below(path)]
-    return tuple(entry_of(folder / file, file.as_posix()) for file in files)
+    return tuple(entry_of(folder / file, file.as_posix()) for file in _names(folder, name))
 
 
 def entry_of(file: Path, name: str) -> FileEntry:
@@ -127,16 +125,17 @@ def read(folder: Path) -> Manifest:
         raise ArtifactError(f"{path} is larger than any manifest.", hint="Convert again.")
     try:
         document = json.loads(path.read_bytes())
+        _check_version(document, path)
         return Manifest.model_validate(document)
     except (ValueError, RecursionError, ValidationError) as error:
         raise ArtifactError(f"{path} can't be understood: {_first_problem(error)}.", hint="Convert again.") from error
 
 
 def verify(manifest: Manifest, folder: Path) -> None:
-    """Check that the artifact's files are the very bytes that were written.
+    """Check that the artifact's files are the very bytes that were written, and all that there are.
 
     Raises:
-        ArtifactError: a file is missing, changed, a link, or outside the folder.
+        ArtifactError: a file is missing, changed, outside the folder, or not listed.
     """
     for entry in manifest.files:
         file = folder / entry.path
@@ -148,6 +147,28 @@ def verify(manifest: Manifest, folder: Path) -> None:
             raise ArtifactError(f"{file} isn't the file that was converted: its bytes changed.", hint="Convert again.")
     if not _is_inside(folder / manifest.file, folder):
         raise _outside(folder, manifest.file)
+    listed = {Path(entry.path) for entry in manifest.files}
+    unlisted = [name for name in _names(folder, manifest.file) if name not in listed]
+    if unlisted or not listed:
+        raise ArtifactError(
+            f"{folder / (unlisted or [manifest.file])[0]} isn't listed in the {NAME} beside it.", hint="Convert again."
+        )
+
+
+def _names(folder: Path, name: str) -> list[Path]:
+    """The file `name`, or every file of the package of that name, relative to the folder."""
+    path = folder / name
+    return [Path(name) / file for file in files_below(path)] if path.is_dir() else [Path(name)]
+
+
+def _check_version(document: object, path: Path) -> None:
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    known = Manifest.model_fields["schema_version"].default
+    if isinstance(version, int) and version > known:
+        raise ArtifactError(
+            f"{path} has schema_version {version}; this dvfl-mobile reads {known}.",
+            hint="It comes from a newer dvfl-mobile: update, or convert again.",
+        )
 
 
 def _outside(folder: Path, name: str) -> ArtifactError:
@@ -155,7 +176,10 @@ def _outside(folder: Path, name: str) -> ArtifactError:
 
 
 def _is_inside(file: Path, folder: Path) -> bool:
-    return file.resolve().is_relative_to(folder.resolve())
+    try:
+        return file.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):  # no path at all: too long, a zero byte, links in a circle
+        return False
 
 
 def _what_to_name_instead(folder: Path) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvfl_mobile.clips import ClipSpec, normalize
-from dvfl_mobile.errors import InconclusiveError
+from dvfl_mobile.errors import ArtifactError, InconclusiveError
 from dvfl_mobile.manifest import Manifest, verify
 
 Pixels = NDArray[np.uint8]
@@ -74,6 +74,8 @@ def open_runner(folder: Path, manifest: Manifest) -> Runner:
     """
     check_runs_here(manifest)
     verify(manifest, folder)
+    if manifest.target not in _RUNNERS:
+        raise ArtifactError(f"{folder} is for an unknown target, {manifest.target!r}.", hint="Convert again.")
     module: _Module = importlib.import_module(_RUNNERS[manifest.target])
     return module.open_artifact(folder / manifest.file, manifest)
 
