@@ -190,17 +190,19 @@ def deploy(
     )
 
 
-def predict(artifact: Artifact, video: Path, step: Step = silent) -> Prediction:
+def predict(artifact: Artifact, video: Path) -> Prediction:
     """Classify one video, drawn as a single view.
 
     Raises:
-        VideoError: the video can't be read.
+        VideoError: the video can't be read, or is a folder or a list of them.
         InconclusiveError: nothing on this machine runs the artifact.
     """
+    from dvfl_mobile.video import read_clip
+
     manifest = artifact.manifest
-    clip_set = gather_clips(video, manifest.clip, manifest.classes, step, most=1)
-    logits = open_runner(artifact.folder, manifest).run(clip_set.pixels)[0]
-    return make_prediction(str(video), manifest, logits, clip_set.facts.notes)
+    clip = read_clip(video, manifest.clip)
+    logits = open_runner(artifact.folder, manifest).run(clip.pixels[None])[0]
+    return make_prediction(str(video), manifest, logits, [clip.damage] if clip.damage else ())
 
 
 def _convert_one(student: Student, target: Target, plan: Plan, reference: Path, step: Step) -> Artifact:

@@ -60,23 +60,25 @@ def _read(source: Path, spec: ClipSpec, classes: Sequence[str], step: Step, most
 
     found = find_videos(source, classes)
     chosen = _spread(found, most)
-    unreadable: list[str] = []
+    unreadable: list[VideoError] = []
     clips: list[Clip] = []
     with step("read clips", len(chosen)) as advance:
         for ref in chosen:
             clips.extend(
-                read_clips([ref], spec, [SINGLE_VIEW], on_damage=lambda _, error: unreadable.append(error.problem))
+                read_clips([ref], spec, [SINGLE_VIEW], on_damage=lambda _, error: unreadable.append(error))
             )
             advance()
     if not clips:
+        if len(unreadable) == 1:
+            raise unreadable[0]
         raise VideoError(
-            f"None of the {plural(len(chosen), 'video')} in {source} could be read. The first: {unreadable[0]}",
+            f"None of the {plural(len(chosen), 'video')} in {source} could be read. The first: {unreadable[0].problem}",
             hint="Name a folder with videos that play.",
         )
     notes = []
     if len(chosen) < len(found):
         notes.append(f"{len(chosen)} of {len(found)} videos, spread evenly; --max-clips takes more.")
-    notes += [f"Not read: {problem}" for problem in unreadable]
+    notes += [f"Not read: {error.problem}" for error in unreadable]
     notes += [f"{clip.name}: {clip.damage}" for clip in clips if clip.damage]
     return ClipSet(tuple(clips), ClipFacts(count=len(clips), source=str(source), notes=tuple(notes)))
 
