@@ -58,12 +58,14 @@ def show_parity(report: ParityReport, *, verbose: bool, json: bool, junit: Path 
     from dvfl_mobile.report import markdown as markdown_report
     from dvfl_mobile.report import terminal
 
-    _write(report, junit, junit_report.parity)
-    _write(report, markdown, markdown_report.parity)
-    if json:
-        print_json(report)
-    else:
-        _print(terminal.parity(report, verbose=verbose))
+    try:
+        _write(report, junit, junit_report.parity)
+        _write(report, markdown, markdown_report.parity)
+    finally:  # a file that can't be written takes nothing from what was found
+        if json:
+            print_json(report)
+        else:
+            _print(terminal.parity(report, verbose=verbose))
 
 
 def show_summary(summary: DeploySummary, *, json: bool, junit: Path | None, markdown: Path | None) -> None:
@@ -72,12 +74,14 @@ def show_summary(summary: DeploySummary, *, json: bool, junit: Path | None, mark
     from dvfl_mobile.report import markdown as markdown_report
     from dvfl_mobile.report import terminal
 
-    _write(summary, junit, junit_report.deploy)
-    _write(summary, markdown, markdown_report.deploy)
-    if json:
-        print_json(summary)
-    else:
-        _print(terminal.deploy(summary))
+    try:
+        _write(summary, junit, junit_report.deploy)
+        _write(summary, markdown, markdown_report.deploy)
+    finally:  # a file that can't be written takes nothing from what was found
+        if json:
+            print_json(summary)
+        else:
+            _print(terminal.deploy(summary))
 
 
 def show_prediction(prediction: Prediction, *, json: bool) -> None:
