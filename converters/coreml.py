@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dvfl_mobile.converters.base import Request
 from dvfl_mobile.delegation import Delegation, Operation
 from dvfl_mobile.errors import UsageError
@@ -33,13 +35,13 @@ def lower(request: Request, path: Path) -> Delegation:
         raise UsageError(
             f"Core ML has no minimum {request.minimum_os!r}.", hint=f"Choose one of: {', '.join(MINIMUM_OS)}."
         )
-    program = torch.export.export(request.form, (torch.zeros(request.shape),))
-    modules = {node.name: _module_path(node) for node in program.graph.nodes if node.op == "call_function"}
+    program = torch.export.export(request.form, (torch.zeros(request.shape),)).run_decompositions({})
     model = ct.convert(
-        program.run_decompositions({}),
+        program,
         convert_to="mlprogram",
-        inputs=[ct.TensorType(name="clip", shape=request.shape)],
-        outputs=[ct.TensorType(name="logits")],
+        # Named, since coremltools would make both float16 where it computes in it: apps see one interface.
+        inputs=[ct.TensorType(name="clip", shape=request.shape, dtype=np.float32)],
+        outputs=[ct.TensorType(name="logits", dtype=np.float32)],
         minimum_deployment_target=getattr(ct.target, request.minimum_os.replace(" ", "")),
         compute_precision=ct.precision.FLOAT16 if request.half else ct.precision.FLOAT32,
         skip_model_load=True,
@@ -48,7 +50,7 @@ def lower(request: Request, path: Path) -> Delegation:
         model.user_defined_metadata[METADATA_PREFIX + key] = json.dumps(value, ensure_ascii=False)
     model.save(str(path))
     _tidy(path)
-    return Delegation.of("Core ML", None, _operations(model._mil_program, modules), _UNDECIDED)
+    return Delegation.of("Core ML", None, _operations(model._mil_program, _modules(program)), _UNDECIDED)
 
 
 def _tidy(package: Path) -> None:
@@ -58,11 +60,19 @@ def _tidy(package: Path) -> None:
         file.chmod(0o755 if file.is_dir() else 0o644)
 
 
+def _modules(program: Any) -> dict[str, str]:
+    """The module path of each operator, by the name that its output has in the package."""
+    nodes = [node for node in program.graph.nodes if node.op == "call_function"]
+    return {node.name: _module_path(node) for node in nodes} | {"logits": _module_path(nodes[-1])}
+
+
 def _operations(program: Any, modules: Mapping[str, str]) -> Iterator[Operation]:
     for operation in program.functions["main"].operations:
         if operation.op_type != "const":
             name = operation.outputs[0].name.removesuffix("_cast_fp16")
-            yield Operation(operation.op_type, modules.get(name, ""), None, _multiply_adds(operation))
+            # coremltools may call the first of its kind `linear_0` where torch calls it `linear`.
+            module = modules.get(name) or modules.get(name.removesuffix("_0"), "")
+            yield Operation(operation.op_type, module, None, _multiply_adds(operation))
 
 
 def _multiply_adds(operation: Any) -> int:

@@ -89,16 +89,22 @@ def _outside(details: Sequence[dict[str, Any]], outputs: Sequence[int]) -> set[i
 
 def _operation(step: dict[str, Any], tensors: dict[int, Any], *, delegated: bool) -> Operation:
     operator, output = step["op_name"].lower(), tensors[int(step["outputs"][0])]
-    filter_shape = tensors.get(int(step["inputs"][1]), {}).get("shape", ()) if len(step["inputs"]) > 1 else ()
+    weight = tensors.get(int(step["inputs"][1]), {}) if len(step["inputs"]) > 1 else {}
     outputs = math.prod(int(side) for side in output["shape"])
-    values = [int(side) for side in filter_shape]
+    values = [int(side) for side in weight.get("shape", ())]
     if operator in ("fully_connected", "conv_2d"):
         work = outputs * math.prod(values[1:])
     elif operator == "depthwise_conv_2d":
         work = outputs * math.prod(values[:-1])
     else:
         work = 0
-    return Operation(operator, ".".join(_module_steps(output["name"])), delegated, work)
+    # The model's own output is named by its signature: its filter still tells where it comes from.
+    module = _module_path(output["name"]) or _module_path(weight.get("name", ""))
+    return Operation(operator, module, delegated, work)
+
+
+def _module_path(tensor_name: str) -> str:
+    return ".".join(_module_steps(tensor_name))
 
 
 def _module_steps(tensor_name: str) -> Iterator[str]:
