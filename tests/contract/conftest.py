@@ -1,0 +1,35 @@
+"""One conversion of a small student for each target and recipe, made when a test first asks and shared by all."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from unittest import mock
+
+import pytest
+import torch
+
+from dvfl_mobile import artifacts, pipeline
+from dvfl_mobile.model.default import seeded_student
+from tests.checkpoints import SMALL
+from tests.conversions import Made, Make, recorded_graphs, skip_without
+
+COMMAND = ["/somewhere/bin/dvfl-mobile", "convert", "--target", "a target"]
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """A function that gives the small student's artifact for a target and a recipe."""
+    out = tmp_path_factory.mktemp("contract") / "out"
+    student = seeded_student(SMALL)
+
+    @cache
+    def make(target: str, recipe: str) -> Made:
+        skip_without(target)
+        plan = pipeline.make_plan([target], recipe, out)
+        torch.set_num_threads(2)
+        with mock.patch.object(sys, "argv", COMMAND), recorded_graphs(target) as graphs:
+            [artifact] = pipeline.convert(student, plan)
+        return Made(student, artifacts.open_artifact(artifact.folder), pipeline.check(artifact), tuple(graphs))
+
+    return make

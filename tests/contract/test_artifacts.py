@@ -1,0 +1,370 @@
+"""Every target by every recipe, held to the same promises, on a small network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dvfl_mobile import __version__, pipeline
+from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.converters.base import TARGETS, target_named
+from dvfl_mobile.manifest import Metadata, verify
+from dvfl_mobile.model.architecture import Architecture
+from dvfl_mobile.model.checkpoint import load_checkpoint
+from dvfl_mobile.model.default import seeded_student
+from dvfl_mobile.model.deploy import DeployForm
+from dvfl_mobile.parity import Verdict
+from dvfl_mobile.quantization.recipes import RECIPES
+from tests.checkpoints import SMALL
+from tests.conversions import Make, skip_without
+
+EACH = pytest.mark.parametrize(("target", "recipe"), [(target, recipe) for target in TARGETS for recipe in RECIPES])
+EACH_TARGET = pytest.mark.parametrize("target", TARGETS)
+RUN_HERE = ("executorch", "tflite")
+LEAST_DB = {"fp32": 110.0, "fp16": 45.0}
+
+
+@EACH
+def test_stands_where_its_names_say(made: Make, target: str, recipe: str) -> None:
+    folder = made(target, recipe).artifact.folder
+    assert folder.parts[-4:] == ("out", "focalnet-16-1_1_2_1", target, recipe)
+    assert {path.name for path in folder.iterdir()} == {TARGETS[target].file, "manifest.json", "parity.json"}
+    assert [path.name for path in folder.parent.glob("*.partial")] == []
+
+
+@EACH
+def test_manifest_lists_every_file_as_it_is(made: Make, target: str, recipe: str) -> None:
+    found = made(target, recipe)
+    manifest, folder = found.artifact.manifest, found.artifact.folder
+    ours = {path for path in found.file.rglob("*") if path.is_file()} if found.file.is_dir() else {found.file}
+    assert {folder / entry.path for entry in manifest.files} == ours
+    for entry in manifest.files:
+        data = (folder / entry.path).read_bytes()
+        assert (entry.size_bytes, entry.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert manifest.size_bytes == sum(path.stat().st_size for path in ours)
+    verify(manifest, folder)
+
+
+@EACH
+def test_manifest_says_what_was_made_of_what(made: Make, target: str, recipe: str) -> None:
+    found = made(target, recipe)
+    manifest, student = found.artifact.manifest, found.student
+    assert json.loads((found.artifact.folder / "manifest.json").read_text())["schema_version"] == 1
+    assert (manifest.model, manifest.target, manifest.recipe) == (student.architecture.name, target, recipe)
+    assert manifest.recipe_meaning == RECIPES[recipe].meaning[target]
+    assert manifest.architecture == student.architecture
+    assert manifest.classes == student.classes
+    assert manifest.weights == student.source
+    assert manifest.clip == ClipSpec.official(8, 64), "raw pixels, by the official rule"
+    assert manifest.minimum_os == TARGETS[target].minimum_os
+    assert manifest.command == "dvfl-mobile convert --target 'a target'"
+    assert manifest.tools.keys() == {"dvfl-mobile", "python", *TARGETS[target].packages}
+    assert manifest.tools["dvfl-mobile"] == __version__
+    assert manifest.tools["python"] == platform.python_version()
+
+
+@EACH
+def test_reference_stands_beside_it(made: Make, target: str, recipe: str) -> None:
+    found = made(target, recipe)
+    entry = found.artifact.manifest.reference
+    assert not Path(entry.path).is_absolute()
+    path = (found.artifact.folder / entry.path).resolve()
+    assert path.parent == found.artifact.folder.parents[1].resolve()
+    assert (path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()) == (entry.size_bytes, entry.sha256)
+    again = load_checkpoint(path)
+    assert (again.architecture, again.classes, again.source) == (SMALL, found.student.classes, found.student.source)
+
+
+@EACH
+def test_classes_and_clip_are_inside_the_file(made: Make, target: str, recipe: str) -> None:
+    found = made(target, recipe)
+    manifest = found.artifact.manifest
+    inside = Metadata.model_validate_json(METADATA_OF[target](found.file))
+    assert (inside.classes, inside.clip) == (manifest.classes, manifest.clip)
+    assert (inside.model, inside.recipe, inside.weights) == (manifest.model, recipe, "seeded")
+    assert inside.tool == f"dvfl-mobile {__version__}"
+
+
+@EACH
+def test_inputs_and_outputs_are_those_of_the_file(made: Make, target: str, recipe: str) -> None:
+    found = made(target, recipe)
+    manifest = found.artifact.manifest
+    told = [(entry.name, entry.shape, entry.dtype) for entry in (*manifest.inputs, *manifest.outputs)]
+    assert [(shape, dtype) for _, shape, dtype in told] == [((8, 3, 64, 64), "float32"), ((1, 5), "float32")]
+    inside = TENSORS_OF[target](found.file)
+    # ExecuTorch knows inputs by place, not by name.
+    assert inside == (told if target != "executorch" else [("", shape, dtype) for _, shape, dtype in told])
+
+
+@EACH_TARGET
+def test_fp16_is_about_half_of_fp32(made: Make, target: str) -> None:
+    whole, half = (made(target, recipe).artifact.manifest.size_bytes for recipe in ("fp32", "fp16"))
+    # Graph, metadata, and what stays float32 take their share: a tenth, in so small a network.
+    assert 0.5 < half / whole < 0.6
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("target", RUN_HERE)
+def test_computes_what_pytorch_computes(made: Make, target: str, recipe: str) -> None:
+    report = made(target, recipe).report
+    assert report.verdict is Verdict.PASS, report.reasons
+    assert report.pooled is not None
+    assert report.pooled.sqnr_db is not None
+    assert report.pooled.sqnr_db >= LEAST_DB[recipe]
+    assert (report.pooled.clips, report.pooled.agreeing) == (8, 8)
+    assert any("seeded" in note for note in report.notes), "whoever reads it must know that these were never trained"
+
+
+def test_fp16_really_is_rounded(made: Make) -> None:
+    # Were the weights float32 after all, this would be as close as fp32 is.
+    for target in RUN_HERE:
+        pooled = made(target, "fp16").report.pooled
+        assert pooled is not None
+        assert pooled.sqnr_db is not None
+        assert pooled.sqnr_db < 80
+
+
+@pytest.mark.skipif(platform.system() == "Darwin", reason="macOS has Core ML's runtime")
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_coreml_is_never_passed_unseen(made: Make, recipe: str) -> None:
+    report = made("coreml", recipe).report
+    assert (report.verdict, report.verdict.exit_code) == (Verdict.INCONCLUSIVE, 7)
+    [reason] = report.reasons
+    assert "Core ML's runtime exists on macOS only" in reason
+    assert "dvfl-mobile parity" in reason
+    assert report.pooled is None
+
+
+@EACH
+def test_the_report_lies_beside_the_file(made: Make, target: str, recipe: str) -> None:
+    found = made(target, recipe)
+    stored = json.loads((found.artifact.folder / "parity.json").read_text())
+    assert stored == json.loads(found.report.model_dump_json())
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("target", RUN_HERE)
+def test_xnnpack_takes_everything(made: Make, target: str, recipe: str) -> None:
+    delegation = made(target, recipe).artifact.manifest.delegation
+    assert (delegation.delegate, delegation.share, delegation.undecided) == ("XNNPACK", 1.0, "")
+    assert delegation.calls is not None
+    assert 1 <= delegation.calls <= 8
+    assert [row for row in delegation.fallbacks if row.multiply_adds] == []
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_coreml_does_not_say_what_only_the_device_knows(made: Make, recipe: str) -> None:
+    delegation = made("coreml", recipe).artifact.manifest.delegation
+    assert (delegation.share, delegation.calls, delegation.fallbacks) == (None, None, ())
+    assert "on the device" in delegation.undecided
+
+
+@EACH
+def test_multiply_adds_are_those_of_a_hand_count(made: Make, target: str, recipe: str) -> None:
+    expected = hand_count(SMALL, means_are_products=TARGETS[target].normalizer == "products")
+    assert made(target, recipe).artifact.manifest.delegation.multiply_adds == expected
+
+
+@EACH
+def test_operators_are_told_by_the_deploy_form_s_modules(made: Make, target: str, recipe: str) -> None:
+    found = made(target, recipe)
+    manifest = found.artifact.manifest
+    form = DeployForm(found.student.network, manifest.clip, TARGETS[target].normalizer)
+    paths = {name for name, _ in form.named_modules()}
+    rows = manifest.delegation.rows
+    assert {row.module for row in rows} <= paths
+    with_work = {row.module for row in rows if row.multiply_adds}
+    assert "" not in with_work, "work that belongs to no module"
+    for path in ("stem.proj", "stage0.block0.modulation.focal_temporal1", "stage2.block1.mlp.fc2", "stage2.downsample"):
+        assert any(module.startswith(path) for module in with_work), path
+    assert any(module.startswith("head") for module in with_work)
+
+
+@pytest.mark.parametrize(("recipe", "halves"), [("fp32", False), ("fp16", True)])
+def test_coreml_computes_in_the_recipe_s_numbers(made: Make, recipe: str, halves: bool) -> None:
+    from coremltools.proto import MIL_pb2
+
+    operations = _coreml_operations(made("coreml", recipe).file)
+    kinds = {output.type.tensorType.dataType for operation in operations for output in operation.outputs}
+    assert (MIL_pb2.FLOAT16 in kinds) is halves
+    computed = {
+        output.type.tensorType.dataType
+        for operation in operations
+        for output in operation.outputs
+        if operation.type in ("conv", "linear", "layer_norm", "gelu", "mul", "add", "reduce_mean")
+    }
+    assert computed == {MIL_pb2.FLOAT16 if halves else MIL_pb2.FLOAT32}
+
+
+@pytest.mark.parametrize(("minimum_ios", "specification"), [(16, 7), (17, 8), (18, 9)])
+def test_coreml_is_for_the_ios_that_was_asked_for(tmp_path: Path, minimum_ios: int, specification: int) -> None:
+    skip_without("coreml")
+    tiny = seeded_student(SMALL.model_copy(update={"depths": (1,), "focal_levels": (1,), "focal_windows": (3,)}))
+    [artifact] = pipeline.convert(tiny, pipeline.make_plan(["coreml"], "fp32", tmp_path, minimum_ios))
+    assert artifact.manifest.minimum_os == f"iOS {minimum_ios}"
+    spec = _coreml_spec(artifact.folder / artifact.manifest.file)
+    assert spec.specificationVersion == specification
+
+
+ODD = {
+    "overlapping patches, layer scale, post-LN": Architecture(
+        embed_dim=16,
+        depths=(1, 1),
+        num_classes=5,
+        img_size=64,
+        focal_levels=(2, 1),
+        focal_windows=(3, 5),
+        use_conv_embed=True,
+        use_layerscale=True,
+        use_postln=True,
+        use_postln_in_modulation=True,
+    ),
+    "tubelets, normalized modulator, no patch norm, odd sides": Architecture(
+        embed_dim=16,
+        depths=(1, 1),
+        num_classes=5,
+        img_size=68,
+        focal_levels=(1, 2),
+        focal_windows=(3, 3),
+        tubelet_size=2,
+        normalize_modulator=True,
+        patch_norm=False,
+    ),
+}
+
+
+@pytest.mark.parametrize("target", RUN_HERE)
+@pytest.mark.parametrize("options", ODD)
+def test_other_layouts_compute_what_pytorch_computes(tmp_path: Path, target: str, options: str) -> None:
+    skip_without(target)
+    [artifact] = pipeline.convert(seeded_student(ODD[options]), pipeline.make_plan([target], "fp32", tmp_path))
+    report = pipeline.check(artifact)
+    assert report.verdict is Verdict.PASS, report.reasons
+    assert report.pooled is not None
+    assert report.pooled.sqnr_db is not None
+    assert report.pooled.sqnr_db >= LEAST_DB["fp32"]
+    delegation = artifact.manifest.delegation
+    assert delegation.share == 1.0
+    assert delegation.multiply_adds == hand_count(ODD[options], means_are_products=True)
+
+
+def hand_count(architecture: Architecture, *, means_are_products: bool) -> int:
+    """Multiply-adds of one clip, from the network's definition.
+
+    Each product or convolution costs its outputs times the values that make one of them; padding counts as if it
+    were there. Where the two means of a layer norm are products, each costs a multiply-add for each value.
+    """
+    frames, classes = architecture.token_frames, architecture.num_classes
+    stages = len(architecture.depths)
+    two_means = 2 if means_are_products else 0
+    overlaps = architecture.use_conv_embed
+    patch = 7 if overlaps else architecture.patch_size
+    side = (architecture.img_size + 4 - 7) // 4 + 1 if overlaps else architecture.img_size // architecture.patch_size
+    tokens, dim = frames * side * side, architecture.channels(0)
+    total = tokens * dim * architecture.in_chans * architecture.tubelet_size * patch**2
+    total += two_means * tokens * dim if architecture.patch_norm else 0
+    for stage in range(stages):
+        total += architecture.depths[stage] * _block(architecture, stage, tokens, two_means)
+        if stage + 1 < stages:
+            side = (side + 1) // 2 if overlaps else side // 2
+            wider, kernel = architecture.channels(stage + 1), 9 if overlaps else 4
+            tokens = frames * side * side
+            total += tokens * wider * dim * kernel + two_means * tokens * wider
+            dim = wider
+    return total + two_means * tokens * dim + dim * classes
+
+
+def _block(architecture: Architecture, stage: int, tokens: int, two_means: int) -> int:
+    dim, kernels = architecture.channels(stage), architecture.kernel_sizes(stage)
+    gates = len(kernels) + 1
+    products = dim * (2 * dim + gates) + dim * (dim + gates)  # f and f_temporal
+    products += 2 * dim * dim + dim * dim  # h and h_temporal; proj
+    products += 2 * dim * int(dim * architecture.mlp_ratio)  # fc1 and fc2
+    spatial = sum(dim * k * k for k in kernels)  # depthwise
+    temporal = sum(dim * dim * k for k in kernels) + dim  # dense; and the mean over time, which is a convolution
+    norms = 3 if architecture.use_postln_in_modulation else 2
+    return tokens * (products + spatial + temporal + norms * two_means * dim)
+
+
+def _executorch_metadata(path: Path) -> str:
+    from executorch.runtime import Runtime
+
+    from dvfl_mobile.converters.executorch import METADATA_METHOD
+
+    return str(Runtime.get().load_program(path).load_method(METADATA_METHOD).execute([])[0])
+
+
+def _tflite_metadata(path: Path) -> str:
+    from dvfl_mobile.converters.tflite import METADATA_FILE
+
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == [METADATA_FILE]
+        return archive.read(METADATA_FILE).decode()
+
+
+def _coreml_metadata(path: Path) -> str:
+    from dvfl_mobile.converters.coreml import METADATA_PREFIX
+
+    entries = dict(_coreml_spec(path).description.metadata.userDefined)
+    ours = {key: json.loads(value) for key, value in entries.items() if key.startswith(METADATA_PREFIX)}
+    return json.dumps({key.removeprefix(METADATA_PREFIX): value for key, value in ours.items()})
+
+
+def _executorch_tensors(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
+    from executorch.runtime import Runtime
+
+    facts = Runtime.get().load_program(path).load_method("forward").metadata
+    assert (facts.num_inputs(), facts.num_outputs()) == (1, 1)
+    scalar_types = {6: "float32"}  # c10::ScalarType::Float
+    return [
+        ("", tuple(tensor.sizes()), scalar_types[int(tensor.dtype())])
+        for tensor in (facts.input_tensor_meta(0), facts.output_tensor_meta(0))
+    ]
+
+
+def _tflite_tensors(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    signature = Interpreter(str(path)).get_signature_runner()
+    details = [*signature.get_input_details().items(), *signature.get_output_details().items()]
+    return [(name, tuple(map(int, tensor["shape"])), tensor["dtype"].__name__) for name, tensor in details]
+
+
+def _coreml_tensors(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
+    from coremltools.proto import FeatureTypes_pb2
+
+    dtypes = {
+        FeatureTypes_pb2.ArrayFeatureType.FLOAT32: "float32",
+        FeatureTypes_pb2.ArrayFeatureType.FLOAT16: "float16",
+    }
+    description = _coreml_spec(path).description
+    return [
+        (tensor.name, tuple(tensor.type.multiArrayType.shape), dtypes[tensor.type.multiArrayType.dataType])
+        for tensor in (*description.input, *description.output)
+    ]
+
+
+METADATA_OF = {"executorch": _executorch_metadata, "tflite": _tflite_metadata, "coreml": _coreml_metadata}
+TENSORS_OF = {"executorch": _executorch_tensors, "tflite": _tflite_tensors, "coreml": _coreml_tensors}
+
+
+def _coreml_spec(package: Path) -> Any:
+    import coremltools as ct
+
+    return ct.models.MLModel(str(package), skip_model_load=True).get_spec()
+
+
+def _coreml_operations(package: Path) -> list[Any]:
+    [block] = _coreml_spec(package).mlProgram.functions["main"].block_specializations.values()
+    return list(block.operations)
+
+
+def test_every_target_is_held_to_these() -> None:
+    assert METADATA_OF.keys() == TENSORS_OF.keys() == TARGETS.keys()
+    assert {target_named(name).name for name in TARGETS} == set(TARGETS)

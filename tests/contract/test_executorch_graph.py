@@ -1,0 +1,199 @@
+"""The two passes over XNNPACK's graph, on graphs made by hand and on a real lowering."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+schema: Any = pytest.importorskip(
+    "executorch.backends.xnnpack.serialization.xnnpack_graph_schema", reason="needs the executorch extra"
+)
+
+from dvfl_mobile.converters.xnnpack_graph import fold_transposes, halve_weights, rewriting  # noqa: E402
+from tests.conversions import Make  # noqa: E402
+
+NOT_EXTERNAL = 0xFFFFFFFF
+TO_LAST, TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
+
+
+def value(
+    key: int, dims: Sequence[int] = (2, 3, 4, 5), external: int = NOT_EXTERNAL, quantized: bool = False, data: int = 0
+) -> Any:
+    datatype = schema.XNNDatatype.xnn_datatype_qint8 if quantized else schema.XNNDatatype.xnn_datatype_fp32
+    tensor = schema.XNNTensorValue(datatype, len(dims), list(dims), data, external, 0, key)
+    if quantized:
+        tensor = schema.XNNQuantizedTensorValue(tensor, schema.PerTensorQuant(0.5, 0))
+    return schema.XValue(tensor)
+
+
+def transpose(source: int, result: int, perm: Sequence[int]) -> Any:
+    return schema.XNode(schema.XNNStaticTranspose(len(perm), list(perm), source, result, 0), 0)
+
+
+def gelu(source: int, result: int) -> Any:
+    return schema.XNode(schema.XNNGelu(source, result, 0), 0)
+
+
+def product(source: int, weight: int, bias: int, result: int) -> Any:
+    return schema.XNode(schema.XNNFullyConnected(source, weight, bias, result, 0), 0)
+
+
+def graph(values: Sequence[Any], nodes: Sequence[Any], constants: Sequence[Any] = ()) -> Any:
+    return schema.XNNGraph("0", list(nodes), list(values), 2, [0], [9], [schema.ConstantDataOffset(0, 0), *constants])
+
+
+def told(folded: Any) -> list[tuple[Any, ...]]:
+    """Each node as its kind, what it reads, what it writes, and its permutation or shape."""
+    shown = []
+    for node in folded.xnodes:
+        operation = node.xnode_union
+        extra = getattr(operation, "perm", None) or getattr(operation, "new_shape", None)
+        row = (type(operation).__name__.removeprefix("XNNStatic").removeprefix("XNN"), operation.input_id)
+        shown.append((*row, operation.output_id, *([tuple(extra)] if extra else [])))
+    return shown
+
+
+def ends(dims: Sequence[int] = (2, 3, 4, 5)) -> list[Any]:
+    return [value(0, dims, external=0), value(9, dims, external=1)]
+
+
+@pytest.mark.parametrize("quantized", [False, True], ids=["float", "quantized"])
+def test_a_pair_that_cancels_goes(quantized: bool) -> None:
+    inner = [value(key, quantized=quantized) for key in (1, 2)]
+    made = graph([*ends(), *inner], [transpose(0, 1, TO_LAST), transpose(1, 2, TO_FIRST), gelu(2, 9)])
+    fold_transposes(made)
+    assert told(made) == [("Gelu", 0, 9)]
+
+
+def test_a_chain_becomes_one() -> None:
+    perms = [(1, 0, 2, 3), (0, 2, 1, 3), (0, 1, 3, 2)]
+    nodes = [transpose(index, index + 1, perm) for index, perm in enumerate(perms)]
+    made = graph([*ends(), value(1), value(2), value(3)], [*nodes, gelu(3, 9)])
+    picture = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    expected = picture.transpose(perms[0]).transpose(perms[1]).transpose(perms[2])
+    fold_transposes(made)
+    [(kind, source, result, perm), last] = told(made)
+    assert (kind, source, result, last) == ("Transpose", 0, 3, ("Gelu", 3, 9))
+    assert np.array_equal(picture.transpose(perm), expected)
+
+
+def test_three_that_come_to_nothing_go() -> None:
+    turn = (0, 2, 3, 1)
+    nodes = [transpose(0, 1, turn), transpose(1, 2, turn), transpose(2, 3, turn), gelu(3, 9)]
+    made = graph([*ends(), value(1), value(2), value(3)], nodes)
+    fold_transposes(made)
+    assert told(made) == [("Gelu", 0, 9)]
+
+
+def test_one_that_is_read_twice_stays_for_the_other_reader() -> None:
+    nodes = [transpose(0, 1, TO_LAST), gelu(1, 3), transpose(1, 2, TO_FIRST), gelu(2, 9)]
+    made = graph([*ends(), value(1), value(2), value(3)], nodes)
+    fold_transposes(made)
+    assert told(made) == [("Transpose", 0, 1, TO_LAST), ("Gelu", 1, 3), ("Gelu", 0, 9)]
+
+
+def test_every_reader_of_a_dropped_value_reads_what_came_before() -> None:
+    add = schema.XNode(schema.XNNAdd(2, 2, 9, 0), 0)
+    made = graph([*ends(), value(1), value(2)], [transpose(0, 1, TO_LAST), transpose(1, 2, TO_FIRST), add])
+    fold_transposes(made)
+    [node] = made.xnodes
+    assert (node.xnode_union.input1_id, node.xnode_union.input2_id) == (0, 0)
+
+
+def test_a_value_that_leaves_the_graph_is_still_made() -> None:
+    made = graph([*ends(), value(1)], [transpose(0, 1, TO_LAST), transpose(1, 9, TO_FIRST)])
+    fold_transposes(made)
+    assert [(row[0], *row[1:3]) for row in told(made)] == [("Reshape", 0, 9)], "the identity, but for its name"
+
+    made = graph([*ends(), value(1)], [gelu(0, 1), transpose(1, 9, TO_LAST)])
+    fold_transposes(made)
+    assert told(made) == [("Gelu", 0, 1), ("Transpose", 1, 9, TO_LAST)]
+
+
+def test_one_that_moves_only_ones_is_a_reshape() -> None:
+    dims = (1, 3, 1, 5)
+    made = graph([*ends(dims), value(1, (1, 1, 3, 5))], [transpose(0, 1, (2, 0, 1, 3)), gelu(1, 9)])
+    fold_transposes(made)
+    assert told(made) == [("Reshape", 0, 1, (1, 1, 3, 5)), ("Gelu", 1, 9)]
+
+
+def test_one_that_moves_more_than_ones_stays() -> None:
+    dims = (1, 3, 4, 1)
+    made = graph([*ends(dims), value(1)], [transpose(0, 1, (0, 2, 1, 3)), gelu(1, 9)])
+    fold_transposes(made)
+    assert told(made) == [("Transpose", 0, 1, (0, 2, 1, 3)), ("Gelu", 1, 9)]
+
+
+def test_filters_are_halved_and_nothing_else() -> None:
+    made = graph(
+        [*ends(), value(1, (4, 5), data=1), value(2, (4,), data=2), value(3), value(4, (4, 4), quantized=True, data=3)],
+        [product(0, 1, 2, 3), product(3, 4, 2, 9)],
+        [schema.ConstantDataOffset(0, size, key) for size, key in ((80, "filter"), (16, "bias"), (16, "int8"))],
+    )
+    assert halve_weights(made) == {"filter": "filter_fp16"}
+    assert [(constant.named_key, constant.size) for constant in made.constant_data[1:]] == [
+        ("filter_fp16", 40),
+        ("bias", 16),
+        ("int8", 16),
+    ]
+    half, full = schema.XNNDatatype.xnn_datatype_fp16, schema.XNNDatatype.xnn_datatype_fp32
+    datatypes = {entry.xvalue_union.id_out: entry.xvalue_union.datatype for entry in made.xvalues[:5]}
+    assert datatypes == {0: full, 9: full, 1: half, 2: full, 3: full}
+
+
+@pytest.mark.parametrize("filters", [(1, 1), (1, 4)], ids=["one value", "two values of one constant"])
+def test_a_shared_filter_is_halved_once(filters: tuple[int, int]) -> None:
+    made = graph(
+        [*ends(), value(1, (4, 5), data=1), value(4, (4, 5), data=1), value(2, (4,), data=2), value(3)],
+        [product(0, filters[0], 2, 3), product(3, filters[1], 2, 9)],
+        [schema.ConstantDataOffset(0, 80, "filter"), schema.ConstantDataOffset(0, 16, "bias")],
+    )
+    assert halve_weights(made) == {"filter": "filter_fp16"}
+    assert (made.constant_data[1].named_key, made.constant_data[1].size) == ("filter_fp16", 40)
+    for entry in made.xvalues:
+        if entry.xvalue_union.id_out in filters:
+            assert entry.xvalue_union.datatype == schema.XNNDatatype.xnn_datatype_fp16
+
+
+@pytest.mark.parametrize("recipe", ["fp32", "fp16"])
+def test_the_small_student_keeps_four_transposes(made: Make, recipe: str) -> None:
+    [lowered] = made("executorch", recipe).graphs
+    perms = [tuple(node.xnode_union.perm) for node in lowered.xnodes if _is(node, "StaticTranspose")]
+    # The input's pictures to channels last, and before each later stage the rows of neighbours side by side.
+    assert perms == [TO_LAST] + [(0, 2, 1, 3)] * 3
+    assert sum(_is(node, "FullyConnected") for node in lowered.xnodes) > 50, "the right graph was looked at"
+
+
+@pytest.mark.parametrize(("recipe", "halves"), [("fp32", False), ("fp16", True)])
+def test_the_small_student_s_filters_are_halved_by_fp16_alone(made: Make, recipe: str, halves: bool) -> None:
+    [lowered] = made("executorch", recipe).graphs
+    values = {entry.xvalue_union.id_out: entry.xvalue_union for entry in lowered.xvalues}
+    half, full = schema.XNNDatatype.xnn_datatype_fp16, schema.XNNDatatype.xnn_datatype_fp32
+    for name, expected in (("filter_id", half if halves else full), ("bias_id", full)):
+        read = {getattr(node.xnode_union, name, NOT_EXTERNAL) for node in lowered.xnodes} - {NOT_EXTERNAL}
+        assert {values[key].datatype for key in read} == {expected}, name
+
+
+@pytest.mark.parametrize("ending", [lambda: None, lambda: 1 // 0], ids=["well", "badly"])
+def test_executorch_is_left_as_it_was(ending: Callable[[], object]) -> None:
+    from executorch.backends.xnnpack import xnnpack_preprocess
+
+    def functions() -> tuple[object, object]:
+        return xnnpack_preprocess.serialize_xnnpack_binary, vars(xnnpack_preprocess.XnnpackBackend)["preprocess"]
+
+    before = functions()
+    try:
+        with rewriting(half=True):
+            assert functions()[0] is not before[0]
+            assert functions()[1] is not before[1]
+            ending()
+    except ZeroDivisionError:
+        pass
+    assert functions() == before
+
+
+def _is(node: Any, kind: str) -> bool:
+    return type(node.xnode_union).__name__ == f"XNN{kind}"
