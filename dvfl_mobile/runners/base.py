@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
@@ -78,6 +78,21 @@ def open_runner(folder: Path, manifest: Manifest) -> Runner:
         raise ArtifactError(f"{folder} is for an unknown target, {manifest.target!r}.", hint="Convert again.")
     module: _Module = importlib.import_module(_RUNNERS[manifest.target])
     return module.open_artifact(folder / manifest.file, manifest)
+
+
+def check_shapes(path: Path, manifest: Manifest, taken: Sequence[int], given: Sequence[int]) -> None:
+    """Hold what a loaded model takes and gives against what its manifest says.
+
+    Raises:
+        ArtifactError: they differ, so that its clips or its classes would be another model's.
+    """
+    found = tuple(map(int, taken)), tuple(map(int, given))
+    told = manifest.clip.shape, (1, len(manifest.classes))
+    if found != told:
+        raise ArtifactError(
+            f"{path} takes {found[0]} and gives {found[1]}; its manifest says {told[0]} and {told[1]}.",
+            hint="Convert again.",
+        )
 
 
 def as_input(clip: Pixels, spec: ClipSpec) -> NDArray[np.float32]:

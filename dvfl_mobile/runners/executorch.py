@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dvfl_mobile.errors import ArtifactError, MissingDependencyError
 from dvfl_mobile.manifest import Manifest
-from dvfl_mobile.runners.base import Facts, Logits, Pixels, as_input, run_each, time_each
+from dvfl_mobile.runners.base import Facts, Logits, Pixels, as_input, check_shapes, run_each, time_each
 
 
 class ExecuTorchRunner:
@@ -24,6 +24,8 @@ class ExecuTorchRunner:
             self._method = self._program.load_method("forward")
         except (RuntimeError, ValueError) as error:
             raise ArtifactError(f"ExecuTorch can't load {path}: {error}.", hint="Convert again.") from error
+        about = self._method.metadata
+        check_shapes(path, manifest, about.input_tensor_meta(0).sizes(), about.output_tensor_meta(0).sizes())
         self._clip = manifest.clip
         self.facts: Facts = {
             "runtime": "ExecuTorch",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dvfl_mobile.errors import ArtifactError, MissingDependencyError
 from dvfl_mobile.manifest import Manifest
-from dvfl_mobile.runners.base import Facts, Logits, Pixels, as_input, run_each, time_each
+from dvfl_mobile.runners.base import Facts, Logits, Pixels, as_input, check_shapes, run_each, time_each
 
 
 class TFLiteRunner:
@@ -25,8 +25,9 @@ class TFLiteRunner:
             self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise ArtifactError(f"LiteRT can't load {path}: {error}.", hint="Convert again.") from error
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        self._output = self._interpreter.get_output_details()[0]["index"]
+        taken, given = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()[0]
+        check_shapes(path, manifest, taken["shape"], given["shape"])
+        self._input, self._output = taken["index"], given["index"]
         self._clip = manifest.clip
         self.facts: Facts = {
             "runtime": "LiteRT",

@@ -1,0 +1,83 @@
+"""Real artifacts with a fault that their manifests know nothing of: the runtime, or what it finds, refuses them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dvfl_mobile import pipeline
+from dvfl_mobile.artifacts import open_artifact
+from dvfl_mobile.errors import ArtifactError
+from dvfl_mobile.runners.base import open_runner
+from tests.conversions import Make
+
+RUN_HERE = pytest.mark.parametrize("target", ["executorch", "tflite"])
+
+
+@RUN_HERE
+@pytest.mark.parametrize("share", [0.001, 0.5, 0.999])
+@pytest.mark.parametrize("fits", [False, True], ids=["another-hash", "its-hash"])
+def test_a_cut_model_is_refused(made: Make, tmp_path: Path, target: str, share: float, fits: bool) -> None:
+    folder = _copy(made, target, tmp_path)
+    file = next(folder.glob("model.*"))
+    file.write_bytes(file.read_bytes()[: int(file.stat().st_size * share)])
+    if fits:
+        data = file.read_bytes()
+        entry = {"path": file.name, "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        _edit(folder, lambda document: document.update(files=[entry]))
+    with pytest.raises(ArtifactError, match="can't load" if fits else "its bytes changed") as caught:
+        open_runner(folder, open_artifact(folder).manifest)
+    assert str(file) in caught.value.problem
+    assert caught.value.hint
+
+
+@RUN_HERE
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda document: document["clip"].update(size=32), "(8, 3, 32, 32)"),
+        (lambda document: document["clip"].update(frames=16), "(16, 3, 64, 64)"),
+        (lambda document: document.update(classes=["one", "two"]), "(1, 2)"),
+    ],
+    ids=["size", "frames", "classes"],
+)
+def test_a_manifest_of_another_model_is_refused(
+    made: Make, tmp_path: Path, target: str, change: Callable[[dict[str, Any]], object], told: str
+) -> None:
+    folder = _copy(made, target, tmp_path)
+    _edit(folder, change)
+    with pytest.raises(ArtifactError) as caught:
+        open_runner(folder, open_artifact(folder).manifest)
+    assert "takes (8, 3, 64, 64) and gives (1, 5); its manifest says" in caught.value.problem
+    assert told in caught.value.problem
+
+
+@RUN_HERE
+def test_other_weights_fail(made: Make, tmp_path: Path, target: str) -> None:
+    from dvfl_mobile.model.default import seeded_student
+    from dvfl_mobile.model.student import save_student
+
+    other = tmp_path / "other.safetensors"
+    save_student(seeded_student(made(target, "fp32").student.architecture, seed=1), other)
+    report = pipeline.check(open_artifact(_copy(made, target, tmp_path)), reference=other)
+    assert report.verdict.exit_code == 5
+    assert any("SQNR" in reason for reason in report.reasons)
+
+
+def _copy(made: Make, target: str, tmp_path: Path) -> Path:
+    """A copy of the shared artifact, with the model's folder around it."""
+    folder = made(target, "fp32").artifact.folder
+    return Path(shutil.copytree(folder, tmp_path / "copy" / target / "fp32"))
+
+
+def _edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = folder / "manifest.json"
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
