@@ -6,6 +6,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -38,10 +39,19 @@ def writing_to(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _OS_PROBLEMS:
+        number = _number(error)
+        if number not in _OS_PROBLEMS:
             raise
-        problem, hint = _OS_PROBLEMS[error.errno]
+        problem, hint = _OS_PROBLEMS[number]
         raise OutputError(f"Can't write {path}: {problem}.", hint=hint) from error
+
+
+def _number(error: OSError) -> int | None:
+    """The error's number, which `shutil.copytree` keeps only in the text of what it gathers."""
+    if isinstance(error, shutil.Error):
+        found = re.search(r"\[Errno (\d+)\]", str(error))
+        return int(found[1]) if found else None
+    return error.errno
 
 
 @contextmanager

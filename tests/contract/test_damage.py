@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,13 @@ import pytest
 from dvfl_mobile import pipeline
 from dvfl_mobile.artifacts import open_artifact
 from dvfl_mobile.errors import ArtifactError
+from dvfl_mobile.model.default import seeded_student
+from dvfl_mobile.model.student import save_student
 from dvfl_mobile.runners.base import open_runner
-from tests.conversions import Make
+from tests.checkpoints import SMALL
+from tests.conversions import Make, skip_without
+
+TINY = SMALL.model_copy(update={"depths": (1,), "focal_levels": (1,), "focal_windows": (3,)})
 
 RUN_HERE = pytest.mark.parametrize("target", ["executorch", "tflite"])
 
@@ -60,14 +67,37 @@ def test_a_manifest_of_another_model_is_refused(
 
 @RUN_HERE
 def test_other_weights_fail(made: Make, tmp_path: Path, target: str) -> None:
-    from dvfl_mobile.model.default import seeded_student
-    from dvfl_mobile.model.student import save_student
-
     other = tmp_path / "other.safetensors"
     save_student(seeded_student(made(target, "fp32").student.architecture, seed=1), other)
     report = pipeline.check(open_artifact(_copy(made, target, tmp_path)), reference=other)
     assert report.verdict.exit_code == 5
     assert any("SQNR" in reason for reason in report.reasons)
+
+
+@pytest.mark.parametrize("target", ["coreml", "tflite"])
+def test_a_disk_that_fills_while_the_model_is_written(tmp_path: Path, target: str) -> None:
+    skip_without(target)
+    checkpoint, disk = tmp_path / "tiny.safetensors", tmp_path / "disk"
+    save_student(seeded_student(TINY), checkpoint)
+    disk.mkdir()
+    # Room for the reference, and not for the model beside it.
+    size = f"size={checkpoint.stat().st_size * 3 // 2}"
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "small", str(disk)], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"not allowed to mount a small disk: {done.stderr.decode().strip()}")
+    try:
+        # In a process of its own: a library may take the whole process with it.
+        code = "from dvfl_mobile.cli.main import main; main()"
+        command = [sys.executable, "-c", code, "convert", str(checkpoint), "--target", target, "-o", str(disk)]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        assert ended.returncode == 3, ended.stderr
+        assert f"Can't write {disk}" in ended.stderr
+        assert "the disk is full" in ended.stderr
+        assert [path.name for path in disk.rglob("*") if path.is_file() and path.suffix != ".lock"] == [
+            path.name for path in disk.rglob("reference-*")
+        ]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def _copy(made: Make, target: str, tmp_path: Path) -> Path:
