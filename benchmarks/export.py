@@ -82,7 +82,7 @@ def product_shapes(architecture: Architecture) -> list[tuple[int, int, int]]:
         block = [(rows, dim, dim)] * 6 + [(rows, dim, gates)]
         block += [(rows, kernel * dim, dim) for kernel in architecture.kernel_sizes(stage)]
         hidden = int(dim * architecture.mlp_ratio)
-        shapes += (block + [(rows, dim, hidden), (rows, hidden, dim)]) * depth
+        shapes += [*block, (rows, dim, hidden), (rows, hidden, dim)] * depth
         if stage < len(architecture.depths) - 1:
             side //= 2
             shapes.append((frames * side**2, 4 * dim, 2 * dim))

@@ -74,7 +74,7 @@ _TARGETS = (
         "tflite",
         ("litert-torch", "ai-edge-litert", "ai-edge-quantizer", "torch"),
         "Android 6 (API 23), iOS 12",
-        "products",
+        "means",
         "clip",
         "output_0",
     ),

@@ -2,7 +2,7 @@
 
 ExecuTorch gives every convolution its channels-last input by a transpose, whatever the tensor's memory already
 looks like. The deploy form keeps tokens channels last throughout, so those transposes come in pairs that undo
-each other; `fold_transposes` composes and drops them. In the nano, 108 of 112 go.
+each other; `fold_transposes` composes and drops them. Of the nano's 138 only the input's own is left.
 
 `halve_weights` stores the filters of products and convolutions as float16; XNNPACK unpacks them once, at load,
 and computes in float32.

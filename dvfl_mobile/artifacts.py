@@ -42,7 +42,7 @@ def save_reference(student: Student, out: Path) -> Path:
     from dvfl_mobile.model.student import save_student
 
     folder = out / student.architecture.name
-    with directory_lock(folder / "reference"):
+    with directory_lock(folder / "reference", wait=True):
         # Named like what a killed run leaves behind, so that the next run removes it.
         workplace = folder / ".reference.incoming.partial"
         try:

@@ -124,8 +124,11 @@ def _swap_in(new: Path, path: Path) -> None:
 
 
 @contextmanager
-def directory_lock(path: Path) -> Iterator[None]:
+def directory_lock(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold the one lock of the output directory `path`; it goes with the process, even a killed one.
+
+    Args:
+        wait: for another run that holds it to let go; only for work of seconds.
 
     Raises:
         OutputError: another run holds it, or the place can't be written.
@@ -136,7 +139,7 @@ def directory_lock(path: Path) -> Iterator[None]:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OutputError(
                 f"{path} is being written by another run.",

@@ -150,9 +150,8 @@ def verify(manifest: Manifest, folder: Path) -> None:
     listed = {Path(entry.path) for entry in manifest.files}
     unlisted = [name for name in _names(folder, manifest.file) if name not in listed]
     if unlisted or not listed:
-        raise ArtifactError(
-            f"{folder / (unlisted or [manifest.file])[0]} isn't listed in the {NAME} beside it.", hint="Convert again."
-        )
+        first = unlisted[0] if unlisted else manifest.file
+        raise ArtifactError(f"{folder / first} isn't listed in the {NAME} beside it.", hint="Convert again.")
 
 
 def _names(folder: Path, name: str) -> list[Path]:

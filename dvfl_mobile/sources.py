@@ -64,9 +64,7 @@ def _read(source: Path, spec: ClipSpec, classes: Sequence[str], step: Step, most
     clips: list[Clip] = []
     with step("read clips", len(chosen)) as advance:
         for ref in chosen:
-            clips.extend(
-                read_clips([ref], spec, [SINGLE_VIEW], on_damage=lambda _, error: unreadable.append(error))
-            )
+            clips.extend(read_clips([ref], spec, [SINGLE_VIEW], on_damage=lambda _, error: unreadable.append(error)))
             advance()
     if not clips:
         if len(unreadable) == 1:

@@ -1,18 +1,18 @@
 """The deploy form: the reference form's function, written for phones.
 
 Static shapes, one clip, tensors of at most four dimensions, nothing assigned in forward. Tokens are `(T,N,C)`,
-N = H·W, in one memory order throughout: the pictures that the spatial convolutions see, `(T,C,H,W)`, and the
-lines in time that the temporal ones see, `(1,C,T,N)`, are the same bytes, channels last. Only convolutions and
-pooling see four dimensions; whatever works token by token stays at three, where no delegate has a layout of its
-own to prefer. Layers in a row are attributes with names (`stage0.block0.modulation.focal1`) and not entries of a
-list, because converters carry only the last word of each step of a path. What each layer becomes stands in
-`rewrites.py`; this file only puts them together.
+N = H·W, or the same bytes as `(T,H,W,C)`, in one memory order throughout: the pictures that the spatial convolutions
+see, `(T,C,H,W)`, and the lines in time that the temporal ones see, `(1,C,T,N)`, are these bytes too, channels last.
+Layers in a row are attributes with names (`stage0.block0.modulation.focal1`) and not entries of a list, because
+converters carry only the last word of each step of a path. What each layer becomes stands in `rewrites.py`; this
+file only puts them together.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -31,7 +31,8 @@ class DeployForm(nn.Module):
     Args:
         network: the reference form. It is read, not changed, and no parameter is shared.
         clip: what the input holds; `pixels="raw"` takes 0-255 and folds the normalization in.
-        normalizer: how layer norms are computed; `products` for XNNPACK, `native` where the target has one.
+        normalizer: how means are computed and tokens laid out: `products` for ExecuTorch, `means` for LiteRT,
+            `native` where the target has a layer norm.
     """
 
     def __init__(self, network: VideoFocalNet, clip: ClipSpec, normalizer: Normalizer = "products") -> None:
@@ -67,7 +68,7 @@ class Stem(nn.Module):
     def __init__(self, embed: PatchEmbed, clip: ClipSpec, normalizer: Normalizer) -> None:
         super().__init__()
         proj = embed.proj
-        self.tubelet_size = embed.tubelet_size
+        self.tubelet_size, self.normalizer = embed.tubelet_size, normalizer
         if isinstance(proj, nn.Conv3d):
             proj = rewrites.tubelet_as_conv2d(proj)
         assert isinstance(proj, nn.Conv2d)
@@ -88,7 +89,7 @@ class Stem(nn.Module):
             pictures = clip.reshape(frames // self.tubelet_size, channels * self.tubelet_size, height, width)
         if self.mean is not None:
             pictures = pictures - self.mean
-        return self.norm(_to_tokens(self.proj(pictures)))
+        return self.norm(_to_tokens(self.proj(pictures), self.normalizer))
 
 
 class DeployBlock(nn.Module):
@@ -133,7 +134,7 @@ class FocalModulation(nn.Module):
     ) -> None:
         super().__init__()
         dim, self.levels = modulation.dim, modulation.levels
-        self.frames, self.side = frames, side
+        self.normalizer = normalizer
         self.standardize = rewrites.Standardize(dim, norm.eps, normalizer) if norm is not None else nn.Identity()
         spatial = _fold_norm(norm, modulation.f)
         temporal = _fold_norm(norm, modulation.f_temporal)
@@ -147,6 +148,9 @@ class FocalModulation(nn.Module):
             "focal_temporal", map(rewrites.temporal_as_conv2d, _convolutions(modulation.focal_layers_temporal))
         )
         self.mean_temporal = rewrites.temporal_mean_as_conv2d(dim, frames)
+        places, flat = side * side, _is_flat(normalizer)
+        self._spatial = _Sight((frames, side, side), (frames, places) if flat else (frames, side, side), in_lines=False)
+        self._temporal = _Sight((1, frames, places), (frames, places) if flat else (1, frames, places), in_lines=True)
         share = 1 / (self.levels + 1) if modulation.normalize_modulator else 1.0
         self.h = rewrites.linear(modulation.h.weight.flatten(1) * share, modulation.h.bias)
         self.h_temporal = rewrites.linear(modulation.h_temporal.weight.flatten(1) * share, modulation.h_temporal.bias)
@@ -157,8 +161,9 @@ class FocalModulation(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         tokens = self.standardize(tokens)
         gates = self.gates(tokens)
-        modulator = self.h(self._gather_spatial(self.context(tokens), gates))
-        modulator_temporal = self.h_temporal(self._gather_temporal(self.context_temporal(tokens), gates))
+        modulator = self.h(self._gather_spatial(self.context(tokens), gates).reshape(tokens.shape))
+        gathered = self._gather_temporal(self.context_temporal(tokens), gates)
+        modulator_temporal = self.h_temporal(gathered.reshape(tokens.shape))
         return self.proj(self.standardize_out(self.query(tokens) * modulator * modulator_temporal))
 
     def _add_layers(self, name: str, layers: Iterable[nn.Module]) -> list[str]:
@@ -169,33 +174,64 @@ class FocalModulation(nn.Module):
         return names
 
     def _gather_spatial(self, context: Tensor, gates: Tensor) -> Tensor:
-        """Context over each picture: `(T,N,C)`, gates `(T,N,2(levels+1))`, to `(T,N,C)`."""
-        total = None
-        for level, name in enumerate(self._focal):
-            layer = getattr(self, name)
-            context = functional.gelu(_to_tokens(layer(self._as_pictures(context))))
-            total = _add(total, context * _gate(gates, level))
-        pooled = self._as_pictures(context).mean((2, 3), keepdim=True)
-        return _add(total, functional.gelu(_to_tokens(pooled)) * _gate(gates, self.levels))
+        """Context over each picture."""
+        sight = self._spatial
+        total, context = self._gather(self._focal, sight, context, sight.tokens(gates), first=0)
+        if self.normalizer == "products":  # ExecuTorch gives XNNPACK means over the two sides of pictures, no others
+            pooled = sight.from_pictures(sight.pictures(context).mean((2, 3), keepdim=True))
+        else:
+            pooled = context.mean(tuple(range(1, context.dim() - 1)), keepdim=True)
+        return total + functional.gelu(pooled) * _gate(sight.tokens(gates), self.levels)
 
     def _gather_temporal(self, context: Tensor, gates: Tensor) -> Tensor:
-        """Context over time at each place: the same shapes; a convolution sees one picture of T rows, N columns."""
-        total = None
-        for level, name in enumerate(self._focal_temporal, start=self.levels + 1):
-            layer = getattr(self, name)
-            context = functional.gelu(self._from_lines(layer(self._as_lines(context))))
-            total = _add(total, context * _gate(gates, level))
-        pooled = self._from_lines(self.mean_temporal(self._as_lines(context)))
-        return _add(total, functional.gelu(pooled) * _gate(gates, 2 * self.levels + 1))
+        """Context over time at each place: convolutions see one picture of T rows and N columns."""
+        sight, first = self._temporal, self.levels + 1
+        total, context = self._gather(self._focal_temporal, sight, context, sight.tokens(gates), first)
+        pooled = sight.from_pictures(self.mean_temporal(sight.pictures(context)))
+        return total + functional.gelu(pooled) * _gate(sight.tokens(gates), first + self.levels)
 
-    def _as_pictures(self, tokens: Tensor) -> Tensor:
-        return _to_pictures(tokens, self.frames, self.side, self.side)
+    def _gather(
+        self, names: list[str], sight: _Sight, context: Tensor, gates: Tensor, first: int
+    ) -> tuple[Tensor, Tensor]:
+        """The gated sum over the focal levels, and the context of the last level."""
+        context, total = sight.tokens(context), None
+        for level, name in enumerate(names, start=first):
+            context = functional.gelu(sight.from_pictures(getattr(self, name)(sight.pictures(context))))
+            gated = context * _gate(gates, level)
+            total = gated if total is None else total + gated
+        assert total is not None
+        return total, context
 
-    def _as_lines(self, tokens: Tensor) -> Tensor:
-        return _to_pictures(tokens, 1, self.frames, self.side * self.side)
 
-    def _from_lines(self, lines: Tensor) -> Tensor:
-        return lines.permute(0, 2, 3, 1).reshape(-1, self.side * self.side, lines.shape[1])
+@dataclass(frozen=True)
+class _Sight:
+    """How one branch sees the tokens, in whose memory nothing moves.
+
+    Attributes:
+        sides: (pictures, height, width) that a convolution sees: (T,H,W), or (1,T,N) for lines in time.
+        shape: of the tokens without their channels: (T,N), or `sides` where tokens keep four dimensions.
+        in_lines: whether rows are moments and columns places, or both are of pictures.
+    """
+
+    sides: tuple[int, int, int]
+    shape: tuple[int, ...]
+    in_lines: bool
+
+    def tokens(self, tokens: Tensor) -> Tensor:
+        """Tokens of any shape in this branch's own."""
+        return tokens.reshape(*self.shape, tokens.shape[-1])
+
+    def pictures(self, tokens: Tensor) -> Tensor:
+        """What a convolution sees: `(pictures,C,height,width)`, channels last in memory."""
+        return _to_pictures(tokens, *self.sides)
+
+    def from_pictures(self, pictures: Tensor) -> Tensor:
+        """What a convolution or a mean gave, as tokens; a side that it left at one stays at one."""
+        laid = pictures.permute(0, 2, 3, 1)
+        if len(self.shape) == 3:
+            return laid
+        count, height, width, channels = laid.shape
+        return laid.reshape(*((height, width) if self.in_lines else (count, height * width)), channels)
 
 
 class FeedForward(nn.Module):
@@ -220,28 +256,13 @@ class Downsample(nn.Module):
         proj = embed.proj
         assert isinstance(proj, nn.Conv2d)
         assert isinstance(embed.norm, nn.LayerNorm)
-        self.overlaps = proj.kernel_size != proj.stride
-        self.side_in, self.side = side, _conv_side(side, proj)
-        self.proj: nn.Module = (
-            rewrites.conv(proj.weight, proj.bias, proj.stride, proj.padding)
-            if self.overlaps
-            else rewrites.patches_as_linear(proj)
-        )
+        self.side_in, self.side, self.normalizer = side, _conv_side(side, proj), normalizer
+        self.proj = rewrites.conv(proj.weight, proj.bias, proj.stride, proj.padding)
         self.norm = rewrites.LayerNorm(embed.norm, normalizer)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        if self.overlaps:
-            return self.norm(_to_tokens(self.proj(_to_pictures(tokens, -1, self.side_in, self.side_in))))
-        return self.norm(self.proj(self._join_patches(tokens)))
-
-    def _join_patches(self, tokens: Tensor) -> Tensor:
-        """Each 2x2 of neighbours to one token of four times the channels: `(T,N,C)` to `(T,N/4,4C)`."""
-        frames, _, channels = tokens.shape
-        if self.side_in % 2:  # the reference's convolution leaves the last row and column out
-            grid = tokens.reshape(frames, self.side_in, self.side_in, channels)
-            tokens = grid[:, : 2 * self.side, : 2 * self.side]
-        rows = tokens.reshape(frames * self.side, 2, self.side, 2 * channels)
-        return rows.permute(0, 2, 1, 3).reshape(frames, self.side * self.side, 4 * channels)
+        pictures = self.proj(_to_pictures(tokens, -1, self.side_in, self.side_in))
+        return self.norm(_to_tokens(pictures, self.normalizer))
 
 
 class Head(nn.Module):
@@ -253,8 +274,8 @@ class Head(nn.Module):
         self.head = rewrites.linear(*_fold_norm(norm, head))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        frames, places, channels = tokens.shape
-        pictures = _to_pictures(self.standardize(tokens), 1, frames, places)
+        frames, channels = tokens.shape[0], tokens.shape[-1]
+        pictures = _to_pictures(self.standardize(tokens), 1, frames, tokens.shape[1:-1].numel())
         return self.head(pictures.mean((2, 3), keepdim=True).reshape(1, channels))
 
 
@@ -263,18 +284,25 @@ def _to_pictures(tokens: Tensor, pictures: int, height: int, width: int) -> Tens
     return tokens.reshape(pictures, height, width, tokens.shape[-1]).permute(0, 3, 1, 2)
 
 
-def _to_tokens(pictures: Tensor) -> Tensor:
-    """`(T,C,H,W)`, channels last in memory, as `(T,H·W,C)`: nothing moves."""
+def _to_tokens(pictures: Tensor, normalizer: Normalizer) -> Tensor:
+    """`(T,C,H,W)`, channels last in memory, as tokens: nothing moves."""
     frames, channels, height, width = pictures.shape
-    return pictures.permute(0, 2, 3, 1).reshape(frames, height * width, channels)
+    laid = pictures.permute(0, 2, 3, 1)
+    return laid.reshape(frames, height * width, channels) if _is_flat(normalizer) else laid
 
 
 def _gate(gates: Tensor, column: int) -> Tensor:
-    return gates[:, :, column : column + 1]
+    """One gate of each token: `(...,1)` of `(...,G)`."""
+    return gates[..., column : column + 1]
 
 
-def _add(total: Tensor | None, term: Tensor) -> Tensor:
-    return term if total is None else total + term
+def _is_flat(normalizer: Normalizer) -> bool:
+    """Whether tokens are `(T,N,C)`, not `(T,H,W,C)`: the same bytes.
+
+    At four dimensions ExecuTorch takes tokens for pictures and transposes them; with three, LiteRT copies them where
+    they turn into pictures and are read again.
+    """
+    return normalizer == "products"
 
 
 def _fold_norm(norm: nn.LayerNorm | None, layer: nn.Linear) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-Normalizer = Literal["products", "native"]
+Normalizer = Literal["products", "means", "native"]
 
 
 def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
@@ -85,15 +85,6 @@ def fold_pixels(proj: nn.Conv2d, mean: Sequence[float], std: Sequence[float]) ->
     return folded, centre.float() if padded else None
 
 
-def patches_as_linear(proj: nn.Conv2d) -> nn.Linear:
-    """A 2x2 convolution of stride 2 as a product over four joined tokens.
-
-    It takes `(...,4C)`, in the order row, column, channel: the order that four neighbours have when tokens
-    are kept channels last, so joining them moves rows, never channels.
-    """
-    return linear(proj.weight.permute(0, 2, 3, 1).flatten(1), proj.bias)
-
-
 def fold_affine(norm: nn.LayerNorm, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """Fold a layer norm's scale and shift into the linear layer that reads it: `(out,in)`, `(out,)`."""
     scale, shift, matrix = norm.weight.double(), norm.bias.double(), weight.double()
@@ -123,9 +114,9 @@ def temporal_mean_as_conv2d(channels: int, frames: int) -> nn.Conv2d:
 class Standardize(nn.Module):
     """A layer norm without its scale and shift: `(T,N,C)` to the same, zero mean and unit variance over C.
 
-    `native` is the framework's own operator. `products` writes the two means as products with a constant
-    vector of 1/C, since XNNPACK has no layer norm, takes no mean over the last dimension, and would break
-    the graph into pieces around each.
+    `native` is the framework's own operator. `means` spells out its two means. `products` writes them as products
+    with a constant vector of 1/C, since ExecuTorch gives XNNPACK no layer norm and no mean over the last dimension,
+    and would break the graph into pieces around each.
     """
 
     def __init__(self, channels: int, eps: float, normalizer: Normalizer) -> None:
@@ -134,10 +125,13 @@ class Standardize(nn.Module):
         self.mean = linear(torch.full((1, channels), 1 / channels), None) if normalizer == "products" else None
 
     def forward(self, tokens: Tensor) -> Tensor:
-        if self.mean is None:
+        if self.normalizer == "native":
             return nn.functional.layer_norm(tokens, (self.channels,), eps=self.eps)
-        centred = tokens - self.mean(tokens)
-        return centred * torch.rsqrt(self.mean(centred * centred) + self.eps)
+        centred = tokens - self._mean_of(tokens)
+        return centred * torch.rsqrt(self._mean_of(centred * centred) + self.eps)
+
+    def _mean_of(self, tokens: Tensor) -> Tensor:
+        return tokens.mean(-1, keepdim=True) if self.mean is None else self.mean(tokens)
 
 
 class LayerNorm(nn.Module):

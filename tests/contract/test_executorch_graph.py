@@ -159,11 +159,11 @@ def test_a_shared_filter_is_halved_once(filters: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("recipe", ["fp32", "fp16"])
-def test_the_small_student_keeps_four_transposes(made: Make, recipe: str) -> None:
+def test_the_small_student_keeps_the_transpose_of_its_input(made: Make, recipe: str) -> None:
     [lowered] = made("executorch", recipe).graphs
     perms = [tuple(node.xnode_union.perm) for node in lowered.xnodes if _is(node, "StaticTranspose")]
-    # The input's pictures to channels last, and before each later stage the rows of neighbours side by side.
-    assert perms == [TO_LAST] + [(0, 2, 1, 3)] * 3
+    # The input's pictures to channels last: all that has to move.
+    assert perms == [TO_LAST]
     assert sum(_is(node, "FullyConnected") for node in lowered.xnodes) > 50, "the right graph was looked at"
 
 

@@ -20,7 +20,7 @@ STATISTICS = 4e-6
 # Raw pixels are up to 255 where normalized ones are about 2: sums twice as large cancel against the folded mean.
 PIXELS = 4e-6
 
-both_normalizers = pytest.mark.parametrize("normalizer", ["products", "native"])
+both_normalizers = pytest.mark.parametrize("normalizer", ["products", "means", "native"])
 
 
 @pytest.fixture(autouse=True)
@@ -105,14 +105,6 @@ def test_folding_the_mean_would_be_wrong_at_a_padded_border() -> None:
     inside, border = difference[:, :, 1:-1, 1:-1], difference[:, :, 0]
     assert inside.max() < 1e-5
     assert border.max() > 0.1
-
-
-def test_patches_as_linear() -> None:
-    proj = nn.Conv2d(5, 10, kernel_size=2, stride=2)
-    tokens = torch.randn(3, 4, 6, 5)
-    joined = tokens.reshape(3, 2, 2, 3, 2, 5).permute(0, 1, 3, 2, 4, 5).reshape(3, 2, 3, 20)
-    expected = proj(tokens.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-    assert_close(rewrites.patches_as_linear(proj)(joined), expected, REORDERED)
 
 
 def test_fold_affine() -> None:
