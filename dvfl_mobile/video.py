@@ -88,7 +88,8 @@ def read_views(path: Path, spec: ClipSpec, views: list[View], label: int | None 
     facts = probe(path)
     drawn = [_drawn_frames(facts, spec, view) for view in views]
     pixels = _draw(path, spec, views, drawn)
-    return [Clip(of_view, path.name, label, facts.damage) for of_view in pixels]
+    damage = _damage_to_clip(facts, spec)
+    return [Clip(of_view, path.name, label, damage) for of_view in pixels]
 
 
 def probe(path: Path) -> VideoFacts:
@@ -252,6 +253,14 @@ def _damage(tally: _Tally, announced: int, shortfall: str) -> str | None:
     if tally.corrupt:
         found.append(f"{plural(tally.corrupt, 'frame')} decoded with errors")
     return "; ".join(found)
+
+
+def _damage_to_clip(facts: VideoFacts, spec: ClipSpec) -> str | None:
+    """What was wrong with the video, and, where it is shorter than a clip, that pictures had to be repeated."""
+    if facts.decoded >= spec.frames:
+        return facts.damage
+    found = facts.damage or f"decoded {plural(facts.decoded, 'frame')}"
+    return f"{found}; a clip takes {spec.frames}, so some are repeated"
 
 
 def _reason(tally: _Tally) -> str:

@@ -431,6 +431,7 @@ def test_predict_on_one_frame(run: Run, artifact: Path, tmp_path: Path, write_vi
     code, out, err = run("predict", write_video(tmp_path / "one.avi", 1), "--artifact", artifact)
     assert code == 0, err
     assert "class_" in out
+    assert "decoded 1 frame; a clip takes" in out
 
 
 @pytest.mark.parametrize(
