@@ -184,6 +184,12 @@ def test_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
 
 # Signals and pipes need a process of their own.
 
+
+def _hear_all_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 PROGRAM = """
 import sys, time, types
 from pathlib import Path
@@ -217,7 +223,8 @@ def _start(body: str, folder: Path, **options: object) -> subprocess.Popen[str]:
         # Unbuffered, nothing would be left to fail when the run ends.
         env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
         # A suite that runs in the background may have been told to ignore Ctrl-C, and would hand that down.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        # What a shell, nohup or a job runner ignores is ignored below it too.
+        preexec_fn=_hear_all_signals,
         **options,  # type: ignore[call-overload]
     )
 
