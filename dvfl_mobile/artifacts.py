@@ -56,6 +56,11 @@ def save_reference(student: Student, out: Path) -> Path:
     return path
 
 
+def folder_of(student: Student, target: Target, recipe: Recipe, out: Path) -> Path:
+    """Where the artifact of a student goes: `out/<model>/<target>/<recipe>/`."""
+    return out / student.architecture.name / target.name / recipe.name
+
+
 def convert(student: Student, target: Target, recipe: Recipe, out: Path, reference: Path, minimum_os: str) -> Artifact:
     """Lower a student, and write `out/<model>/<target>/<recipe>/`, the manifest last.
 
@@ -70,7 +75,7 @@ def convert(student: Student, target: Target, recipe: Recipe, out: Path, referen
     from dvfl_mobile.model.deploy import DeployForm
 
     tools = versions(target)
-    folder = out / student.architecture.name / target.name / recipe.name
+    folder = folder_of(student, target, recipe, out)
     spec = student.clip.model_copy(update={"pixels": "raw"})
     with directory_lock(folder), atomic_directory(folder) as partial:
         request = Request(

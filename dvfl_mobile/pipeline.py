@@ -48,7 +48,6 @@ class Plan:
         recipe: for all of them.
         out: results go to `out/<model>/<target>/<recipe>/`.
         minimum_ios: 16, 17 or 18: the oldest iOS that a Core ML package is to run on.
-        min_delegated: fail below this share of delegated multiply-adds, 0 to 1; None: don't ask.
         notes: what was left out of the plan, and why.
     """
 
@@ -56,13 +55,10 @@ class Plan:
     recipe: Recipe
     out: Path
     minimum_ios: int = 17
-    min_delegated: float | None = None
     notes: tuple[str, ...] = ()
 
 
-def make_plan(
-    targets: Sequence[str], recipe: str, out: Path, minimum_ios: int = 17, min_delegated: float | None = None
-) -> Plan:
+def make_plan(targets: Sequence[str], recipe: str, out: Path, minimum_ios: int = 17) -> Plan:
     """Resolve names, before any work.
 
     With no target named, every target whose packages are installed is taken, and the others go into the notes.
@@ -88,7 +84,7 @@ def make_plan(
         if not chosen:
             raise next(iter(missing.values()))
         notes = [f"{name} was left out: {error.problem} {error.hint}" for name, error in missing.items()]
-    return Plan(tuple(chosen), recipe_named(recipe), out, minimum_ios, min_delegated, tuple(notes))
+    return Plan(tuple(chosen), recipe_named(recipe), out, minimum_ios, tuple(notes))
 
 
 def load_student(
@@ -111,12 +107,7 @@ def load_student(
 
 
 def convert(student: Student, plan: Plan, step: Step = silent) -> list[Artifact]:
-    """Make each artifact of the plan.
-
-    Raises:
-        CheckFailedError: less of one is delegated than `plan.min_delegated`.
-        InconclusiveError: that was asked of a target where only the device knows.
-    """
+    """Make each artifact of the plan."""
     reference = artifacts.save_reference(student, plan.out)
     return [_convert_one(student, target, plan, reference, step) for target in plan.targets]
 
@@ -154,11 +145,7 @@ def check(
 def deploy(
     student: Student, plan: Plan, clips: Path | None = None, most: int = MOST_CLIPS, step: Step = silent
 ) -> DeploySummary:
-    """All of it: lower the student to each target, check each artifact, sum up.
-
-    Raises:
-        CheckFailedError, InconclusiveError: as `convert`.
-    """
+    """All of it: lower the student to each target, check each artifact, sum up."""
     clip_set = gather_clips(clips, student.clip, student.classes, step, most)
     reference = artifacts.save_reference(student, plan.out)
     expected = _reference_logits(student, clip_set, step)
@@ -190,6 +177,22 @@ def deploy(
     )
 
 
+def check_delegated(made: Sequence[Artifact], least: float | None) -> None:
+    """Check what share of each artifact's multiply-adds is delegated.
+
+    Args:
+        least: the smallest share that will do, 0 to 1; None: don't ask.
+
+    Raises:
+        CheckFailedError: less of one is delegated.
+        InconclusiveError: none is known to fail, and of one only the device knows.
+    """
+    if least is None:
+        return
+    for artifact in sorted(made, key=lambda artifact: artifact.manifest.delegation.share is None):
+        _check_delegated(artifact, least)
+
+
 def predict(artifact: Artifact, video: Path) -> Prediction:
     """Classify one video, drawn as a single view.
 
@@ -208,10 +211,7 @@ def predict(artifact: Artifact, video: Path) -> Prediction:
 def _convert_one(student: Student, target: Target, plan: Plan, reference: Path, step: Step) -> Artifact:
     minimum_os = f"iOS {plan.minimum_ios}" if target.name == "coreml" else target.minimum_os
     with step(f"convert to {target.name} {plan.recipe.name}"):
-        artifact = artifacts.convert(student, target, plan.recipe, plan.out, reference, minimum_os)
-    if plan.min_delegated is not None:
-        _check_delegated(artifact, plan.min_delegated)
-    return artifact
+        return artifacts.convert(student, target, plan.recipe, plan.out, reference, minimum_os)
 
 
 def _check_delegated(artifact: Artifact, least: float) -> None:

@@ -39,10 +39,11 @@ def convert(
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.cli.show import show_artifacts, show_student
 
-    plan = pipeline.make_plan(targets or [], recipe, out, minimum_ios, min_delegated)
+    plan = pipeline.make_plan(targets or [], recipe, out, minimum_ios)
     with steps() as step:
         with step("load"):
             student = pipeline.load_student(checkpoint, labels, frames, size)
         show_student(student, plan.notes)
         made = pipeline.convert(student, plan, step)
     show_artifacts(made, json=json)
+    pipeline.check_delegated(made, min_delegated)

@@ -50,15 +50,19 @@ def deploy(
     Ends with 0 when nothing failed, and names what could not be decided on this machine (--strict makes that 7).
     With 5 when an artifact failed.
     """
-    from dvfl_mobile import pipeline
+    from dvfl_mobile import artifacts, pipeline
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.cli.show import show_student, show_summary
+    from dvfl_mobile.parity import Verdict
 
-    plan = pipeline.make_plan(targets or [], recipe, out, minimum_ios, min_delegated)
+    plan = pipeline.make_plan(targets or [], recipe, out, minimum_ios)
     with steps() as step:
         with step("load"):
             student = pipeline.load_student(checkpoint, labels, frames, size)
         show_student(student)
         summary = pipeline.deploy(student, plan, clips, max_clips, step)
     show_summary(summary, json=json, junit=junit, markdown=markdown)
+    if summary.verdict is not Verdict.FAIL:
+        folders = [artifacts.folder_of(student, target, plan.recipe, out) for target in plan.targets]
+        pipeline.check_delegated([artifacts.open_artifact(folder) for folder in folders], min_delegated)
     raise typer.Exit(summary.exit_code(strict=strict))
