@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dvfl_mobile.delegation import Delegation
 from dvfl_mobile.errors import MissingDependencyError, UsageError
@@ -145,3 +145,9 @@ def lower(target: Target, request: Request, path: Path) -> Delegation:
     versions(target)
     converter: Converter = importlib.import_module(target.module)
     return converter.lower(request, path)
+
+
+def module_path(node: Any) -> str:
+    """The innermost module that a node of an exported graph comes from: `stage0.block0.mlp.fc1`; empty for none."""
+    stack = node.meta.get("nn_module_stack")
+    return str(list(stack.values())[-1][0]) if stack else ""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dvfl_mobile.converters.base import Request
+from dvfl_mobile.converters.base import Request, module_path
 from dvfl_mobile.delegation import Delegation, Operation
 from dvfl_mobile.errors import UsageError
 
@@ -63,7 +63,7 @@ def _tidy(package: Path) -> None:
 def _modules(program: Any) -> dict[str, str]:
     """The module path of each operator, by the name that its output has in the package."""
     nodes = [node for node in program.graph.nodes if node.op == "call_function"]
-    return {node.name: _module_path(node) for node in nodes} | {"logits": _module_path(nodes[-1])}
+    return {node.name: module_path(node) for node in nodes} | {"logits": module_path(nodes[-1])}
 
 
 def _operations(program: Any, modules: Mapping[str, str]) -> Iterator[Operation]:
@@ -79,8 +79,3 @@ def _multiply_adds(operation: Any) -> int:
     if operation.op_type not in ("linear", "conv"):
         return 0
     return math.prod(operation.outputs[0].shape) * math.prod(operation.inputs["weight"].shape[1:])
-
-
-def _module_path(node: Any) -> str:
-    stack = node.meta.get("nn_module_stack")
-    return str(list(stack.values())[-1][0]) if stack else ""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dvfl_mobile.converters.base import Request
+from dvfl_mobile.converters.base import Request, module_path
 from dvfl_mobile.converters.xnnpack_graph import rewriting
 from dvfl_mobile.delegation import Delegation, Operation
 
@@ -51,19 +51,13 @@ def _operations(graph_module: Any) -> Iterator[Operation]:
 
 
 def _operation(node: Any, *, delegated: bool) -> Operation:
-    return Operation(_operator_name(node), _module_path(node), delegated, _multiply_adds(node))
+    return Operation(_operator_name(node), module_path(node), delegated, _multiply_adds(node))
 
 
 def _operator_name(node: Any) -> str:
     """`linear` of `aten::linear`."""
     schema = getattr(node.target, "_schema", None)
     return str(schema.name).split("::")[-1] if schema is not None else str(node.target)
-
-
-def _module_path(node: Any) -> str:
-    """The path of the innermost module that the operator comes from, such as `stage0.block0.mlp.fc1`."""
-    stack = node.meta.get("nn_module_stack")
-    return str(list(stack.values())[-1][0]) if stack else ""
 
 
 def _multiply_adds(node: Any) -> int:

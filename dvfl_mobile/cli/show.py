@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from dvfl_mobile.cli.console import print_json, print_note, print_warning
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from rich.console import RenderableType
 
     from dvfl_mobile.artifacts import Artifact
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from dvfl_mobile.report.prediction import Prediction
     from dvfl_mobile.report.summary import DeploySummary
 
-_Report = TypeVar("_Report")
+_Report = TypeVar("_Report", bound="BaseModel")
 
 
 def show_student(student: Student, notes: Sequence[str] = ()) -> None:
@@ -58,14 +59,8 @@ def show_parity(report: ParityReport, *, verbose: bool, json: bool, junit: Path 
     from dvfl_mobile.report import markdown as markdown_report
     from dvfl_mobile.report import terminal
 
-    try:
-        _write(report, junit, junit_report.parity)
-        _write(report, markdown, markdown_report.parity)
-    finally:  # a file that can't be written takes nothing from what was found
-        if json:
-            print_json(report)
-        else:
-            _print(terminal.parity(report, verbose=verbose))
+    files = ((junit, junit_report.parity), (markdown, markdown_report.parity))
+    _show(report, lambda found: terminal.parity(found, verbose=verbose), files, json=json)
 
 
 def show_summary(summary: DeploySummary, *, json: bool, junit: Path | None, markdown: Path | None) -> None:
@@ -74,14 +69,8 @@ def show_summary(summary: DeploySummary, *, json: bool, junit: Path | None, mark
     from dvfl_mobile.report import markdown as markdown_report
     from dvfl_mobile.report import terminal
 
-    try:
-        _write(summary, junit, junit_report.deploy)
-        _write(summary, markdown, markdown_report.deploy)
-    finally:  # a file that can't be written takes nothing from what was found
-        if json:
-            print_json(summary)
-        else:
-            _print(terminal.deploy(summary))
+    files = ((junit, junit_report.deploy), (markdown, markdown_report.deploy))
+    _show(summary, terminal.deploy, files, json=json)
 
 
 def show_prediction(prediction: Prediction, *, json: bool) -> None:
@@ -104,11 +93,25 @@ def show_manifest(manifest: Manifest, folder: Path, *, operators: bool, json: bo
         _print(contents.terminal(manifest, folder, operators=operators))
 
 
-def _write(report: _Report, path: Path | None, render: Callable[[_Report], str]) -> None:
+def _show(
+    report: _Report,
+    render: Callable[[_Report], RenderableType],
+    files: Sequence[tuple[Path | None, Callable[[_Report], str]]],
+    *,
+    json: bool,
+) -> None:
+    """Write the files that were asked for, and print the report."""
     from dvfl_mobile.files import write_text
 
-    if path is not None:
-        write_text(path, render(report))
+    try:
+        for path, render_file in files:
+            if path is not None:
+                write_text(path, render_file(report))
+    finally:  # a file that can't be written takes nothing from what was found
+        if json:
+            print_json(report)
+        else:
+            _print(render(report))
 
 
 def _print(renderable: RenderableType) -> None:
