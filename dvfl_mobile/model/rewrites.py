@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 Normalizer = Literal["products", "means", "native"]
 
+_LEAST_SIZE = 1e-6  # keeps the size of an empty token from being divided by
+
 
 def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     """A linear layer that holds exactly `weight`, `(out,in)`, and `bias`, `(out,)`."""
@@ -122,16 +124,13 @@ class Standardize(nn.Module):
     def __init__(self, channels: int, eps: float, normalizer: Normalizer) -> None:
         super().__init__()
         self.channels, self.eps, self.normalizer = channels, eps, normalizer
-        self.mean = linear(torch.full((1, channels), 1 / channels), None) if normalizer == "products" else None
+        self.mean = _mean_as_product(channels, normalizer)
 
     def forward(self, tokens: Tensor) -> Tensor:
         if self.normalizer == "native":
             return nn.functional.layer_norm(tokens, (self.channels,), eps=self.eps)
-        centred = tokens - self._mean_of(tokens)
-        return centred * torch.rsqrt(self._mean_of(centred * centred) + self.eps)
-
-    def _mean_of(self, tokens: Tensor) -> Tensor:
-        return tokens.mean(-1, keepdim=True) if self.mean is None else self.mean(tokens)
+        centred = tokens - _mean(tokens, self.mean)
+        return centred * torch.rsqrt(_mean(centred * centred, self.mean) + self.eps)
 
 
 class LayerNorm(nn.Module):
@@ -151,6 +150,40 @@ class LayerNorm(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.standardize(tokens) * self.scale + self.shift
+
+
+class LevelledLinear(nn.Module):
+    """A linear layer whose tokens are brought to one size before it and back after: `(...,in)` to `(...,out)`.
+
+    `W x + b = size · W (x / size) + b`, with a size for each token, `size = mean |x|` over its channels: exact, and
+    for a float network without use. It is for int8: products of several factors differ in size by a factor of
+    thousands from token to token, and one scale for all of them leaves the small ones nothing. Not the root mean
+    square, whose squares leave float16.
+
+    Args:
+        layer: the linear layer that it replaces.
+        normalizer: how the mean is computed.
+    """
+
+    def __init__(self, layer: nn.Linear, normalizer: Normalizer) -> None:
+        super().__init__()
+        self.mean = _mean_as_product(layer.in_features, normalizer)
+        self.linear = linear(layer.weight, None)
+        self.bias = _frozen(layer.bias)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        size = _mean(tokens.abs(), self.mean) + _LEAST_SIZE
+        root = torch.rsqrt(size)
+        return self.linear(tokens * (root * root)) * size + self.bias
+
+
+def _mean_as_product(channels: int, normalizer: Normalizer) -> nn.Linear | None:
+    return linear(torch.full((1, channels), 1 / channels), None) if normalizer == "products" else None
+
+
+def _mean(tokens: Tensor, product: nn.Linear | None) -> Tensor:
+    """The mean over the channels, `(...,1)`, by a product with 1/C where there is one."""
+    return tokens.mean(-1, keepdim=True) if product is None else product(tokens)
 
 
 def _frozen(values: Tensor) -> nn.Parameter:

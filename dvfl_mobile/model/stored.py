@@ -52,6 +52,19 @@ def load_safetensors(path: Path) -> tuple[dict[str, Tensor], StudentMetadata | N
     return tensors, metadata
 
 
+def save_safetensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write tensors by name to `path`.
+
+    Raises:
+        MissingDependencyError: safetensors isn't installed.
+    """
+    try:
+        from safetensors.torch import save
+    except ImportError as error:
+        raise MissingDependencyError("safetensors", extra="all", why="weights are stored as safetensors") from error
+    path.write_bytes(save(tensors))
+
+
 def _metadata(path: Path, text: str) -> StudentMetadata:
     try:
         return StudentMetadata.model_validate_json(text)

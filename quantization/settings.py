@@ -1,0 +1,109 @@
+"""Quantization: all that, with the weights, fixes a quantized form. Free of torch, so that a manifest can hold it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dvfl_mobile.quantization.scales import Scale
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CalibrationFacts(_Part):
+    """On what the scales were found.
+
+    Attributes:
+        source: a data set's name, a folder or a list; `noise` where no video was used.
+        is_noise: the scales were found on random pixels: nobody should ship them.
+        clips: how many.
+        classes: how many classes they are balanced over; 0 where nobody told classes.
+        seed: of the choice of videos.
+        observer: how ranges were chosen.
+        sha256: of all clips' pixels in their order.
+        notes: what a reader must know: videos that couldn't be read, a source without a split.
+    """
+
+    source: str
+    is_noise: bool = False
+    clips: int = Field(ge=1)
+    classes: int = Field(ge=0)
+    seed: int
+    observer: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    notes: tuple[str, ...] = ()
+
+
+class QatSettings(_Part):
+    """How to train on with rounding in place.
+
+    Attributes:
+        epochs: times over all training clips.
+        global_batch: clips in a step, over all processes together.
+        learning_rate: the highest of the schedule.
+        temperature: of the distillation, both softmaxes; 10 in the official configurations of DVFL-Net.
+        label_weight: of the cross entropy of labels, where there are any, beside the distillation.
+        freeze_ranges_after: share of all steps after which ranges stand still, 0 to 1.
+        precision: `auto` takes bfloat16 where the processor has it.
+    """
+
+    epochs: int = Field(default=3, ge=1)
+    global_batch: int = Field(default=8, ge=1)
+    learning_rate: float = Field(default=1e-5, gt=0)
+    temperature: float = Field(default=10.0, gt=0)
+    label_weight: float = Field(default=0.1, ge=0)
+    freeze_ranges_after: float = Field(default=0.2, ge=0, le=1)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+class TrainingFacts(_Part):
+    """How the weights were trained on with rounding in place (quantization-aware training)."""
+
+    epochs: int
+    steps: int
+    global_batch: int
+    learning_rate: float
+    temperature: float
+    label_weight: float
+    processes: int
+    precision: Literal["float32", "bfloat16"]
+    source: str
+    clips: int
+
+
+class Quantization(_Part):
+    """How a model is quantized, without its weights.
+
+    Attributes:
+        recipe: its name.
+        method: `ptq` after training, `qat` in training, `none` for recipes without scales of activations.
+        keep: patterns of modules that stay float, by request or by `auto`.
+        levels: linear layers that bring their tokens to one size (`rewrites.LevelledLinear`).
+        scales: of every int8 tensor, by the edge's name; one set for all targets.
+        products: the int8 products by their modules' paths, in order, each with the edge that it reads.
+        calibration: on what these were found.
+        training: how the weights were trained on; None for `ptq`.
+    """
+
+    schema_version: Literal[1] = 1
+    recipe: str
+    method: Literal["none", "ptq", "qat"]
+    keep: tuple[str, ...] = ()
+    levels: tuple[str, ...] = ()
+    scales: dict[str, Scale] = {}
+    products: dict[str, str] = {}
+    calibration: CalibrationFacts | None = None
+    training: TrainingFacts | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What whoever ships it must be told."""
+        if self.calibration is None or not self.calibration.is_noise:
+            return ()
+        return (
+            "Calibrated on noise, not on video: the scales fit nothing, and no artifact of them should be shipped.",
+        )

@@ -1,0 +1,41 @@
+"""Quantized forms of small students, for tests: calibrated on drawn clips, which aren't noise to the network."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from dvfl_mobile.model.default import seeded_student
+from dvfl_mobile.model.student import Student
+from dvfl_mobile.quantization.settings import CalibrationFacts
+from dvfl_mobile.shapes import moving_shapes
+from tests.checkpoints import SMALL
+
+CLIPS = 8
+
+
+@cache
+def small_student() -> Student:
+    return seeded_student(SMALL)
+
+
+@cache
+def drawn(count: int = CLIPS, seed: int = 0) -> Any:
+    """Clips of the small student, `(N,T,3,H,W)` uint8."""
+    return np.stack([clip.pixels for clip in moving_shapes(small_student().clip, count, seed)])
+
+
+def facts(clips: Any, observer: str = "mse") -> CalibrationFacts:
+    digest = hashlib.sha256(clips.tobytes()).hexdigest()
+    return CalibrationFacts(source="drawn", clips=len(clips), classes=0, seed=0, observer=observer, sha256=digest)
+
+
+@cache
+def small_form(observer: str = "mse", keep: tuple[str, ...] = (), recipe: str = "static_wi8_ai8") -> Any:
+    """The small student's quantized form."""
+    from dvfl_mobile.quantization import ptq
+
+    return ptq.quantize(small_student(), recipe, drawn(), facts(drawn(), observer), keep)

@@ -1,0 +1,239 @@
+"""The quantizer for focal modulation: what is int8, what stays float, and one model in every layout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dvfl_mobile.delegation import module_path
+from dvfl_mobile.metrics import sqnr_db
+from dvfl_mobile.model.default import seeded_student
+from dvfl_mobile.model.deploy import DeployForm
+from dvfl_mobile.quantization import graphs, ptq
+from dvfl_mobile.quantization.edges import PerChannelWeightEdge, weight_scales
+from dvfl_mobile.quantization.forms import levelled_form, raw_clip
+from dvfl_mobile.quantization.levels import find_levels
+from dvfl_mobile.quantization.observers import OBSERVERS, observer_named
+from dvfl_mobile.quantization.scales import RAW_PIXELS, scale_of_range
+from tests.checkpoints import SMALL
+from tests.quantized import CLIPS, drawn, facts, small_form, small_student
+
+aten = torch.ops.aten
+QUANTIZE = torch.ops.quantized_decomposed.quantize_per_tensor.default
+DEQUANTIZE = torch.ops.quantized_decomposed.dequantize_per_tensor.default
+PASSING = (aten.view.default, aten.reshape.default, aten.permute.default)
+
+
+@pytest.fixture(scope="module")
+def graph() -> Any:
+    """The small form with quantize and dequantize operators."""
+    return graphs.converted(small_form().graph(), fold=True)
+
+
+def nodes(graph: Any, *targets: Any) -> list[Any]:
+    return [node for node in graph.graph.nodes if node.op == "call_function" and node.target in targets]
+
+
+def test_every_product_is_int8_but_for_those_that_stay_float_for_a_reason(graph: Any) -> None:
+    floats = set()
+    for node in nodes(graph, aten.linear.default, aten.conv2d.default):
+        if "dequantize_per_channel" in str(node.args[1].target):
+            assert node.args[0].target == DEQUANTIZE, "an int8 product reads int8"
+            assert [user.target for user in node.users] == [QUANTIZE], "an int8 product gives int8"
+        else:
+            floats.add(module_path(node).rpartition(".")[2])
+    assert floats == {"gates", "mean", "mean_temporal", "head"}
+
+
+def test_gelu_between_products_reads_and_gives_int8(graph: Any) -> None:
+    inside = [node for node in nodes(graph, aten.gelu.default) if node.args[0].target == DEQUANTIZE]
+    outside = [node for node in nodes(graph, aten.gelu.default) if node not in inside]
+    blocks = sum(SMALL.depths)
+    assert len(inside) == blocks * 5, "four focal levels and the feed-forward network of each block"
+    assert all([user.target for user in node.users] == [QUANTIZE] for node in inside)
+    assert len(outside) == blocks * 2, "the pooled context of both branches"
+
+
+def test_reshapes_and_permutes_pass_the_scale_on(graph: Any) -> None:
+    passed = [node for node in nodes(graph, *PASSING) if node.args[0].target == DEQUANTIZE]
+    assert passed
+    for node in passed:
+        [after] = node.users
+        if after.target == QUANTIZE:
+            assert after.args[1:3] == node.args[0].args[1:3], f"{node} would be rounded twice"
+
+
+def test_the_product_of_query_and_modulators_is_int8_unless_it_is_levelled() -> None:
+    student = small_student()
+    path = "stage0.block0.modulation"
+    for levels, expected in (((), 2), ((f"{path}.proj",), 0)):
+        form = levelled_form(student, levels)
+        watched, _, _ = graphs.watched(form, raw_clip(student).shape, "minmax", ())
+        graphs.run_clips(watched, drawn()[:1])
+        keys = graphs.converted(watched, fold=True)
+        int8 = [
+            node
+            for node in nodes(keys, aten.mul.Tensor)
+            if module_path(node) == path
+            and all(arg.target == DEQUANTIZE for arg in node.args)
+            and [user.target for user in node.users] == [QUANTIZE]
+        ]
+        assert len(int8) == expected
+
+
+def test_raw_pixels_are_held_exactly() -> None:
+    form = small_form()
+    assert form.settings.scales["stem.proj:in"] == RAW_PIXELS
+    pixels = torch.arange(256.0)
+    edge = graphs.edges_of(form.graph())["stem.proj:in"]
+    assert torch.equal(edge(pixels), pixels)
+
+
+def test_weights_are_rounded_by_output_channel() -> None:
+    form = small_form()
+    floats = dict(levelled_form(form.student, form.settings.levels).named_parameters())
+    for path, integers in form.integers.items():
+        weight, scale = floats[f"{path}.weight"], form.weight_scales[path]
+        assert scale.shape == weight.shape[:1]
+        rows = scale.view(-1, *[1] * (weight.dim() - 1))
+        assert (integers.float() * rows - weight).abs().max() <= scale.max() / 2 * 1.0001
+        assert int(integers.abs().flatten(1).amax(1).min()) == 127, "each channel's largest weight is at the end"
+
+
+def test_biases_stand_on_the_grid_of_the_sums() -> None:
+    form = small_form()
+    for path, reads in form.settings.products.items():
+        bias = form.floats.get(f"{path}.bias")
+        if bias is not None:
+            steps = bias.double() / (form.weight_scales[path].double() * form.settings.scales[reads].scale)
+            # float32 holds 24 bits of a number of steps.
+            assert (steps - steps.round()).abs().max() <= steps.abs().max() * 2**-24
+
+
+def test_every_layout_has_the_same_edges_and_computes_the_same() -> None:
+    form = small_form()
+    logits = [graphs.run_clips(form.graph(layout), drawn(4, 1)).double().numpy() for layout in ("products", "means")]
+    assert graphs.edges_of(form.graph("native")).keys() == form.settings.scales.keys()
+    # Means are summed in another order: a last bit now and then rounds to the next integer, and no more.
+    assert sqnr_db(logits[0], logits[1]) > 40
+
+
+def test_the_quantized_form_is_near_float() -> None:
+    form = small_form()
+    expected = graphs.run_clips(levelled_form(form.student, ()), drawn(4, 1)).double().numpy()
+    found = graphs.run_clips(form.graph(), drawn(4, 1)).double().numpy()
+    assert 20 < sqnr_db(expected, found) < 60
+
+
+@pytest.mark.parametrize("observer", OBSERVERS)
+def test_every_observer_finds_a_range_for_every_edge(observer: str) -> None:
+    form = small_form(observer)
+    found = graphs.run_clips(form.graph(), drawn(2, 1)).double().numpy()
+    expected = graphs.run_clips(levelled_form(form.student, ()), drawn(2, 1)).double().numpy()
+    assert sqnr_db(expected, found) > 15
+
+
+def test_percentile_leaves_a_rare_value_out_and_minmax_does_not() -> None:
+    values = torch.cat([torch.linspace(-1, 1, 1_000_000), torch.tensor([100.0])])
+    reach = {}
+    for name in ("minmax", "percentile"):
+        observer = observer_named(name)(
+            dtype=torch.int8, qscheme=torch.per_tensor_affine, quant_min=-128, quant_max=127
+        )
+        observer(values)
+        scale, zero_point = observer.calculate_qparams()
+        reach[name] = float(scale) * (127 - int(zero_point))
+    assert reach["minmax"] > 99
+    assert 0.9 < reach["percentile"] < 1.2
+
+
+def test_modules_that_are_kept_stay_float() -> None:
+    form = small_form(keep=("stage3.*", "*.fc1"))
+    assert not any(path.startswith("stage3.") or path.endswith(".fc1") for path in form.integers)
+    assert "stage0.block0.mlp.fc2" in form.integers
+    assert form.floats["stage0.block0.mlp.fc1.weight"].dtype == torch.float32
+
+
+def test_the_same_clips_give_the_same_form() -> None:
+    again = ptq.quantize(small_student(), "static_wi8_ai8", drawn(), facts(drawn()))
+    assert again.settings == small_form().settings
+    assert all(torch.equal(again.integers[path], integers) for path, integers in small_form().integers.items())
+
+
+def test_scales_are_kept_by_content(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setenv("DVFL_MOBILE_CACHE", str(tmp_path))
+    found: list[int] = []
+    find = ptq._find
+    monkeypatch.setattr(ptq, "_find", lambda *arguments: found.append(1) or find(*arguments))
+    for clips in (drawn(), drawn(), drawn(CLIPS, 5)):
+        ptq.quantize(small_student(), "static_wi8_ai8", clips, facts(clips))
+    assert len(found) == 2, "the second time they were remembered; other clips are another matter"
+    [first, _] = sorted(tmp_path.glob("scales/*.json"))
+    first.write_text("{}")
+    ptq.quantize(small_student(), "static_wi8_ai8", drawn(), facts(drawn()))
+    assert len(found) <= 3, "what can't be read is found again"
+
+
+def test_a_levelled_layer_computes_the_same_in_float() -> None:
+    student = small_student()
+    form = DeployForm(student.network, raw_clip(student))
+    paths = [name for name, _ in form.named_modules() if name.endswith((".proj", ".h", ".h_temporal"))]
+    paths = [name for name in paths if "modulation" in name]
+    clip = torch.from_numpy(drawn()[0]).float()
+    for layout in ("products", "means", "native"):
+        plain, levelled = levelled_form(student, (), layout)(clip), levelled_form(student, paths, layout)(clip)
+        assert sqnr_db(plain.double().numpy(), levelled.double().numpy()) > 110
+
+
+def test_layers_are_levelled_where_one_scale_would_starve_most_tokens() -> None:
+    student = seeded_student(SMALL, seed=3)
+    form = DeployForm(student.network, raw_clip(student))
+    # Tokens of one size need nothing, but in the last stage, where the bar is higher.
+    assert all(name.startswith("stage3.") for name in find_levels(form, drawn()[:2]))
+    with torch.no_grad():
+        # Every modulator is a hundred times larger on few tokens: a gate opened wide there.
+        spiky = form.get_submodule("stage1.block0.modulation.query")
+        spiky.weight.mul_(torch.logspace(0, 4, spiky.weight.shape[0])[:, None])
+    assert "stage1.block0.modulation.proj" in find_levels(form, drawn()[:2])
+
+
+def test_levelling_is_worth_decibels_where_tokens_differ() -> None:
+    torch.manual_seed(0)
+    tokens = torch.randn(1, 64, 32) * torch.logspace(-2, 2, 64)[None, :, None]
+    scale = scale_of_range(float(tokens.min()), float(tokens.max()))
+    sizes = tokens.abs().mean(-1, keepdim=True)
+    level = tokens / sizes
+    level_scale = scale_of_range(float(level.min()), float(level.max()))
+
+    def rounded(values: torch.Tensor, by: Any) -> torch.Tensor:
+        return torch.fake_quantize_per_tensor_affine(values, by.scale, by.zero_point, -128, 127)
+
+    def middling_db(found: torch.Tensor) -> float:
+        noise = (found - tokens).square().sum(-1)
+        return float(10 * torch.log10(tokens.square().sum(-1) / noise.clamp_min(1e-30)).median())
+
+    assert middling_db(rounded(level, level_scale) * sizes) > middling_db(rounded(tokens, scale)) + 20
+
+
+def test_a_weight_edge_follows_its_weight_and_its_cache_too() -> None:
+    edge = PerChannelWeightEdge("w", torch.int8, torch.per_channel_symmetric)
+    weight = torch.nn.Parameter(torch.randn(4, 8))
+    with torch.no_grad():
+        first = edge(weight)
+        weight.mul_(3)
+        assert torch.allclose(edge(weight), first * 3, atol=1e-6)
+    assert torch.equal(edge.scale, weight_scales(weight))
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (0.5, 2.0), (-3.0, -1.0), (0.0, 0.0), (-1e-9, 1e9)])
+def test_a_scale_holds_its_range_and_zero_exactly(low: float, high: float) -> None:
+    found = scale_of_range(low, high)
+    assert -128 <= found.zero_point <= 127
+    assert (0 / found.scale) + found.zero_point == found.zero_point
+    slack = found.scale
+    assert (127 - found.zero_point) * found.scale >= max(high, 0) - slack
+    assert (-128 - found.zero_point) * found.scale <= min(low, 0) + slack
+    assert np.isfinite(found.scale)
