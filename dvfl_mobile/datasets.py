@@ -59,7 +59,7 @@ def find_videos(source: Path, classes: Sequence[str] | None = None) -> list[Vide
         raise VideoError(f"{source} does not exist.", hint="Name a video, a folder of videos, or a CSV list of them.")
     if source.suffix.lower() == ".csv":
         return _from_list(source, classes)
-    return _labelled([_named_by_file(source, source.parent)], classes, source)
+    return with_labels([_named_by_file(source, source.parent)], classes, source)
 
 
 def by_group(
@@ -111,8 +111,8 @@ def read_clips(
 
 
 def _from_folder(folder: Path, classes: Sequence[str] | None) -> list[VideoRef]:
-    beside = [path for path in _visible(folder) if _is_video(path)]
-    folders = {path: _videos_below(path) for path in _visible(folder) if path.is_dir()}
+    beside = [path for path in visible(folder) if is_video(path)]
+    folders = {path: _videos_below(path) for path in visible(folder) if path.is_dir()}
     inside = [_named_by_folder(path, of_class, folder) for of_class, paths in folders.items() for path in paths]
     if not beside and not inside:
         raise VideoError(
@@ -120,9 +120,9 @@ def _from_folder(folder: Path, classes: Sequence[str] | None) -> list[VideoRef]:
             hint=f"Known endings are {_ENDINGS}. Other files can be named one by one.",
         )
     if not beside:
-        return _labelled(inside, classes, folder)
+        return with_labels(inside, classes, folder)
     if not inside:
-        return _labelled([_named_by_file(path, folder) for path in beside], classes, folder)
+        return with_labels([_named_by_file(path, folder) for path in beside], classes, folder)
     return _mixed(beside, inside, classes, folder)
 
 
@@ -136,7 +136,7 @@ def _mixed(beside: list[Path], inside: list[VideoRef], classes: Sequence[str] | 
     return [VideoRef(path, name=_name(path, folder)) for path in everything]
 
 
-def _labelled(refs: list[VideoRef], classes: Sequence[str] | None, source: Path) -> list[VideoRef]:
+def with_labels(refs: list[VideoRef], classes: Sequence[str] | None, source: Path) -> list[VideoRef]:
     """Give each video its label by its class's name; to none of them where no name is a class."""
     names = sorted({ref.class_name for ref in refs if ref.class_name is not None})
     known = _Classes(names if classes is None else classes)
@@ -159,13 +159,13 @@ class _Classes:
         self._exact = {name: index for index, name in reversed(list(enumerate(names)))}
         self._loose: dict[str, list[int]] = {}
         for index, name in enumerate(names):
-            self._loose.setdefault(_loosely(name), []).append(index)
+            self._loose.setdefault(loosely(name), []).append(index)
 
     def find(self, name: str) -> int | None:
         """A name's index, or None if it is no class, or could be several."""
         if name in self._exact:
             return self._exact[name]
-        candidates = self._loose.get(_loosely(name), [])
+        candidates = self._loose.get(loosely(name), [])
         return candidates[0] if len(candidates) == 1 else None
 
     def label(self, ref: VideoRef) -> VideoRef:
@@ -173,7 +173,7 @@ class _Classes:
         return ref if index is None else replace(ref, label=index, class_name=self.names[index])
 
 
-def _loosely(name: str) -> str:
+def loosely(name: str) -> str:
     return re.sub(r"[\s_-]", "", name).casefold()
 
 
@@ -193,7 +193,7 @@ def _name(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix()
 
 
-def _visible(folder: Path) -> list[Path]:
+def visible(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX")))
     except OSError as error:
@@ -202,10 +202,10 @@ def _visible(folder: Path) -> list[Path]:
 
 def _videos_below(folder: Path) -> list[Path]:
     paths = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
-    return sorted(path for path in paths if _is_video(path))
+    return sorted(path for path in paths if is_video(path))
 
 
-def _is_video(path: Path) -> bool:
+def is_video(path: Path) -> bool:
     return path.suffix.lower() in _ENDINGS.split() and not path.name.startswith(".") and not path.is_dir()
 
 

@@ -1,0 +1,52 @@
+"""Scales that were found before: kept by the content of all that they depend on, so that nothing is found twice."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from dvfl_mobile.errors import OutputError
+from dvfl_mobile.files import write_text
+from dvfl_mobile.quantization.settings import Quantization
+
+CACHE_VARIABLE = "DVFL_MOBILE_CACHE"
+_VERSION = "1"  # to be raised when the same inputs are to give other scales
+
+
+def cache_folder() -> Path:
+    """`$DVFL_MOBILE_CACHE`, else `dvfl-mobile` in the user's own cache folder."""
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dvfl-mobile"
+
+
+def key_of(parts: Mapping[str, str]) -> str:
+    """A name for what depends on `parts`, and on the versions of what computes it."""
+    tools = {name: version(name) for name in ("torch", "torchao")}
+    text = "\n".join(f"{name}={value}" for name, value in sorted({**parts, **tools, "cache": _VERSION}.items()))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def recall(key: str) -> Quantization | None:
+    """What was kept under a key; None if nothing was, or it can't be read any more."""
+    try:
+        return Quantization.model_validate_json(_place(key).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def keep(key: str, settings: Quantization) -> None:
+    """Keep scales under a key; where that can't be written, they are found again next time."""
+    with suppress(OutputError, OSError):
+        write_text(_place(key), settings.model_dump_json())
+
+
+def _place(key: str) -> Path:
+    return cache_folder() / "scales" / f"{key}.json"
