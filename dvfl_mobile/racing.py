@@ -1,0 +1,36 @@
+"""Ratios of run times: two artifacts in turn in one process, so that what slows the machine slows both."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dvfl_mobile.artifacts import Artifact
+from dvfl_mobile.runners.base import Pixels, open_runner
+
+ROUNDS = 12
+_WARMUP = 2
+
+
+def race(base: Artifact, other: Artifact, clip: Pixels, rounds: int = ROUNDS) -> NDArray[np.float64]:
+    """Time of `base` over time of `other`, `(rounds,)`, on this machine's own runners; two rounds more don't count.
+
+    Args:
+        clip: `(T,3,H,W)`, 0 to 255.
+
+    Raises:
+        InconclusiveError: nothing here runs one of them.
+    """
+    runners = [open_runner(one.folder, one.manifest) for one in (base, other)]
+    times = np.array([[runner.time(clip, 0, 1)[0] for runner in runners] for _ in range(_WARMUP + rounds)], np.float64)
+    return times[_WARMUP:, 0] / times[_WARMUP:, 1]
+
+
+def median_interval(ratios: NDArray[np.float64]) -> tuple[float, float, float]:
+    """The median, and a 95 % interval of it from the order statistics (no distribution assumed)."""
+    ordered, half = np.sort(ratios), 0.98 * math.sqrt(len(ratios))
+    low = max(0, math.floor(len(ratios) / 2 - half))
+    high = min(len(ratios) - 1, math.ceil(len(ratios) / 2 + half) - 1)
+    return float(np.median(ratios)), float(ordered[low]), float(ordered[high])
