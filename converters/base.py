@@ -8,14 +8,19 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from dvfl_mobile.delegation import Delegation
 from dvfl_mobile.errors import MissingDependencyError, UsageError
 
 if TYPE_CHECKING:
-    from dvfl_mobile.model.deploy import DeployForm
+    from torch import nn
+
     from dvfl_mobile.model.rewrites import Normalizer
+
+
+STATIC = ("static_wi8_ai8", "auto")
+"""Recipes whose request holds a graph with int8 activations."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,8 @@ class Target:
         packages: distributions that it needs; the first is the one that people know it by.
         minimum_os: the oldest systems that run the artifact.
         normalizer: how the deploy form computes layer norms for it.
+        folds_weights: whether its converter takes quantized weights as integers, or as floats with the operators that
+            quantize them.
         input_name, output_name: what the artifact calls them.
     """
 
@@ -40,6 +47,7 @@ class Target:
     packages: tuple[str, ...]
     minimum_os: str
     normalizer: Normalizer
+    folds_weights: bool
     input_name: str
     output_name: str
 
@@ -53,6 +61,7 @@ _TARGETS = (
         ("executorch", "torch"),
         "Android 6 (API 23), iOS 17",
         "products",
+        True,
         "clip",
         "logits",
     ),
@@ -64,6 +73,7 @@ _TARGETS = (
         ("coremltools", "torch"),
         "iOS 17",
         "native",
+        True,
         "clip",
         "logits",
     ),
@@ -75,6 +85,7 @@ _TARGETS = (
         ("litert-torch", "ai-edge-litert", "ai-edge-quantizer", "torch"),
         "Android 6 (API 23), iOS 12",
         "means",
+        False,
         "clip",
         "output_0",
     ),
@@ -88,25 +99,39 @@ class Request:
     """What to lower.
 
     Attributes:
-        form: the deploy form, normalization of pixels and layer norms as the target wants them.
+        form: the deploy form, normalization of pixels and layer norms as the target wants them; for recipes that
+            quantize activations, the graph made of it, with quantize and dequantize operators.
         shape: (T, 3, H, W) of its input.
-        half: store weights as float16; the recipe says what that means on each target.
+        recipe: its name; each converter knows what is left for it to do.
         metadata: classes and ClipSpec as a JSON document, to go into the file itself.
         minimum_os: Core ML only: `iOS 16`, `iOS 17` or `iOS 18`.
     """
 
-    form: DeployForm
+    form: nn.Module
     shape: tuple[int, int, int, int]
-    half: bool
+    recipe: str
     metadata: str
     minimum_os: str
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """What a converter says of the file that it wrote.
+
+    Attributes:
+        delegation: where its operators run.
+        input_scale: where its input is int8, what an integer stands for: (scale, zero point).
+    """
+
+    delegation: Delegation
+    input_scale: tuple[float, int] | None = None
 
 
 class Converter(Protocol):
     """What each target's module holds."""
 
-    def lower(self, request: Request, path: Path) -> Delegation:
-        """Write the artifact's file to `path`, and say where its operators run."""
+    def lower(self, request: Request, path: Path) -> Lowered:
+        """Write the artifact's file to `path`, and say what it is like."""
 
 
 def target_named(name: str) -> Target:
@@ -136,7 +161,7 @@ def versions(target: Target) -> dict[str, str]:
     return found
 
 
-def lower(target: Target, request: Request, path: Path) -> Delegation:
+def lower(target: Target, request: Request, path: Path) -> Lowered:
     """Lower to `target`: its own module does the work.
 
     Raises:
@@ -145,9 +170,3 @@ def lower(target: Target, request: Request, path: Path) -> Delegation:
     versions(target)
     converter: Converter = importlib.import_module(target.module)
     return converter.lower(request, path)
-
-
-def module_path(node: Any) -> str:
-    """The innermost module that a node of an exported graph comes from: `stage0.block0.mlp.fc1`; empty for none."""
-    stack = node.meta.get("nn_module_stack")
-    return str(list(stack.values())[-1][0]) if stack else ""

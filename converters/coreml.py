@@ -10,19 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from dvfl_mobile.converters.base import Request, module_path
-from dvfl_mobile.delegation import Delegation, Operation
+from dvfl_mobile.converters.base import STATIC, Lowered, Request
+from dvfl_mobile.delegation import Delegation, Operation, module_path
 from dvfl_mobile.errors import UsageError
 
 METADATA_PREFIX = "dvfl_mobile."
 """The package's user-defined metadata hold each part of classes and ClipSpec under this prefix."""
 
 MINIMUM_OS = ("iOS 16", "iOS 17", "iOS 18")
+_HALF = ("fp16", "palettized_wi4_afp16", *STATIC)
+_BLOCK, _GROUP = 32, 32
+_SMALL = 37_000  # weights of fewer values stay float16: a twentieth of the nano, and its first layers
 
 _UNDECIDED = "Core ML decides on the device which of CPU, GPU and Neural Engine runs each operator."
 
 
-def lower(request: Request, path: Path) -> Delegation:
+def lower(request: Request, path: Path) -> Lowered:
     """Convert the deploy form and write the package to `path`.
 
     Raises:
@@ -43,14 +46,36 @@ def lower(request: Request, path: Path) -> Delegation:
         inputs=[ct.TensorType(name="clip", shape=request.shape, dtype=np.float32)],
         outputs=[ct.TensorType(name="logits", dtype=np.float32)],
         minimum_deployment_target=getattr(ct.target, request.minimum_os.replace(" ", "")),
-        compute_precision=ct.precision.FLOAT16 if request.half else ct.precision.FLOAT32,
+        compute_precision=ct.precision.FLOAT16 if request.recipe in _HALF else ct.precision.FLOAT32,
         skip_model_load=True,
     )
+    operations = list(_operations(model._mil_program, _modules(program), is_static=request.recipe in STATIC))
+    model = _compressed(model, request)
     for key, value in json.loads(request.metadata).items():
         model.user_defined_metadata[METADATA_PREFIX + key] = json.dumps(value, ensure_ascii=False)
     model.save(str(path))
     _tidy(path)
-    return Delegation.of("Core ML", None, _operations(model._mil_program, _modules(program)), _UNDECIDED)
+    return Lowered(Delegation.of("Core ML", None, operations, _UNDECIDED))
+
+
+def _compressed(model: Any, request: Request) -> Any:
+    """Store the weights as the recipe says, by coremltools; Core ML unpacks them."""
+    from coremltools.optimize import coreml as optimize
+
+    if request.recipe == "palettized_wi4_afp16":
+        palette = optimize.OpPalettizerConfig(
+            mode="kmeans", nbits=4, granularity="per_grouped_channel", group_size=_GROUP, weight_threshold=_SMALL
+        )
+        return optimize.palettize_weights(model, optimize.OptimizationConfig(global_config=palette))
+    if request.recipe == "weight_only_wi8_afp32":
+        rule = optimize.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", granularity="per_channel")
+    elif request.recipe == "weight_only_wi4_afp32":
+        rule = optimize.OpLinearQuantizerConfig(
+            mode="linear_symmetric", dtype="int4", granularity="per_block", block_size=_BLOCK
+        )
+    else:
+        return model
+    return optimize.linear_quantize_weights(model, optimize.OptimizationConfig(global_config=rule))
 
 
 def _tidy(package: Path) -> None:
@@ -66,13 +91,26 @@ def _modules(program: Any) -> dict[str, str]:
     return {node.name: module_path(node) for node in nodes} | {"logits": module_path(nodes[-1])}
 
 
-def _operations(program: Any, modules: Mapping[str, str]) -> Iterator[Operation]:
+def _operations(program: Any, modules: Mapping[str, str], *, is_static: bool) -> Iterator[Operation]:
     for operation in program.functions["main"].operations:
         if operation.op_type != "const":
             name = operation.outputs[0].name.removesuffix("_cast_fp16")
             # coremltools may call the first of its kind `linear_0` where torch calls it `linear`.
             module = modules.get(name) or modules.get(name.removesuffix("_0"), "")
-            yield Operation(operation.op_type, module, None, _multiply_adds(operation))
+            is_int8 = _is_int8(operation) if is_static else None
+            yield Operation(operation.op_type, module, None, _multiply_adds(operation), is_int8)
+
+
+def _is_int8(operation: Any) -> bool:
+    """Whether it reads what was dequantized and gives what is quantized: Core ML may then run it on the integers."""
+    given = operation.inputs.values()
+    read = [value.op for value in given if getattr(value, "op", None) is not None and value.op.op_type != "const"]
+    gives = [user.op_type for output in operation.outputs for user in output.child_ops]
+    return (
+        bool(read)
+        and all(op.op_type in ("dequantize", "constexpr_affine_dequantize") for op in read)
+        and all(kind == "quantize" for kind in gives)
+    )
 
 
 def _multiply_adds(operation: Any) -> int:

@@ -7,35 +7,35 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dvfl_mobile.converters.base import Request, module_path
+from dvfl_mobile.converters.base import STATIC, Lowered, Request
 from dvfl_mobile.converters.xnnpack_graph import rewriting
-from dvfl_mobile.delegation import Delegation, Operation
+from dvfl_mobile.delegation import Delegation, Operation, module_path
 
 METADATA_METHOD = "dvfl_mobile_metadata"
 """The program's method that returns classes and ClipSpec as JSON; it takes nothing and runs nothing."""
 
 
-def lower(request: Request, path: Path) -> Delegation:
+def lower(request: Request, path: Path) -> Lowered:
     """Lower the deploy form to XNNPACK and write it to `path`."""
     import torch
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
     program = torch.export.export(request.form, (torch.zeros(request.shape),))
-    with rewriting(half=request.half):
+    with rewriting(half=request.recipe == "fp16"):
         edge = to_edge_transform_and_lower(
             program,
             partitioner=[XnnpackPartitioner()],
             constant_methods={METADATA_METHOD: request.metadata},
         )
-    operations = list(_operations(edge.exported_program().graph_module))
+    operations = list(_operations(edge.exported_program().graph_module, is_static=request.recipe in STATIC))
     with path.open("wb") as file:
         edge.to_executorch().write_to_file(file)
     calls = sum(operation.operator == "delegate" for operation in operations)
-    return Delegation.of("XNNPACK", calls, (o for o in operations if o.operator != "delegate"))
+    return Lowered(Delegation.of("XNNPACK", calls, (o for o in operations if o.operator != "delegate")))
 
 
-def _operations(graph_module: Any) -> Iterator[Operation]:
+def _operations(graph_module: Any, *, is_static: bool) -> Iterator[Operation]:
     """Every operator: those left in the graph, and those inside of each call of the delegate."""
     for node in graph_module.graph.nodes:
         if node.op != "call_function" or "getitem" in str(node.target):
@@ -45,13 +45,25 @@ def _operations(graph_module: Any) -> Iterator[Operation]:
             lowered = getattr(graph_module, node.args[0].target)
             for inner in lowered.original_module.graph_module.graph.nodes:
                 if inner.op == "call_function":
-                    yield _operation(inner, delegated=True)
+                    yield _operation(inner, delegated=True, is_static=is_static)
         else:
-            yield _operation(node, delegated=False)
+            yield _operation(node, delegated=False, is_static=is_static)
 
 
-def _operation(node: Any, *, delegated: bool) -> Operation:
-    return Operation(_operator_name(node), module_path(node), delegated, _multiply_adds(node))
+def _operation(node: Any, *, delegated: bool, is_static: bool) -> Operation:
+    is_int8 = _is_int8(node) if is_static else None
+    return Operation(_operator_name(node), module_path(node), delegated, _multiply_adds(node), is_int8)
+
+
+def _is_int8(node: Any) -> bool:
+    """Whether an operator reads what was dequantized and gives what is quantized: then it runs on the integers."""
+    reads = [argument for argument in node.all_input_nodes if argument.op == "call_function"]
+    gives = [_operator_name(user) for user in node.users]
+    return (
+        bool(reads)
+        and all(_operator_name(argument).startswith("dequantize") for argument in reads)
+        and all(name.startswith("quantize") for name in gives)
+    )
 
 
 def _operator_name(node: Any) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dvfl_mobile.converters.base import Request
+import numpy as np
+
+from dvfl_mobile.converters.base import STATIC, Lowered, Request
 from dvfl_mobile.delegation import Delegation, Operation
 
 METADATA_FILE = "dvfl_mobile.json"
@@ -16,41 +19,91 @@ METADATA_FILE = "dvfl_mobile.json"
 last byte, which the runtime passes over and every unzip reads."""
 
 
-def lower(request: Request, path: Path) -> Delegation:
+@dataclass(frozen=True)
+class _WeightRule:
+    """Which weights to store in fewer bits.
+
+    Attributes:
+        operator: of ai-edge-quantizer's `TFLOperationName`.
+        bits: 16 is float16, fewer are integers by channel.
+        is_dynamic: compute with them as integers; otherwise each is read through a dequantize.
+        tensors: a regular expression that the operator's output must match.
+    """
+
+    operator: str
+    bits: int
+    is_dynamic: bool = False
+    tensors: str = ".*"
+
+
+_WEIGHT_RULES = {
+    "fp16": (_WeightRule("ALL_SUPPORTED", 16),),
+    "dynamic_wi8_afp32": (
+        _WeightRule("FULLY_CONNECTED", 8, is_dynamic=True),
+        _WeightRule("CONV_2D", 8, is_dynamic=True),
+        _WeightRule("DEPTHWISE_CONV_2D", 8),
+    ),
+    "weight_only_wi8_afp32": (_WeightRule("ALL_SUPPORTED", 8),),
+    "weight_only_wi4_afp32": (_WeightRule("ALL_SUPPORTED", 8), _WeightRule("FULLY_CONNECTED", 4)),
+}
+
+
+def lower(request: Request, path: Path) -> Lowered:
     """Convert the deploy form and write it to `path`."""
     import litert_torch
     import torch
 
-    model = litert_torch.convert(request.form, sample_kwargs={"clip": torch.zeros(request.shape)})
+    model = litert_torch.convert(
+        request.form, sample_kwargs={"clip": torch.zeros(request.shape)}, quant_config=_quantized(request.recipe)
+    )
     # Not by its own export: where the disk is full, LLVM ends the process on the spot.
     path.write_bytes(model.model_content())
-    if request.half:
-        _halve_weights(path)
+    if request.recipe in _WEIGHT_RULES:
+        _quantize_weights(path, _WEIGHT_RULES[request.recipe])
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         # A fixed date: the same checkpoint gives the same bytes.
         archive.writestr(zipfile.ZipInfo(METADATA_FILE, (1980, 1, 1, 0, 0, 0)), request.metadata)
-    return _delegation(path)
+    return _lowered(path, is_static=request.recipe in STATIC)
 
 
-def _halve_weights(path: Path) -> None:
-    """Store the weights of products and convolutions as float16; each is read through a dequantize."""
+def _quantized(recipe: str) -> Any:
+    """What litert-torch must be told of a graph that holds quantize operators; without it they stay float, silently."""
+    if recipe not in STATIC:
+        return None
+    from litert_torch.quantize import pt2e_quantizer, quant_config
+
+    # Its own quantizer is only asked whether it is dynamic: the annotations are in the graph already.
+    static = pt2e_quantizer.get_symmetric_quantization_config(is_per_channel=True)
+    return quant_config.QuantConfig(pt2e_quantizer=pt2e_quantizer.PT2EQuantizer().set_global(static))
+
+
+def _quantize_weights(path: Path, rules: Sequence[_WeightRule]) -> None:
+    """Store weights in fewer bits, by ai-edge-quantizer."""
     from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 
-    rules = quantizer.Quantizer(str(path))
-    rules.update_quantization_recipe(
-        regex=".*",
-        operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
-        op_config=qtyping.OpQuantizationConfig(
-            weight_tensor_config=qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT),
-            compute_precision=qtyping.ComputePrecision.FLOAT,
-            explicit_dequantize=True,
-        ),
-        algorithm_key=algorithm_manager.AlgorithmName.FLOAT_CASTING,
-    )
-    rules.quantize().export_model(str(path), overwrite=True)
+    work = quantizer.Quantizer(str(path))
+    for rule in rules:
+        kind = qtyping.TensorDataType.FLOAT if rule.bits == 16 else qtyping.TensorDataType.INT
+        weights = qtyping.TensorQuantizationConfig(
+            num_bits=rule.bits, dtype=kind, symmetric=True, granularity=qtyping.QuantGranularity.CHANNELWISE
+        )
+        names = algorithm_manager.AlgorithmName
+        work.update_quantization_recipe(
+            regex=rule.tensors,
+            operation_name=getattr(qtyping.TFLOperationName, rule.operator),
+            op_config=qtyping.OpQuantizationConfig(
+                weight_tensor_config=weights,
+                compute_precision=(
+                    qtyping.ComputePrecision.INTEGER if rule.is_dynamic else qtyping.ComputePrecision.FLOAT
+                ),
+                explicit_dequantize=not rule.is_dynamic,
+            ),
+            algorithm_key=names.FLOAT_CASTING if rule.bits == 16 else names.MIN_MAX_UNIFORM_QUANT,
+        )
+    work.quantize().export_model(str(path), overwrite=True)
 
 
-def _delegation(path: Path) -> Delegation:
+def _lowered(path: Path, *, is_static: bool) -> Lowered:
     """Ask the interpreter, with XNNPACK applied as apps get it by default."""
     from ai_edge_litert.interpreter import Interpreter
 
@@ -62,9 +115,15 @@ def _delegation(path: Path) -> Delegation:
     delegates = [step for step in details if step["op_name"] == "DELEGATE"]
     outside = _outside(details, outputs)
     operations = (
-        _operation(step, tensors, delegated=step["index"] not in outside) for step in details if step not in delegates
+        _operation(step, tensors, delegated=step["index"] not in outside, is_static=is_static)
+        for step in details
+        if step not in delegates
     )
-    return Delegation.of("XNNPACK", len(delegates), operations)
+    taken = interpreter.get_input_details()[0]
+    scale, zero_point = taken["quantization"]
+    return Lowered(
+        Delegation.of("XNNPACK", len(delegates), operations), (float(scale), int(zero_point)) if scale else None
+    )
 
 
 def _outside(details: Sequence[dict[str, Any]], outputs: Sequence[int]) -> set[int]:
@@ -88,7 +147,7 @@ def _outside(details: Sequence[dict[str, Any]], outputs: Sequence[int]) -> set[i
     return running
 
 
-def _operation(step: dict[str, Any], tensors: dict[int, Any], *, delegated: bool) -> Operation:
+def _operation(step: dict[str, Any], tensors: dict[int, Any], *, delegated: bool, is_static: bool) -> Operation:
     operator, output = step["op_name"].lower(), tensors[int(step["outputs"][0])]
     weight = tensors.get(int(step["inputs"][1]), {}) if len(step["inputs"]) > 1 else {}
     outputs = math.prod(int(side) for side in output["shape"])
@@ -101,7 +160,7 @@ def _operation(step: dict[str, Any], tensors: dict[int, Any], *, delegated: bool
         work = 0
     # The model's own output is named by its signature: its filter still tells where it comes from.
     module = _module_path(output["name"]) or _module_path(weight.get("name", ""))
-    return Operation(operator, module, delegated, work)
+    return Operation(operator, module, delegated, work, output["dtype"] == np.int8 if is_static else None)
 
 
 def _module_path(tensor_name: str) -> str:

@@ -1,4 +1,4 @@
-"""Two passes over XNNPACK's own graph, at the last point before ExecuTorch serializes it.
+"""Passes over XNNPACK's own graph, at the last point before ExecuTorch serializes it.
 
 ExecuTorch gives every convolution its channels-last input by a transpose, whatever the tensor's memory already
 looks like. The deploy form keeps tokens channels last throughout, so those transposes come in pairs that undo
@@ -7,7 +7,11 @@ each other; `fold_transposes` composes and drops them. Of the nano's 138 only th
 `halve_weights` stores the filters of products and convolutions as float16; XNNPACK unpacks them once, at load,
 and computes in float32.
 
-ExecuTorch offers no hook for either, so `rewriting` wraps two of its functions for the length of a lowering. It
+`fuse_lookups` lets GELU read and give int8 where its neighbours do: XNNPACK then makes a table of 256 values of it,
+which ExecuTorch, that knows GELU in float only, surrounds with conversions instead. `share_conversions` drops those
+of one tensor to the same type, but the first.
+
+ExecuTorch offers no hook for any of this, so `rewriting` wraps two of its functions for the length of a lowering. It
 is written against executorch 1.5, which the extra pins; `tests/contract/test_executorch_graph.py` fails when a
 new release makes either pass miss.
 """
@@ -23,6 +27,7 @@ import numpy as np
 
 _INPUTS = ("input_id", "input1_id", "input2_id", "input3_id", "input4_id", "input5_id", "filter_id", "bias_id")
 _NOT_EXTERNAL = 0xFFFFFFFF
+_LOOKUPS = ("XNNGelu",)
 
 
 @contextmanager
@@ -35,6 +40,8 @@ def rewriting(*, half: bool) -> Iterator[None]:
     halved: dict[str, str] = {}
 
     def serialize_rewritten(graph: Any, constant_data: Any) -> Any:
+        fuse_lookups(graph)
+        share_conversions(graph)
         fold_transposes(graph)
         if half:
             halved.update(halve_weights(graph))
@@ -63,7 +70,7 @@ def fold_transposes(graph: Any) -> None:
         graph: ExecuTorch's `XNNGraph`, changed in place.
     """
     values = {_tensor(value).id_out: _tensor(value) for value in graph.xvalues}
-    kept = {key for key, value in values.items() if value.external_id != _NOT_EXTERNAL}
+    kept = _external(graph)
     _compose(graph)
     for node in list(graph.xnodes):
         operation = node.xnode_union
@@ -77,6 +84,57 @@ def fold_transposes(graph: Any) -> None:
             dims = values[operation.input_id].dims
             if _is_sorted([axis for axis in operation.perm if dims[axis] != 1]):
                 node.xnode_union = _as_reshape(operation, dims)
+
+
+def fuse_lookups(graph: Any) -> None:
+    """Let each GELU between two conversions read the int8 before it and give the int8 after it.
+
+    Exact: 256 integers in, each to the integer that conversion, GELU and conversion made of it.
+
+    Args:
+        graph: ExecuTorch's `XNNGraph`, changed in place.
+    """
+    quantized = {_tensor(value).id_out for value in graph.xvalues if _is_quantized(value)}
+    makers = {node.xnode_union.output_id: node.xnode_union for node in graph.xnodes}
+    for node in list(graph.xnodes):
+        operation = node.xnode_union
+        before = makers.get(getattr(operation, "input_id", _NOT_EXTERNAL))
+        readers = _readers(graph, operation.output_id)
+        if (
+            type(operation).__name__ in _LOOKUPS
+            and before is not None
+            and _is_convert(before)
+            and before.input_id in quantized
+            and len(readers) == 1
+            and _is_convert(readers[0].xnode_union)
+            and readers[0].xnode_union.output_id in quantized
+        ):
+            operation.input_id, operation.output_id = before.input_id, readers[0].xnode_union.output_id
+            graph.xnodes.remove(readers[0])
+    kept = _external(graph)
+    read = _read(graph) | kept
+    graph.xnodes[:] = [
+        node for node in graph.xnodes if not _is_convert(node.xnode_union) or node.xnode_union.output_id in read
+    ]
+
+
+def share_conversions(graph: Any) -> None:
+    """Convert each int8 tensor to float once, and not once for each of its readers.
+
+    Args:
+        graph: ExecuTorch's `XNNGraph`, changed in place.
+    """
+    quantized = {_tensor(value).id_out for value in graph.xvalues if _is_quantized(value)}
+    kept = _external(graph)
+    first: dict[int, int] = {}
+    for node in list(graph.xnodes):
+        operation = node.xnode_union
+        if not _is_convert(operation) or operation.input_id not in quantized or operation.output_id in kept:
+            continue
+        same = first.setdefault(operation.input_id, operation.output_id)
+        if same != operation.output_id:
+            _replace_value(graph, operation.output_id, same)
+            graph.xnodes.remove(node)
 
 
 def halve_weights(graph: Any) -> dict[str, str]:
@@ -131,7 +189,7 @@ def _compose(graph: Any) -> None:
 
 
 def _drop_unread_transposes(graph: Any, kept: set[int]) -> None:
-    read = {getattr(node.xnode_union, name, None) for node in graph.xnodes for name in _INPUTS} | kept
+    read = _read(graph) | kept
     graph.xnodes[:] = [
         node for node in graph.xnodes if not _is_transpose(node.xnode_union) or node.xnode_union.output_id in read
     ]
@@ -154,6 +212,29 @@ def _as_reshape(transpose: Any, dims: list[int]) -> Any:
         output_id=transpose.output_id,
         flags=0,
     )
+
+
+def _external(graph: Any) -> set[int]:
+    """The graph's inputs and outputs."""
+    tensors = map(_tensor, graph.xvalues)
+    return {tensor.id_out for tensor in tensors if tensor.external_id != _NOT_EXTERNAL}
+
+
+def _read(graph: Any) -> set[int | None]:
+    """What any operator reads."""
+    return {getattr(node.xnode_union, name, None) for node in graph.xnodes for name in _INPUTS}
+
+
+def _readers(graph: Any, value: int) -> list[Any]:
+    return [node for node in graph.xnodes if any(getattr(node.xnode_union, name, None) == value for name in _INPUTS)]
+
+
+def _is_quantized(value: Any) -> bool:
+    return type(value.xvalue_union).__name__ == "XNNQuantizedTensorValue"
+
+
+def _is_convert(operation: Any) -> bool:
+    return type(operation).__name__ == "XNNConvert"
 
 
 def _is_transpose(operation: Any) -> bool:

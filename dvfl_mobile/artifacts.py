@@ -8,19 +8,21 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dvfl_mobile import __version__
 from dvfl_mobile import manifest as manifests
 from dvfl_mobile.clips import ClipSpec
-from dvfl_mobile.converters.base import Request, Target, lower, versions
+from dvfl_mobile.converters.base import Lowered, Request, Target, lower, versions
 from dvfl_mobile.errors import ArtifactError
 from dvfl_mobile.files import atomic_directory, directory_lock, sha256_of, writing_to
 from dvfl_mobile.manifest import Manifest, Metadata, TensorEntry
 from dvfl_mobile.quantization.recipes import Recipe
+from dvfl_mobile.quantization.settings import Quantization
 
 if TYPE_CHECKING:
     from dvfl_mobile.model.student import Student
+    from dvfl_mobile.quantization.forms import QuantizedForm
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,10 @@ def folder_of(student: Student, target: Target, recipe: Recipe, out: Path) -> Pa
     return out / student.architecture.name / target.name / recipe.name
 
 
-def convert(student: Student, target: Target, recipe: Recipe, out: Path, reference: Path, minimum_os: str) -> Artifact:
-    """Lower a student, and write `out/<model>/<target>/<recipe>/`, the manifest last.
+def convert(
+    model: Student | QuantizedForm, target: Target, recipe: Recipe, out: Path, reference: Path, minimum_os: str
+) -> Artifact:
+    """Lower a student, or its quantized form, and write `out/<model>/<target>/<recipe>/`, the manifest last.
 
     Args:
         reference: what `save_reference` wrote for this student.
@@ -72,20 +76,19 @@ def convert(student: Student, target: Target, recipe: Recipe, out: Path, referen
         MissingDependencyError: the target's packages aren't installed.
         OutputError: the place can't be written, or another run is writing it.
     """
-    from dvfl_mobile.model.deploy import DeployForm
-
+    student, quantization = student_of(model), _quantization_of(model)
     tools = versions(target)
     folder = folder_of(student, target, recipe, out)
     spec = student.clip.model_copy(update={"pixels": "raw"})
     with directory_lock(folder), atomic_directory(folder) as partial:
         request = Request(
-            form=DeployForm(student.network, spec, target.normalizer),
+            form=_lowerable(model, target, recipe, spec),
             shape=spec.shape,
-            half=recipe.weights == "float16",
+            recipe=recipe.name,
             metadata=_metadata(student, spec, recipe).model_dump_json(),
             minimum_os=minimum_os,
         )
-        delegation = lower(target, request, partial / target.file)
+        lowered = lower(target, request, partial / target.file)
         manifest = Manifest(
             model=student.architecture.name,
             target=target.name,
@@ -96,12 +99,13 @@ def convert(student: Student, target: Target, recipe: Recipe, out: Path, referen
             architecture=student.architecture,
             classes=student.classes,
             clip=spec,
-            inputs=(TensorEntry(name=target.input_name, shape=spec.shape, dtype="float32"),),
+            inputs=(_input_entry(target, spec, lowered),),
             outputs=(TensorEntry(name=target.output_name, shape=(1, len(student.classes)), dtype="float32"),),
             weights=student.source,
             reference=manifests.entry_of(reference, f"../../{reference.name}"),
             minimum_os=minimum_os,
-            delegation=delegation,
+            delegation=lowered.delegation,
+            quantization=quantization,
             tools={"dvfl-mobile": __version__, "python": platform.python_version(), **tools},
             command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         )
@@ -134,6 +138,50 @@ def reference_of(artifact: Artifact) -> Student:
     if sha256_of(path) != entry.sha256:
         raise ArtifactError(f"{path} isn't the reference of {artifact.folder}: its bytes changed.", hint=hint)
     return load_checkpoint(path)
+
+
+def student_of(model: Student | QuantizedForm) -> Student:
+    """The float student: the model itself, or the one that was quantized."""
+    from dvfl_mobile.quantization.forms import QuantizedForm
+
+    return model.student if isinstance(model, QuantizedForm) else model
+
+
+def warnings_of(model: Student | QuantizedForm) -> tuple[str, ...]:
+    """What whoever ships the model must be told of its quantization."""
+    quantization = _quantization_of(model)
+    return () if quantization is None else quantization.warnings
+
+
+def _quantization_of(model: Student | QuantizedForm) -> Quantization | None:
+    from dvfl_mobile.quantization.forms import QuantizedForm
+
+    return model.settings if isinstance(model, QuantizedForm) and model.settings.scales else None
+
+
+def _lowerable(model: Student | QuantizedForm, target: Target, recipe: Recipe, spec: ClipSpec) -> Any:
+    """What the target's converter lowers: the deploy form, or the quantized graph of it."""
+    from dvfl_mobile.model.deploy import DeployForm
+    from dvfl_mobile.quantization.forms import QuantizedForm
+
+    if recipe.is_calibrated:
+        from dvfl_mobile.quantization.graphs import converted
+
+        assert isinstance(model, QuantizedForm)
+        return converted(model.graph(target.normalizer), fold=target.folds_weights)
+    form = DeployForm(student_of(model).network, spec, target.normalizer)
+    if recipe.mode == "dynamic" and target.folds_weights:
+        from dvfl_mobile.quantization.dynamic import dynamic_graph
+
+        return dynamic_graph(form, spec.shape)
+    return form
+
+
+def _input_entry(target: Target, spec: ClipSpec, lowered: Lowered) -> TensorEntry:
+    if lowered.input_scale is None:
+        return TensorEntry(name=target.input_name, shape=spec.shape, dtype="float32")
+    scale, zero_point = lowered.input_scale
+    return TensorEntry(name=target.input_name, shape=spec.shape, dtype="int8", scale=scale, zero_point=zero_point)
 
 
 def _metadata(student: Student, spec: ClipSpec, recipe: Recipe) -> Metadata:

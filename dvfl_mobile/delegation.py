@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,17 +12,22 @@ from pydantic import BaseModel, ConfigDict
 class Operation(NamedTuple):
     """One operator of an artifact, as its converter found it.
 
-    `delegated` is None where only the device decides.
+    `delegated` is None where only the device decides; `is_int8` where the artifact isn't a quantized one.
     """
 
     operator: str
     module: str
     delegated: bool | None
     multiply_adds: int = 0
+    is_int8: bool | None = None
 
 
 class OperatorRow(BaseModel):
-    """Operators of one kind in one module that share a fate."""
+    """Operators of one kind in one module that share a fate.
+
+    Attributes:
+        is_int8: whether they read and give int8; None in an artifact without quantized activations.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,6 +36,7 @@ class OperatorRow(BaseModel):
     delegated: bool | None
     count: int
     multiply_adds: int
+    is_int8: bool | None = None
 
 
 class Delegation(BaseModel):
@@ -54,12 +60,14 @@ class Delegation(BaseModel):
     def of(cls, delegate: str, calls: int | None, operations: Iterable[Operation], undecided: str = "") -> Delegation:
         """Group operations that are alike, in the order in which they first come."""
         found = list(operations)
-        counts = Counter((o.operator, o.module, o.delegated) for o in found)
-        work: Counter[tuple[str, str, bool | None]] = Counter()
+        counts = Counter((o.operator, o.module, o.delegated, o.is_int8) for o in found)
+        work: Counter[tuple[str, str, bool | None, bool | None]] = Counter()
         for o in found:
-            work[o.operator, o.module, o.delegated] += o.multiply_adds
+            work[o.operator, o.module, o.delegated, o.is_int8] += o.multiply_adds
         rows = tuple(
-            OperatorRow(operator=key[0], module=key[1], delegated=key[2], count=count, multiply_adds=work[key])
+            OperatorRow(
+                operator=key[0], module=key[1], delegated=key[2], count=count, multiply_adds=work[key], is_int8=key[3]
+            )
             for key, count in counts.items()
         )
         return cls(delegate=delegate, calls=calls, rows=rows, undecided=undecided)
@@ -78,7 +86,20 @@ class Delegation(BaseModel):
         return sum(row.multiply_adds for row in self.rows if row.delegated) / total if total else 1.0
 
     @property
+    def int8_share(self) -> float | None:
+        """Share of the multiply-adds whose operands are int8, 0 to 1; None without quantized activations."""
+        if all(row.is_int8 is None for row in self.rows):
+            return None
+        return sum(row.multiply_adds for row in self.rows if row.is_int8) / (self.multiply_adds or 1)
+
+    @property
     def fallbacks(self) -> tuple[OperatorRow, ...]:
         """What is known to run outside the delegate, most multiply-adds first."""
         rows = (row for row in self.rows if row.delegated is False)
         return tuple(sorted(rows, key=lambda row: (-row.multiply_adds, -row.count)))
+
+
+def module_path(node: Any) -> str:
+    """The innermost module that a node of an exported graph comes from: `stage0.block0.mlp.fc1`; empty for none."""
+    stack = node.meta.get("nn_module_stack")
+    return str(list(stack.values())[-1][0]) if stack else ""

@@ -14,6 +14,7 @@ from dvfl_mobile.errors import ArtifactError
 from dvfl_mobile.files import files_below, sha256_of, write_text
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.source import WeightSource
+from dvfl_mobile.quantization.settings import Quantization
 
 NAME = "manifest.json"
 _MAX_BYTES = 64 * 2**20
@@ -62,6 +63,7 @@ class Manifest(_Part):
         reference: the reference form's weights, relative to the artifact's folder, for parity.
         minimum_os: the oldest systems that run it.
         delegation: where its operators run.
+        quantization: for recipes that were calibrated, how, on what, and every scale.
         tools: versions of everything that took part.
         command: the command line that made it.
     """
@@ -82,6 +84,7 @@ class Manifest(_Part):
     reference: FileEntry
     minimum_os: str
     delegation: Delegation
+    quantization: Quantization | None = None
     tools: dict[str, str]
     command: str
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dvfl_mobile.clips import ClipSpec, normalize
+from dvfl_mobile.clips import normalize
 from dvfl_mobile.errors import ArtifactError, InconclusiveError
 from dvfl_mobile.manifest import Manifest, verify
 
@@ -95,9 +95,13 @@ def check_shapes(path: Path, manifest: Manifest, taken: Sequence[int], given: Se
         )
 
 
-def as_input(clip: Pixels, spec: ClipSpec) -> NDArray[np.float32]:
-    """One clip, `(T,3,H,W)`, as the network's input: raw floats, or normalized ones, as `spec.pixels` says."""
-    return clip.astype(np.float32) if spec.pixels == "raw" else normalize(clip, spec)
+def as_input(clip: Pixels, manifest: Manifest) -> NDArray[np.float32] | NDArray[np.int8]:
+    """One clip, `(T,3,H,W)`, as the artifact's input: raw pixels or normalized ones, as floats or as int8."""
+    spec, entry = manifest.clip, manifest.inputs[0]
+    values = clip.astype(np.float32) if spec.pixels == "raw" else normalize(clip, spec)
+    if entry.scale is None or entry.zero_point is None:
+        return values
+    return (np.rint(values / np.float32(entry.scale)) + entry.zero_point).clip(-128, 127).astype(np.int8)
 
 
 def run_each(run_one: Callable[[Pixels], Logits], clips: Pixels) -> Logits:

@@ -23,7 +23,7 @@ class CoreMLRunner:
             raise MissingDependencyError("coremltools", extra="coreml", why="to run an .mlpackage") from error
         self._model = ct.models.MLModel(str(path))
         self._input, self._output = manifest.inputs[0].name, manifest.outputs[0].name
-        self._clip = manifest.clip
+        self._manifest = manifest
         self.facts: Facts = {
             "runtime": "Core ML",
             "version": f"macOS {platform.mac_ver()[0]}",
@@ -35,11 +35,11 @@ class CoreMLRunner:
         return run_each(self._run_one, clips)
 
     def time(self, clip: Pixels, warmup: int, runs: int) -> list[int]:
-        inputs = {self._input: as_input(clip, self._clip)}
+        inputs = {self._input: as_input(clip, self._manifest)}
         return time_each(lambda: self._model.predict(inputs), warmup, runs)
 
     def _run_one(self, clip: Pixels) -> Logits:
-        return self._model.predict({self._input: as_input(clip, self._clip)})[self._output]
+        return self._model.predict({self._input: as_input(clip, self._manifest)})[self._output]
 
 
 def open_artifact(path: Path, manifest: Manifest) -> CoreMLRunner:

@@ -26,7 +26,7 @@ class ExecuTorchRunner:
             raise ArtifactError(f"ExecuTorch can't load {path}: {error}.", hint="Convert again.") from error
         about = self._method.metadata
         check_shapes(path, manifest, about.input_tensor_meta(0).sizes(), about.output_tensor_meta(0).sizes())
-        self._clip = manifest.clip
+        self._manifest = manifest
         self.facts: Facts = {
             "runtime": "ExecuTorch",
             "version": metadata.version("executorch"),
@@ -40,14 +40,14 @@ class ExecuTorchRunner:
     def time(self, clip: Pixels, warmup: int, runs: int) -> list[int]:
         import torch
 
-        inputs = [torch.from_numpy(as_input(clip, self._clip))]
+        inputs = [torch.from_numpy(as_input(clip, self._manifest))]
         return time_each(lambda: self._method.execute(inputs), warmup, runs)
 
     def _run_one(self, clip: Pixels) -> Logits:
         import torch
 
         # The output belongs to the method and changes with its next run.
-        return self._method.execute([torch.from_numpy(as_input(clip, self._clip))])[0].numpy().copy()
+        return self._method.execute([torch.from_numpy(as_input(clip, self._manifest))])[0].numpy().copy()
 
 
 def open_artifact(path: Path, manifest: Manifest) -> ExecuTorchRunner:

@@ -28,7 +28,7 @@ class TFLiteRunner:
         taken, given = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()[0]
         check_shapes(path, manifest, taken["shape"], given["shape"])
         self._input, self._output = taken["index"], given["index"]
-        self._clip = manifest.clip
+        self._manifest = manifest
         self.facts: Facts = {
             "runtime": "LiteRT",
             "version": metadata.version("ai-edge-litert"),
@@ -41,11 +41,11 @@ class TFLiteRunner:
         return run_each(self._run_one, clips)
 
     def time(self, clip: Pixels, warmup: int, runs: int) -> list[int]:
-        self._interpreter.set_tensor(self._input, as_input(clip, self._clip))
+        self._interpreter.set_tensor(self._input, as_input(clip, self._manifest))
         return time_each(self._interpreter.invoke, warmup, runs)
 
     def _run_one(self, clip: Pixels) -> Logits:
-        self._interpreter.set_tensor(self._input, as_input(clip, self._clip))
+        self._interpreter.set_tensor(self._input, as_input(clip, self._manifest))
         self._interpreter.invoke()
         return self._interpreter.get_tensor(self._output)
 

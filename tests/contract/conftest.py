@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import cache
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 from dvfl_mobile import artifacts, pipeline
 from dvfl_mobile.model.default import seeded_student
+from dvfl_mobile.quantization.recipes import RECIPES
 from tests.checkpoints import SMALL
 from tests.conversions import Made, Make, recorded_graphs, skip_without
 
@@ -23,13 +25,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Make:
     out = tmp_path_factory.mktemp("contract") / "out"
     student = seeded_student(SMALL)
 
+    def model_for(recipe: str) -> Any:
+        if not RECIPES[recipe].is_calibrated:
+            return student
+        from tests.quantized import small_form
+
+        return small_form(keep=("stage3.*",) if recipe == "auto" else (), recipe=recipe)
+
     @cache
     def make(target: str, recipe: str) -> Made:
         skip_without(target)
         plan = pipeline.make_plan([target], recipe, out)
         torch.set_num_threads(2)
         with mock.patch.object(sys, "argv", COMMAND), recorded_graphs(target) as graphs:
-            [artifact] = pipeline.convert(student, plan)
+            [artifact] = pipeline.convert(model_for(recipe), plan)
         return Made(student, artifacts.open_artifact(artifact.folder), pipeline.check(artifact), tuple(graphs))
 
     return make

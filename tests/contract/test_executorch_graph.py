@@ -1,4 +1,4 @@
-"""The two passes over XNNPACK's graph, on graphs made by hand and on a real lowering."""
+"""The passes over XNNPACK's graph, on graphs made by hand and on a real lowering."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ schema: Any = pytest.importorskip(
     "executorch.backends.xnnpack.serialization.xnnpack_graph_schema", reason="needs the executorch extra"
 )
 
-from dvfl_mobile.converters.xnnpack_graph import fold_transposes, halve_weights, rewriting  # noqa: E402
+from dvfl_mobile.converters.xnnpack_graph import (  # noqa: E402
+    fold_transposes,
+    fuse_lookups,
+    halve_weights,
+    rewriting,
+    share_conversions,
+)
 from tests.conversions import Make  # noqa: E402
 
 NOT_EXTERNAL = 0xFFFFFFFF
@@ -35,6 +41,10 @@ def transpose(source: int, result: int, perm: Sequence[int]) -> Any:
 
 def gelu(source: int, result: int) -> Any:
     return schema.XNode(schema.XNNGelu(source, result, 0), 0)
+
+
+def convert(source: int, result: int) -> Any:
+    return schema.XNode(schema.XNNConvert(source, result, 0), 0)
 
 
 def product(source: int, weight: int, bias: int, result: int) -> Any:
@@ -156,6 +166,57 @@ def test_a_shared_filter_is_halved_once(filters: tuple[int, int]) -> None:
     for entry in made.xvalues:
         if entry.xvalue_union.id_out in filters:
             assert entry.xvalue_union.datatype == schema.XNNDatatype.xnn_datatype_fp16
+
+
+def test_gelu_between_two_conversions_becomes_a_table() -> None:
+    made = graph(
+        [value(0, external=0, quantized=True), value(1), value(2), value(9, external=1, quantized=True)],
+        [convert(0, 1), gelu(1, 2), convert(2, 9)],
+    )
+    fuse_lookups(made)
+    assert told(made) == [("Gelu", 0, 9)]
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        pytest.param([convert(0, 1), gelu(1, 9)], id="what it gives is float"),
+        pytest.param([convert(0, 1), gelu(1, 2), convert(2, 3), gelu(2, 9)], id="its float is read elsewhere"),
+        pytest.param([gelu(1, 2), convert(2, 9)], id="what it reads is float"),
+    ],
+)
+def test_gelu_stays_float_where_a_float_is_wanted(nodes: list[Any]) -> None:
+    made = graph(
+        [value(0, external=0, quantized=True), value(1), value(2), value(3, quantized=True), value(9, external=1)],
+        nodes,
+    )
+    fuse_lookups(made)
+    assert next(row[:2] for row in told(made) if row[0] == "Gelu") == ("Gelu", 1)
+
+
+def test_a_tensor_is_converted_once_for_all_who_read_it() -> None:
+    made = graph(
+        [value(0, external=0, quantized=True), value(1), value(2), value(3), value(9, external=1)],
+        [convert(0, 1), gelu(1, 3), convert(0, 2), gelu(2, 9)],
+    )
+    share_conversions(made)
+    assert told(made) == [("Convert", 0, 1), ("Gelu", 1, 3), ("Gelu", 1, 9)]
+
+
+def test_static_int8_leaves_gelu_float_for_the_pooled_context_alone(made: Make) -> None:
+    found = made("executorch", "static_wi8_ai8")
+    [lowered] = found.graphs
+    values = {entry.xvalue_union.id_out: entry for entry in lowered.xvalues if hasattr(entry.xvalue_union, "id_out")}
+    floats = [node for node in lowered.xnodes if _is(node, "Gelu") and node.xnode_union.output_id in values]
+    blocks = sum(found.student.architecture.depths)
+    assert len(floats) == 2 * blocks
+    assert sum(_is(node, "Gelu") for node in lowered.xnodes) == 7 * blocks
+    int8_filters = {
+        node.xnode_union.filter_id
+        for node in lowered.xnodes
+        if hasattr(node.xnode_union, "filter_id") and node.xnode_union.filter_id not in values
+    }
+    assert len(int8_filters) == len(found.artifact.manifest.quantization.products)
 
 
 @pytest.mark.parametrize("recipe", ["fp32", "fp16"])
