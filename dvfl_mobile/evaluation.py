@@ -1,0 +1,624 @@
+"""Evaluation: an artifact's accuracy on a labelled split, beside the reference form's on the very same clips.
+
+Two accuracies by themselves decide nothing: what counts is on how many videos the answer changed for the worse, and
+whether there were enough of them to tell. The statistics are in `paired`; an undecided question is never a pass.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, FiniteFloat, model_validator
+
+from dvfl_mobile import __version__, paired
+from dvfl_mobile.catalog import Split, SplitName, find_split
+from dvfl_mobile.clips import View, views
+from dvfl_mobile.datasets import VideoRef, read_clips
+from dvfl_mobile.errors import (
+    ArtifactError,
+    CheckpointError,
+    InconclusiveError,
+    UsageError,
+    VideoError,
+)
+from dvfl_mobile.manifest import Manifest, verify
+from dvfl_mobile.parity import ArtifactFacts, ClipFacts, Document, Line, Verdict, weights_notes
+from dvfl_mobile.progress import Step, silent
+from dvfl_mobile.report import jsondoc
+from dvfl_mobile.runners.base import Logits, Runner, check_runs_here, open_runner
+from dvfl_mobile.wording import percent, plural, rounded_down
+
+if TYPE_CHECKING:
+    from dvfl_mobile.artifacts import Artifact
+    from dvfl_mobile.model.student import Student
+
+EVALUATION_NAME = "evaluation.json"
+_NAMED_AT_MOST = 5
+_TOP = 5
+
+Probabilities = NDArray[np.float64]
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of an artifact.
+
+    Attributes:
+        source: a data set, as `find_split` takes it.
+        data_root: where the data set's videos lie, if not beside its lists.
+        views, crops: clips drawn over a video's length, and crops of each: 1 and 1, or the paper's 4 and 3.
+        max_drop: how much accuracy the artifact may lose, as a share: 0.01 is one point.
+        confidence: how sure the verdict must be, 0.5 to below 1.
+        most: take no more videos than this; None: all.
+    """
+
+    source: str | Path
+    split: SplitName = "test"
+    data_root: Path | None = None
+    views: int = 1
+    crops: int = 1
+    max_drop: float = 0.01
+    confidence: float = 0.95
+    most: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_drop < 1:
+            raise UsageError(
+                f"No accuracy can drop by {self.max_drop:g}.", hint="Give --max-drop as a share: 0.01 is one point."
+            )
+        if not 0.5 <= self.confidence < 1:
+            raise UsageError(
+                f"No verdict can have the confidence {self.confidence:g}.",
+                hint="Give --confidence as a share from 0.5 to below 1, such as 0.95.",
+            )
+
+    @property
+    def drawn(self) -> list[View]:
+        """The views of each video."""
+        return views(self.views, self.crops)
+
+
+class VideoOutcome(Document):
+    """What both said of one video.
+
+    Attributes:
+        artifact_top1: None where its logits aren't finite, which counts as wrong.
+        reference_in_top5, artifact_in_top5: whether the label is among the five likeliest classes.
+        agree: whether both chose the same class, right or wrong.
+    """
+
+    name: Line
+    label: int
+    reference_top1: int
+    artifact_top1: int | None
+    reference_in_top5: bool
+    artifact_in_top5: bool
+    agree: bool
+
+    @property
+    def reference_right(self) -> bool:
+        return self.reference_top1 == self.label
+
+    @property
+    def artifact_right(self) -> bool:
+        return self.artifact_top1 == self.label
+
+
+class Score(Document):
+    """How many videos were answered rightly; `low` and `high` are Wilson's interval of the share."""
+
+    right: int
+    videos: int
+    share: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
+
+
+class Accuracy(Document):
+    """Of one of the two."""
+
+    top1: Score
+    top5: Score
+
+
+class PairedFigures(Document):
+    """Both on the same videos; shares are of all of them.
+
+    Attributes:
+        lost: videos that only the reference got right; `gained`: that only the artifact did.
+        agreeing: videos on which both chose the same class, right or wrong.
+        mcnemar_p: exact, two-sided.
+        drop: the reference's top-1 accuracy minus the artifact's.
+        drop_at_least, drop_at_most: its bounds, each by itself at the confidence asked; the verdict rests on them.
+        bootstrap_low, bootstrap_high: its two-sided percentile interval at that confidence, for comparison.
+    """
+
+    videos: int = Field(ge=1)
+    both_right: int
+    lost: int
+    gained: int
+    both_wrong: int
+    agreeing: int
+    mcnemar_p: FiniteFloat
+    drop: FiniteFloat
+    drop_at_least: FiniteFloat
+    drop_at_most: FiniteFloat
+    bootstrap_low: FiniteFloat
+    bootstrap_high: FiniteFloat
+    reference: Accuracy
+    artifact: Accuracy
+
+
+class ClassFigures(Document):
+    """The videos of one class: how many each of the two got right, and how many changed each way."""
+
+    name: Line
+    videos: int
+    reference_right: int
+    artifact_right: int
+    lost: int
+    gained: int
+
+    @property
+    def drop(self) -> float:
+        """The share of its videos that the artifact gets right, below the reference's."""
+        return (self.lost - self.gained) / self.videos
+
+
+class EvaluationReport(Document):
+    """One evaluation with everything that it rests on. Made by `decided` or `undecided`.
+
+    Attributes:
+        reason: what was found, in sentences to be read alone.
+        runner, reference: what each of the two runners knows of itself; `reference` also names the weights.
+        videos: how many were answered, where they are from, and what was wrong with which.
+        split: `train` or `test`, or `all` where the source gives no split.
+        max_drop, confidence: as asked; `videos_to_decide` would, by about even chance, at the rates of flips seen.
+        pooled: None where nothing could be run.
+        classes: those that the videos have, in the order of the model's.
+    """
+
+    schema_version: Literal[1] = 1
+    tool_version: str
+    verdict: Verdict
+    reason: Line
+    artifact: ArtifactFacts
+    weights: Literal["checkpoint", "seeded"]
+    runner: dict[str, Line | int | bool | None]
+    reference: dict[str, Line | int | bool | None]
+    videos: ClipFacts
+    split: Line
+    views: int
+    crops: int
+    max_drop: float
+    confidence: float
+    videos_to_decide: int | None = None
+    notes: tuple[Line, ...] = ()
+    pooled: PairedFigures | None = None
+    classes: tuple[ClassFigures, ...] = ()
+    rows: tuple[VideoOutcome, ...] = ()
+
+    @model_validator(mode="after")
+    def _verdict_follows(self) -> EvaluationReport:
+        if self.verdict is not judge(self.pooled, self.max_drop):
+            raise ValueError(f"the verdict {self.verdict.value} does not follow from the bounds of the drop")
+        return self
+
+
+def evaluate(
+    artifact: Artifact, question: Question, reference: Path | None = None, step: Step = silent
+) -> EvaluationReport:
+    """Ask the artifact and the reference form about every video of a split; the report also goes into its folder.
+
+    Videos pass one at a time, so memory doesn't grow with their number. Where a video is drawn in several views, its
+    answer is the mean of their softmax probabilities: the official multi-view testing sums the same over the views
+    (`tot_similarity += output.softmax(dim=-1)`, X-CLIP's `main.py`).
+
+    Args:
+        reference: the checkpoint to compare with, in place of the one stored with the artifact.
+
+    Raises:
+        VideoError: videos have no label, or none that the model has; or not one of them could be read.
+        UsageError: the reference has other classes or clips than the artifact.
+        CheckpointError: the reference's own logits aren't finite.
+    """
+    manifest = artifact.manifest
+    drawn = question.drawn
+    chosen = _choose(manifest, question)
+    try:
+        check_runs_here(manifest)
+    except InconclusiveError as error:
+        verify(manifest, artifact.folder)
+        return _store(artifact, undecided(artifact, question, chosen, error))
+    student = _reference_student(artifact, reference)
+    with step(f"PyTorch and {manifest.target}", len(chosen.refs)) as advance:
+        pair = _open_pair(artifact, student)
+        answers = _ask(pair, chosen, manifest, drawn, advance)
+    return _store(artifact, decided(artifact, question, chosen, pair, answers))
+
+
+def judge(pooled: PairedFigures | None, max_drop: float) -> Verdict:
+    """Pass if the drop is surely below `max_drop`, fail if it is surely above, else inconclusive."""
+    if pooled is None:
+        return Verdict.INCONCLUSIVE
+    if pooled.drop_at_most < max_drop:
+        return Verdict.PASS
+    return Verdict.FAIL if pooled.drop_at_least > max_drop else Verdict.INCONCLUSIVE
+
+
+def compare(rows: Sequence[VideoOutcome], confidence: float) -> PairedFigures:
+    """The figures over all videos, of which there must be one."""
+    lost = sum(row.reference_right and not row.artifact_right for row in rows)
+    gained = sum(row.artifact_right and not row.reference_right for row in rows)
+    both = sum(row.artifact_right and row.reference_right for row in rows)
+    flips = paired.Flips(lost, gained, len(rows))
+    bounds, resampled = paired.drop_bounds(flips, confidence), paired.bootstrap(flips, confidence)
+
+    def score(is_right: Callable[[VideoOutcome], bool]) -> Score:
+        right = sum(map(is_right, rows))
+        interval = paired.wilson(right, len(rows), confidence)
+        return Score(right=right, videos=len(rows), share=right / len(rows), low=interval.low, high=interval.high)
+
+    return PairedFigures(
+        videos=len(rows),
+        both_right=both,
+        lost=lost,
+        gained=gained,
+        both_wrong=len(rows) - both - lost - gained,
+        agreeing=sum(row.agree for row in rows),
+        mcnemar_p=paired.mcnemar_p(lost, gained),
+        drop=flips.drop,
+        drop_at_least=bounds.low,
+        drop_at_most=bounds.high,
+        bootstrap_low=resampled.low,
+        bootstrap_high=resampled.high,
+        reference=Accuracy(top1=score(lambda row: row.reference_right), top5=score(lambda row: row.reference_in_top5)),
+        artifact=Accuracy(top1=score(lambda row: row.artifact_right), top5=score(lambda row: row.artifact_in_top5)),
+    )
+
+
+def by_class(rows: Sequence[VideoOutcome], name_of: Callable[[int], str]) -> tuple[ClassFigures, ...]:
+    """The figures of each class that the videos have."""
+    of_class: defaultdict[int, list[VideoOutcome]] = defaultdict(list)
+    for row in rows:
+        of_class[row.label].append(row)
+    return tuple(
+        ClassFigures(
+            name=name_of(label),
+            videos=len(members),
+            reference_right=sum(row.reference_right for row in members),
+            artifact_right=sum(row.artifact_right for row in members),
+            lost=sum(row.reference_right and not row.artifact_right for row in members),
+            gained=sum(row.artifact_right and not row.reference_right for row in members),
+        )
+        for label, members in sorted(of_class.items())
+    )
+
+
+@dataclass(frozen=True)
+class ChosenVideos:
+    """The videos to ask about: each has a label; `classes` are the model's K names, `split` is what they are of."""
+
+    refs: tuple[VideoRef, ...]
+    classes: tuple[str, ...]
+    source: str
+    split: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunnerPair:
+    """Both runners, and whose weights the reference has."""
+
+    reference: Runner
+    artifact: Runner
+    checkpoint: str
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What both said of every video that could be read; `notes` name the others."""
+
+    rows: tuple[VideoOutcome, ...]
+    notes: tuple[str, ...]
+
+
+def decided(
+    artifact: Artifact, question: Question, chosen: ChosenVideos, pair: RunnerPair, answers: Answers
+) -> EvaluationReport:
+    """The report on an artifact that was run."""
+    pooled = compare(answers.rows, question.confidence)
+    verdict = judge(pooled, question.max_drop)
+    needed = None
+    if verdict is Verdict.INCONCLUSIVE:
+        flips = paired.Flips(pooled.lost, pooled.gained, pooled.videos)
+        needed = paired.videos_to_decide(flips, question.max_drop, question.confidence)
+    return EvaluationReport(
+        verdict=verdict,
+        reason=_reason(verdict, pooled, question, needed),
+        runner=dict(pair.artifact.facts),
+        reference={**pair.reference.facts, "checkpoint": pair.checkpoint},
+        videos=ClipFacts(count=len(answers.rows), source=chosen.source, notes=(*chosen.notes, *answers.notes)),
+        videos_to_decide=needed,
+        pooled=pooled,
+        classes=by_class(answers.rows, _facts(artifact, chosen).class_name),
+        rows=answers.rows,
+        **_common(artifact, question, chosen),
+    )
+
+
+def undecided(
+    artifact: Artifact, question: Question, chosen: ChosenVideos, error: InconclusiveError
+) -> EvaluationReport:
+    """The report on an artifact that nothing here can run: inconclusive, for the reason that `error` gives."""
+    return EvaluationReport(
+        verdict=Verdict.INCONCLUSIVE,
+        reason=f"{error.problem} {error.hint}",
+        runner={},
+        reference={},
+        videos=ClipFacts(count=0, source=chosen.source, notes=chosen.notes),
+        **_common(artifact, question, chosen),
+    )
+
+
+def points(share: float) -> str:
+    """`1.25 points` of a share of 0.0125, cut downwards."""
+    return _points(rounded_down(share, 4))
+
+
+def points_up(share: float) -> str:
+    """As `points`, rounded upwards: a lower bound that is shown must not be below what it is held against."""
+    return _points(-rounded_down(-share, 4))
+
+
+def _points(share: Decimal) -> str:
+    return f"{share * 100 + 0:.2f} points"  # + 0: a zero without a sign
+
+
+def _common(artifact: Artifact, question: Question, chosen: ChosenVideos) -> dict[str, Any]:
+    weights = artifact.manifest.weights.kind
+    return {
+        "tool_version": __version__,
+        "artifact": _facts(artifact, chosen),
+        "weights": weights,
+        "split": chosen.split,
+        "views": question.views,
+        "crops": question.crops,
+        "max_drop": question.max_drop,
+        "confidence": question.confidence,
+        "notes": weights_notes(weights),
+    }
+
+
+def _reason(verdict: Verdict, pooled: PairedFigures, question: Question, needed: int | None) -> str:
+    drop = f"The drop in top-1 is {points(pooled.drop)}"
+    sure, allowed = f"at {percent(question.confidence)} confidence", f"--max-drop allows {points(question.max_drop)}"
+    if verdict is Verdict.PASS:
+        return f"{drop}, and {sure} at most {points(pooled.drop_at_most)}; {allowed}."
+    if verdict is Verdict.FAIL:
+        return f"{drop}, and {sure} at least {points_up(pooled.drop_at_least)}; {allowed}."
+    between = f"between {points_up(pooled.drop_at_least).split()[0]} and {points(pooled.drop_at_most)}"
+    if needed is None:
+        more = f"The drop lies so close to it that not even {paired.MOST_VIDEOS:,} videos would decide it."
+    else:
+        more = f"About {needed:,} videos would decide it at the rates of flips seen; these are {pooled.videos:,}."
+    return f"{drop}, and {sure} it may be anything {between}; {allowed}. {more}"
+
+
+def _choose(manifest: Manifest, question: Question) -> ChosenVideos:
+    """The videos of the split, with the labels that the model gives its classes."""
+    if _are_assumed(manifest.classes):
+        split = find_split(question.source, question.split, data_root=question.data_root, classes=None)
+        classes, notes = _taken_names(manifest, split)
+    else:
+        split = find_split(question.source, question.split, data_root=question.data_root, classes=manifest.classes)
+        classes, notes = manifest.classes, []
+    _check_labels(split, manifest, question)
+    refs = _spread_by_class(split.refs, question.most)
+    if len(refs) < len(split.refs):
+        notes.append(f"{len(refs)} of {len(split.refs)} videos, spread evenly by class; --max-clips takes more.")
+    of_split = question.split if split.is_split else "all"
+    return ChosenVideos(tuple(refs), classes, split.source, of_split, (*notes, *split.notes))
+
+
+def _are_assumed(classes: Sequence[str]) -> bool:
+    """Whether the names are those that loading a checkpoint without names puts in their place."""
+    return list(classes) == [f"class_{index}" for index in range(len(classes))]
+
+
+def _taken_names(manifest: Manifest, split: Split) -> tuple[tuple[str, ...], list[str]]:
+    count = len(manifest.classes)
+    if not split.classes:  # a list that gives numbers: these are the model's own
+        return manifest.classes, []
+    if len(split.classes) != count:
+        raise VideoError(
+            f"{split.source} has {len(split.classes)} classes ({_some(split.classes)}), and the artifact has {count} "
+            "whose names it doesn't know.",
+            hint="Convert again with --labels, so that classes can be matched by name.",
+        )
+    order = "in alphabetical order" if list(split.classes) == sorted(split.classes) else "in the data set's own order"
+    note = f"Class names aren't known to the artifact: the split's {count} classes were taken {order}."
+    return split.classes, [note]
+
+
+def _check_labels(split: Split, manifest: Manifest, question: Question) -> None:
+    count = len(manifest.classes)
+    if not split.refs:
+        raise VideoError(f"{split.source} has no videos in its {question.split} split.", hint="Name another split.")
+    without = [ref for ref in split.refs if ref.label is None]
+    if len(without) == len(split.refs):
+        _refuse_other_classes(split, manifest, question)
+    if without:
+        raise VideoError(
+            f"{split.source}: no label is known for {len(without)} of {plural(len(split.refs), 'video')}; the first is "
+            f"{without[0].name or without[0].path}.",
+            hint="Put each video in a folder named as its class, or list path,label lines in a CSV.",
+        )
+    beyond = [ref for ref in split.refs if ref.label is not None and ref.label >= count]
+    if beyond:
+        raise VideoError(
+            f"{beyond[0].name or beyond[0].path} has the label {beyond[0].label}; the artifact has {count} classes, "
+            f"0 to {count - 1}.",
+            hint="Evaluate it on the data set that it was trained for.",
+        )
+
+
+def _refuse_other_classes(split: Split, manifest: Manifest, question: Question) -> None:
+    """Say so where videos have classes, and none of them is one of the model's."""
+    if _are_assumed(manifest.classes):
+        return
+    own = find_split(question.source, question.split, data_root=question.data_root, classes=None)
+    if own.classes and all(ref.label is not None for ref in own.refs):
+        raise VideoError(
+            f"None of the {len(own.classes)} classes of {split.source} ({_some(own.classes)}) is one of the "
+            f"artifact's {len(manifest.classes)} ({_some(manifest.classes)}).",
+            hint="Evaluate it on the data set that it was trained for, or convert again with the right --labels.",
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED_AT_MOST} more" if names[_NAMED_AT_MOST:] else ""
+    return ", ".join(names[:_NAMED_AT_MOST]) + more
+
+
+def _spread_by_class(refs: Sequence[VideoRef], most: int | None) -> list[VideoRef]:
+    """At most `most` videos in their order: as many of each class as of any other, where it has so many."""
+    if most is None or len(refs) <= most:
+        return list(refs)
+    of_class: defaultdict[int | None, list[VideoRef]] = defaultdict(list)
+    for ref in refs:
+        of_class[ref.label].append(ref)
+    quotas: Counter[int | None] = Counter()
+    while quotas.total() < most:
+        unfilled = [label for label, members in of_class.items() if quotas[label] < len(members)]
+        quotas.update(_evenly(unfilled, most - quotas.total()))
+    kept = {id(ref) for label, members in of_class.items() for ref in _evenly(members, quotas[label])}
+    return [ref for ref in refs if id(ref) in kept]
+
+
+def _evenly(items: Sequence[_Item], most: int) -> list[_Item]:
+    if len(items) <= most:
+        return list(items)
+    return [items[index * len(items) // most] for index in range(most)]
+
+
+def _reference_student(artifact: Artifact, checkpoint: Path | None) -> Student:
+    from dvfl_mobile.artifacts import reference_of
+    from dvfl_mobile.model.checkpoint import load_checkpoint
+
+    student = load_checkpoint(checkpoint) if checkpoint else reference_of(artifact)
+    manifest = artifact.manifest
+    if (student.architecture.num_classes, student.clip.shape) != (len(manifest.classes), manifest.clip.shape):
+        raise UsageError(
+            f"{student.source.name} has {student.architecture.num_classes} classes for clips of {student.clip.shape}; "
+            f"{artifact.folder} has {len(manifest.classes)} for {manifest.clip.shape}.",
+            hint="Name the checkpoint that the artifact was converted from.",
+        )
+    return student
+
+
+def _open_pair(artifact: Artifact, student: Student) -> RunnerPair:
+    from dvfl_mobile.runners.pytorch import TorchRunner
+
+    return RunnerPair(TorchRunner(student), open_runner(artifact.folder, artifact.manifest), student.source.name)
+
+
+def _ask(
+    pair: RunnerPair, chosen: ChosenVideos, manifest: Manifest, drawn: Sequence[View], advance: Callable[[], None]
+) -> Answers:
+    """Let both answer on the same clips of each video, one video after another."""
+    rows: list[VideoOutcome] = []
+    unreadable: list[VideoError] = []
+    damaged: list[str] = []
+    for ref in chosen.refs:
+        clips = list(read_clips([ref], manifest.clip, drawn, on_damage=lambda _, error: unreadable.append(error)))
+        if clips and ref.label is not None:
+            pixels = np.stack([clip.pixels for clip in clips])
+            rows.append(_outcome(clips[0].name, ref.label, pair.reference.run(pixels), pair.artifact.run(pixels)))
+            damaged += [f"{clips[0].name}: {clips[0].damage}"] if clips[0].damage else []
+        advance()
+    if not rows:
+        raise VideoError(
+            f"None of the {plural(len(chosen.refs), 'video')} in {chosen.source} could be read. The first: "
+            f"{unreadable[0].problem}",
+            hint=unreadable[0].hint,
+        )
+    return Answers(tuple(rows), (*_about_damage(unreadable, damaged, len(chosen.refs)), *_about_infinities(rows)))
+
+
+def _outcome(name: str, label: int, reference: Logits, artifact: Logits) -> VideoOutcome:
+    """One video's row, from the logits `(V,K)` of its V views."""
+    if reference.shape != artifact.shape:
+        raise ArtifactError(
+            f"The artifact gave logits of shape {artifact.shape}, the reference form {reference.shape}.",
+            hint="Compare it with the checkpoint that it was made from, or convert that checkpoint again.",
+        )
+    expected, found = _probabilities(reference), _probabilities(artifact)
+    if expected is None:
+        raise CheckpointError(
+            f"The reference form's own logits on {name} are not finite: nothing compares with those.",
+            hint="The checkpoint's weights are damaged or have diverged; use another.",
+        )
+    chosen = int(expected.argmax())
+    answer = None if found is None else int(found.argmax())
+    return VideoOutcome(
+        name=name,
+        label=label,
+        reference_top1=chosen,
+        artifact_top1=answer,
+        reference_in_top5=_is_in_top(expected, label),
+        artifact_in_top5=found is not None and _is_in_top(found, label),
+        agree=answer == chosen,
+    )
+
+
+def _probabilities(logits: Logits) -> Probabilities | None:
+    """`(K,)`: the mean over views of the softmax of `(V,K)`; None if a logit isn't finite."""
+    if not np.isfinite(logits).all():
+        return None
+    wide = logits.astype(np.float64)
+    odds = np.exp(wide - wide.max(axis=1, keepdims=True))
+    return np.asarray((odds / odds.sum(axis=1, keepdims=True)).mean(axis=0))
+
+
+def _is_in_top(probabilities: Probabilities, label: int) -> bool:
+    return label in np.argsort(-probabilities, kind="stable")[:_TOP]
+
+
+def _about_damage(unreadable: Sequence[VideoError], damaged: Sequence[str], asked: int) -> list[str]:
+    lines = [f"{len(unreadable)} of {asked} videos could not be read and don't count."] if unreadable else []
+    lines += [f"Not read: {error.problem}" for error in unreadable]
+    lines += [f"{plural(len(damaged), 'video')} damaged, drawn from what could be read."] if damaged else []
+    return [*lines, *damaged]
+
+
+def _about_infinities(rows: Sequence[VideoOutcome]) -> list[str]:
+    names = [row.name for row in rows if row.artifact_top1 is None]
+    if not names:
+        return []
+    return [f"The artifact's logits are not finite on {plural(len(names), 'video')}, counted as wrong: {_some(names)}."]
+
+
+def _facts(artifact: Artifact, chosen: ChosenVideos) -> ArtifactFacts:
+    manifest = artifact.manifest
+    return ArtifactFacts(
+        model=manifest.model,
+        target=manifest.target,
+        recipe=manifest.recipe,
+        path=str(artifact.folder),
+        classes=chosen.classes,
+    )
+
+
+def _store(artifact: Artifact, report: EvaluationReport) -> EvaluationReport:
+    """Leave the report in the artifact's folder too."""
+    jsondoc.leave(report, artifact.folder / EVALUATION_NAME)
+    return report
