@@ -16,7 +16,6 @@ Times are of this machine and of no phone.
 from __future__ import annotations
 
 import argparse
-import math
 import platform
 import sys
 import tempfile
@@ -37,6 +36,7 @@ from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import default_student
 from dvfl_mobile.model.deploy import DeployForm
 from dvfl_mobile.model.student import Student
+from dvfl_mobile.racing import median_interval
 from dvfl_mobile.shapes import moving_shapes
 
 BARS = {"executorch": 1.4, "tflite": 1.3}
@@ -153,7 +153,7 @@ def prepare(target: str, student: Student, folder: Path) -> list[Contender]:
     EXPORT[target](Plain(student), (normalized,), plain)
     kind = target_named(target)
     form = DeployForm(student.network, spec, kind.normalizer)
-    lower(kind, Request(form, spec.shape, False, "{}", kind.minimum_os), deploy)
+    lower(kind, Request(form, spec.shape, "fp32", "{}", kind.minimum_os), deploy)
     bare = Products(product_shapes(student.architecture))
     inputs = tuple(torch.randn(rows, inner) for rows, inner in bare.inputs)
     EXPORT[target](bare, inputs, products)
@@ -177,11 +177,8 @@ def race(contenders: Sequence[Contender], rounds: int) -> np.ndarray:
 
 
 def interval(ratios: np.ndarray) -> str:
-    """The median, and a 95 % interval of it from the order statistics (no distribution assumed)."""
-    ordered, half = np.sort(ratios), 0.98 * math.sqrt(len(ratios))
-    low = max(0, math.floor(len(ratios) / 2 - half))
-    high = min(len(ratios) - 1, math.ceil(len(ratios) / 2 + half) - 1)
-    return f"{np.median(ratios):.2f} ({ordered[low]:.2f} to {ordered[high]:.2f})"
+    """The median with its 95 % interval."""
+    return "{:.2f} ({:.2f} to {:.2f})".format(*median_interval(ratios))
 
 
 def report(target: str, contenders: Sequence[Contender], times: np.ndarray) -> tuple[list[str], bool]:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from dvfl_mobile.clips import Clip as Clip
     from dvfl_mobile.clips import ClipSpec as ClipSpec
     from dvfl_mobile.errors import DvflMobileError as DvflMobileError
+    from dvfl_mobile.evaluation import EvaluationReport as EvaluationReport
+    from dvfl_mobile.evaluation import Question as Question
+    from dvfl_mobile.evaluation import evaluate as evaluate
     from dvfl_mobile.manifest import Manifest as Manifest
     from dvfl_mobile.model.architecture import Architecture as Architecture
     from dvfl_mobile.model.checkpoint import load_checkpoint as load_checkpoint
@@ -31,6 +34,12 @@ if TYPE_CHECKING:
     from dvfl_mobile.pipeline import deploy as deploy
     from dvfl_mobile.pipeline import make_plan as make_plan
     from dvfl_mobile.pipeline import predict as predict
+    from dvfl_mobile.quantization.forms import QuantizedForm as QuantizedForm
+    from dvfl_mobile.quantization.recipes import recipe_named as recipe_named
+    from dvfl_mobile.quantization.stored import load_form as load_form
+    from dvfl_mobile.quantization.stored import save_form as save_form
+    from dvfl_mobile.quantizing import QuantizePlan as QuantizePlan
+    from dvfl_mobile.quantizing import quantize as quantize
     from dvfl_mobile.report.prediction import Prediction as Prediction
     from dvfl_mobile.report.summary import DeploySummary as DeploySummary
     from dvfl_mobile.runners.base import open_runner as open_runner
@@ -46,10 +55,14 @@ _HOMES = {
     "DeployForm": "dvfl_mobile.model.deploy",
     "DeploySummary": "dvfl_mobile.report.summary",
     "DvflMobileError": "dvfl_mobile.errors",
+    "EvaluationReport": "dvfl_mobile.evaluation",
     "Manifest": "dvfl_mobile.manifest",
     "ParityReport": "dvfl_mobile.parity",
     "Plan": "dvfl_mobile.pipeline",
     "Prediction": "dvfl_mobile.report.prediction",
+    "QuantizePlan": "dvfl_mobile.quantizing",
+    "QuantizedForm": "dvfl_mobile.quantization.forms",
+    "Question": "dvfl_mobile.evaluation",
     "Student": "dvfl_mobile.model.student",
     "Verdict": "dvfl_mobile.parity",
     "VideoFocalNet": "dvfl_mobile.model.network",
@@ -57,12 +70,17 @@ _HOMES = {
     "convert": "dvfl_mobile.pipeline",
     "default_student": "dvfl_mobile.model.default",
     "deploy": "dvfl_mobile.pipeline",
+    "evaluate": "dvfl_mobile.evaluation",
     "load_checkpoint": "dvfl_mobile.model.checkpoint",
+    "load_form": "dvfl_mobile.quantization.stored",
     "make_plan": "dvfl_mobile.pipeline",
     "open_artifact": "dvfl_mobile.artifacts",
     "open_runner": "dvfl_mobile.runners.base",
     "predict": "dvfl_mobile.pipeline",
+    "quantize": "dvfl_mobile.quantizing",
     "read_clip": "dvfl_mobile.video",
+    "recipe_named": "dvfl_mobile.quantization.recipes",
+    "save_form": "dvfl_mobile.quantization.stored",
     "save_student": "dvfl_mobile.model.student",
 }
 
@@ -74,10 +92,14 @@ __all__ = [
     "DeployForm",
     "DeploySummary",
     "DvflMobileError",
+    "EvaluationReport",
     "Manifest",
     "ParityReport",
     "Plan",
     "Prediction",
+    "QuantizePlan",
+    "QuantizedForm",
+    "Question",
     "Student",
     "Verdict",
     "VideoFocalNet",
@@ -85,12 +107,17 @@ __all__ = [
     "convert",
     "default_student",
     "deploy",
+    "evaluate",
     "load_checkpoint",
+    "load_form",
     "make_plan",
     "open_artifact",
     "open_runner",
     "predict",
+    "quantize",
     "read_clip",
+    "recipe_named",
+    "save_form",
     "save_student",
 ]
 

@@ -25,7 +25,9 @@ EXTRAS = {
     "executorch": "convert to ExecuTorch, and run it",
     "coreml": "convert to Core ML",
     "tflite": "convert to TFLite, and run it",
+    "quantize": "find scales, and train with rounding in place",
     "video": "read video files",
+    "plots": "draw what quantize --sensitivity measures",
     "tensorflow": "a second opinion on a .tflite; no conversion needs it",
 }
 TARGETS = ("executorch", "coreml", "tflite")

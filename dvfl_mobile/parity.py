@@ -115,6 +115,55 @@ THRESHOLDS: Mapping[str, Thresholds] = MappingProxyType(
                 top1_reason="A rare clip's own error may exceed the average; more than one flip in a hundred that is "
                 "no near tie is more than half precision explains.",
             ),
+            Thresholds(
+                recipe="dynamic_wi8_afp32",
+                min_sqnr_db=22,
+                sqnr_reason="Eight bits round at about 40 dB in a token of ordinary shape; 18 dB are left for the "
+                "roundings of weights and activations that add up through some fifty products.",
+                min_top1=0.985,
+                top1_reason="Scales follow each row, so that no clip meets a range that it wasn't made for: flips stay "
+                "near ties.",
+            ),
+            Thresholds(
+                recipe="static_wi8_ai8",
+                min_sqnr_db=20,
+                sqnr_reason="Eight bits and one scale for all tokens leave about 36 dB at an edge; 16 dB are left for "
+                "the hundred edges that add up through the depth. Below it, a tenth of the logits' size is noise.",
+                min_top1=0.97,
+                top1_reason="Three flips in a hundred that are no near tie cost more accuracy than int8 is worth.",
+            ),
+            Thresholds(
+                recipe="weight_only_wi8_afp32",
+                min_sqnr_db=26,
+                sqnr_reason="Weights of eight bits round at about 40 dB by channel, and activations not at all; 14 dB "
+                "are left for what adds up through the depth.",
+                min_top1=0.985,
+                top1_reason="As for dynamic quantization, with less to round.",
+            ),
+            Thresholds(
+                recipe="weight_only_wi4_afp32",
+                min_sqnr_db=8,
+                sqnr_reason="Weights of four bits round at about 17 dB: such a network is another one, and only a "
+                "test of its accuracy says whether it will do.",
+                min_top1=0.85,
+                top1_reason="Sixteen values for a weight change what near decisions come to; evaluate says what that "
+                "costs.",
+            ),
+            Thresholds(
+                recipe="palettized_wi4_afp16",
+                min_sqnr_db=10,
+                sqnr_reason="Sixteen values placed by k-means round a weight at about 20 dB, 3 dB better than evenly "
+                "spaced ones.",
+                min_top1=0.95,
+                top1_reason="As for four-bit weights, with values placed where the weights are.",
+            ),
+            Thresholds(
+                recipe="auto",
+                min_sqnr_db=20,
+                sqnr_reason="Static int8, but for what costs most.",
+                min_top1=0.97,
+                top1_reason="As for static int8: what is kept in float only helps.",
+            ),
         )
     }
 )

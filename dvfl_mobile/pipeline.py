@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,16 +15,15 @@ from dvfl_mobile.artifacts import Artifact
 from dvfl_mobile.converters.base import TARGETS, Target, target_named, versions
 from dvfl_mobile.errors import (
     CheckFailedError,
+    DvflMobileError,
     InconclusiveError,
     MissingDependencyError,
-    OutputError,
     UsageError,
 )
-from dvfl_mobile.files import write_text
 from dvfl_mobile.manifest import verify
 from dvfl_mobile.parity import ArtifactFacts, ParityReport
 from dvfl_mobile.progress import Step, silent
-from dvfl_mobile.quantization.recipes import Recipe, recipe_named
+from dvfl_mobile.quantization.recipes import Recipe, check_carried, recipe_named
 from dvfl_mobile.report import jsondoc
 from dvfl_mobile.report.prediction import Prediction, make_prediction
 from dvfl_mobile.report.summary import DeployRow, DeploySummary, summarize
@@ -34,9 +32,12 @@ from dvfl_mobile.sources import ClipSet, gather_clips
 
 if TYPE_CHECKING:
     from dvfl_mobile.model.student import Student
+    from dvfl_mobile.quantization.forms import QuantizedForm
 
 PARITY_NAME = "parity.json"
 MOST_CLIPS = 32
+_DEFAULT_RECIPE = "fp32"
+_IOS, _USUAL_IOS = (16, 17, 18), 17
 
 
 @dataclass(frozen=True)
@@ -58,33 +59,109 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-def make_plan(targets: Sequence[str], recipe: str, out: Path, minimum_ios: int = 17) -> Plan:
+def make_plan(targets: Sequence[str], recipe: str, out: Path, minimum_ios: int | None = None) -> Plan:
     """Resolve names, before any work.
 
-    With no target named, every target whose packages are installed is taken, and the others go into the notes.
+    With no target named, every target is taken that carries the recipe and whose packages are installed; the others
+    go into the notes.
+
+    Args:
+        minimum_ios: None: 17, or the oldest that has what the recipe needs.
 
     Raises:
-        UsageError: there is no such target or recipe.
+        UsageError: there is no such target or recipe, or a named target can't carry the recipe.
         MissingDependencyError: a named target's packages aren't installed, or those of all targets.
     """
-    if minimum_ios not in (16, 17, 18):
-        raise UsageError(f"Core ML packages can't be made for iOS {minimum_ios}.", hint="Choose 16, 17 or 18.")
+    kind = recipe_named(recipe)
     chosen, notes = [target_named(name) for name in dict.fromkeys(targets)], []
+    check_carried(kind, [target.name for target in chosen])
+    oldest = _minimum_ios(kind, minimum_ios)
     if chosen:
         for target in chosen:
             versions(target)
     else:
-        missing = {}
+        left_out: dict[str, DvflMobileError] = {}
         for target in TARGETS.values():
             try:
+                check_carried(kind, [target.name])
                 versions(target)
                 chosen.append(target)
-            except MissingDependencyError as error:
-                missing[target.name] = error
+            except (MissingDependencyError, UsageError) as error:
+                left_out[target.name] = error
         if not chosen:
-            raise next(iter(missing.values()))
-        notes = [f"{name} was left out: {error.problem} {error.hint}" for name, error in missing.items()]
-    return Plan(tuple(chosen), recipe_named(recipe), out, minimum_ios, tuple(notes))
+            raise next(error for error in left_out.values() if isinstance(error, MissingDependencyError))
+        notes = [f"{name} was left out: {error.problem} {error.hint}" for name, error in left_out.items()]
+    return Plan(tuple(chosen), kind, out, oldest, tuple(notes))
+
+
+def _minimum_ios(recipe: Recipe, asked: int | None) -> int:
+    if asked is None:
+        return max(_USUAL_IOS, recipe.least_ios)
+    if asked not in _IOS:
+        raise UsageError(f"Core ML packages can't be made for iOS {asked}.", hint="Choose 16, 17 or 18.")
+    if asked < recipe.least_ios:
+        raise UsageError(
+            f"{recipe.name} needs iOS {recipe.least_ios}, and {asked} was asked for.",
+            hint=f"Use --minimum-ios {recipe.least_ios}.",
+        )
+    return asked
+
+
+def recipe_of(checkpoint: Path | None, recipe: str | None) -> str:
+    """The recipe that is meant: the one asked for, else a quantized form's own, else `fp32`.
+
+    Raises:
+        UsageError: a quantized form was made by another recipe than the one asked for, or one is asked for that has
+            to be calibrated, of a checkpoint that isn't.
+    """
+    from dvfl_mobile.quantization import stored
+
+    asked = None if recipe is None else recipe_named(recipe)
+    if checkpoint is not None and stored.is_form(checkpoint):
+        made = stored.read_settings(checkpoint).recipe
+        if asked is not None and asked.name != made:
+            raise UsageError(
+                f"{checkpoint} was quantized as {made}, and {asked.name} was asked for.",
+                hint="Leave --recipe out, or quantize the checkpoint again.",
+            )
+        return made
+    return _DEFAULT_RECIPE if asked is None else asked.name
+
+
+def check_scales(model: Student | QuantizedForm, recipe: Recipe) -> None:
+    """Check that a model has the scales that a recipe needs.
+
+    Raises:
+        UsageError: it has none.
+    """
+    from dvfl_mobile.model.student import Student
+
+    if recipe.is_calibrated and isinstance(model, Student):
+        raise UsageError(
+            f"{recipe.name} needs scales, and {model.source.name} has none.",
+            hint="Name clips to find them on with --calib, or make a quantized form first with: dvfl-mobile quantize",
+        )
+
+
+def load_model(
+    checkpoint: Path | None, labels: Path | None = None, frames: int | None = None, size: int | None = None
+) -> Student | QuantizedForm:
+    """The student of a checkpoint, a quantized form, or the embedded default student.
+
+    Raises:
+        UsageError: options are given that only a checkpoint can use.
+        CheckpointError, LabelError: see `load_checkpoint` and `load_form`.
+    """
+    from dvfl_mobile.quantization import stored
+
+    if checkpoint is None or not stored.is_form(checkpoint):
+        return load_student(checkpoint, labels, frames, size)
+    if (labels, frames, size) != (None, None, None):
+        raise UsageError(
+            "--labels, --frames and --size go with a checkpoint; a quantized form has its own.",
+            hint="Give them to: dvfl-mobile quantize",
+        )
+    return stored.load_form(checkpoint)
 
 
 def load_student(
@@ -106,10 +183,15 @@ def load_student(
     return default_student()
 
 
-def convert(student: Student, plan: Plan, step: Step = silent) -> list[Artifact]:
-    """Make each artifact of the plan."""
-    reference = artifacts.save_reference(student, plan.out)
-    return [_convert_one(student, target, plan, reference, step) for target in plan.targets]
+def convert(model: Student | QuantizedForm, plan: Plan, step: Step = silent) -> list[Artifact]:
+    """Make each artifact of the plan.
+
+    Raises:
+        UsageError: the recipe needs scales, and the model has none.
+    """
+    check_scales(model, plan.recipe)
+    reference = artifacts.save_reference(artifacts.student_of(model), plan.out)
+    return [_convert_one(model, target, plan, reference, step) for target in plan.targets]
 
 
 def check(
@@ -143,16 +225,26 @@ def check(
 
 
 def deploy(
-    student: Student, plan: Plan, clips: Path | None = None, most: int = MOST_CLIPS, step: Step = silent
+    model: Student | QuantizedForm,
+    plan: Plan,
+    clips: Path | None = None,
+    most: int = MOST_CLIPS,
+    step: Step = silent,
 ) -> DeploySummary:
-    """All of it: lower the student to each target, check each artifact, sum up."""
+    """All of it: lower the model to each target, check each artifact against the float student, sum up.
+
+    Raises:
+        UsageError: the recipe needs scales, and the model has none.
+    """
+    check_scales(model, plan.recipe)
+    student = artifacts.student_of(model)
     clip_set = gather_clips(clips, student.clip, student.classes, step, most)
     reference = artifacts.save_reference(student, plan.out)
     expected = _reference_logits(student, clip_set, step)
     rows = []
     for target in plan.targets:
         start = time.monotonic()
-        artifact = _convert_one(student, target, plan, reference, step)
+        artifact = _convert_one(model, target, plan, reference, step)
         try:
             check_runs_here(artifact.manifest)
             report = _compare(artifact, clip_set, expected, step)
@@ -173,7 +265,7 @@ def deploy(
         weights=student.source.kind,
         clips=clip_set.facts,
         rows=rows,
-        notes=(*student.notes, *plan.notes),
+        notes=(*student.notes, *plan.notes, *artifacts.warnings_of(model)),
     )
 
 
@@ -208,10 +300,10 @@ def predict(artifact: Artifact, video: Path) -> Prediction:
     return make_prediction(str(video), manifest, logits, [clip.damage] if clip.damage else ())
 
 
-def _convert_one(student: Student, target: Target, plan: Plan, reference: Path, step: Step) -> Artifact:
+def _convert_one(model: Student | QuantizedForm, target: Target, plan: Plan, reference: Path, step: Step) -> Artifact:
     minimum_os = f"iOS {plan.minimum_ios}" if target.name == "coreml" else target.minimum_os
     with step(f"convert to {target.name} {plan.recipe.name}"):
-        return artifacts.convert(student, target, plan.recipe, plan.out, reference, minimum_os)
+        return artifacts.convert(model, target, plan.recipe, plan.out, reference, minimum_os)
 
 
 def _check_delegated(artifact: Artifact, least: float) -> None:
@@ -282,7 +374,6 @@ def _facts(artifact: Artifact) -> ArtifactFacts:
 
 
 def _store(artifact: Artifact, report: ParityReport) -> ParityReport:
-    """Leave the report in the artifact's folder; a folder that can't be written is no reason not to give it."""
-    with suppress(OutputError):
-        write_text(artifact.folder / PARITY_NAME, jsondoc.text(report))
+    """Leave the report in the artifact's folder too."""
+    jsondoc.leave(report, artifact.folder / PARITY_NAME)
     return report

@@ -8,9 +8,10 @@ import typer
 
 from dvfl_mobile.cli.options import (
     DEFAULT_OUT,
-    DEFAULT_RECIPE,
+    Calib,
     Checkpoint,
     Clips,
+    DataRoot,
     Frames,
     Json,
     JUnit,
@@ -21,6 +22,7 @@ from dvfl_mobile.cli.options import (
     MinimumIos,
     Out,
     Recipe,
+    Samples,
     Size,
     Targets,
 )
@@ -31,14 +33,17 @@ Strict = Annotated[bool, typer.Option("--strict", help="End with 7, not 0, where
 def deploy(
     checkpoint: Checkpoint = None,
     targets: Targets = None,
-    recipe: Recipe = DEFAULT_RECIPE,
+    recipe: Recipe = None,
+    calib: Calib = None,
+    data_root: DataRoot = None,
+    samples: Samples = 64,
     clips: Clips = None,
     max_clips: MaxClips = 32,
     out: Out = DEFAULT_OUT,
     labels: Labels = None,
     frames: Frames = None,
     size: Size = None,
-    minimum_ios: MinimumIos = 17,
+    minimum_ios: MinimumIos = None,
     min_delegated: MinDelegated = None,
     strict: Strict = False,
     json: Json = False,
@@ -47,22 +52,28 @@ def deploy(
 ) -> None:
     """Convert to all targets, and check each against PyTorch.
 
+    A recipe with static scales is quantized first, on the clips of --calib.
+
     Ends with 0 when nothing failed, and names what could not be decided on this machine (--strict makes that 7).
     With 5 when an artifact failed.
     """
-    from dvfl_mobile import artifacts, pipeline
+    from dvfl_mobile import artifacts, pipeline, quantizing
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.cli.show import show_student, show_summary
     from dvfl_mobile.parity import Verdict
 
-    plan = pipeline.make_plan(targets or [], recipe, out, minimum_ios)
+    plan = pipeline.make_plan(targets or [], pipeline.recipe_of(checkpoint, recipe), out, minimum_ios)
+    calibration = quantizing.plan_for_deploy(plan.recipe, calib, data_root=data_root, samples=samples)
     with steps() as step:
         with step("load"):
-            student = pipeline.load_student(checkpoint, labels, frames, size)
-        show_student(student)
-        summary = pipeline.deploy(student, plan, clips, max_clips, step)
+            model = pipeline.load_model(checkpoint, labels, frames, size)
+        show_student(artifacts.student_of(model))
+        model = quantizing.calibrated(model, calibration, step)
+        summary = pipeline.deploy(model, plan, clips, max_clips, step)
     show_summary(summary, json=json, junit=junit, markdown=markdown)
     if summary.verdict is not Verdict.FAIL:
-        folders = [artifacts.folder_of(student, target, plan.recipe, out) for target in plan.targets]
+        folders = [
+            artifacts.folder_of(artifacts.student_of(model), target, plan.recipe, out) for target in plan.targets
+        ]
         pipeline.check_delegated([artifacts.open_artifact(folder) for folder in folders], min_delegated)
     raise typer.Exit(summary.exit_code(strict=strict))

@@ -22,8 +22,10 @@ from dvfl_mobile.files import writing_to
 
 COMMANDS = {
     "deploy": "dvfl_mobile.cli.deploy:deploy",
+    "quantize": "dvfl_mobile.cli.quantize:quantize",
     "convert": "dvfl_mobile.cli.convert:convert",
     "parity": "dvfl_mobile.cli.parity:parity",
+    "evaluate": "dvfl_mobile.cli.evaluate:evaluate",
     "predict": "dvfl_mobile.cli.predict:predict",
     "inspect": "dvfl_mobile.cli.inspect:inspect",
     "doctor": "dvfl_mobile.cli.doctor:doctor",
@@ -38,7 +40,7 @@ _DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _PERMISSION_PROBLEMS = (errno.EACCES, errno.EPERM)
 _BROKEN_PIPE = 141
 # For packages that are imported outside of a converter or runner, which name their own.
-_EXTRAS = {"torch": "all", "safetensors": "all", "av": "video"}
+_EXTRAS = {"torch": "all", "torchao": "quantize", "safetensors": "all", "av": "video", "matplotlib": "plots"}
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

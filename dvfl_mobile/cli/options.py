@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 DEFAULT_OUT = Path("out")
-DEFAULT_RECIPE = "fp32"
 
 Checkpoint = Annotated[
     Path | None,
     typer.Argument(
         metavar="CHECKPOINT",
-        help="A .pth or .safetensors file. Without one: the embedded default student, which is untrained.",
+        help="A .pth or .safetensors file, or for convert and deploy a quantized form (.pt2). Without one: the "
+        "embedded default student, which is untrained.",
         show_default=False,
     ),
 ]
@@ -32,8 +32,37 @@ Targets = Annotated[
     ),
 ]
 Recipe = Annotated[
-    str, typer.Option("--recipe", metavar="RECIPE", help="How numbers are stored and computed: fp32 or fp16.")
+    str | None,
+    typer.Option(
+        "--recipe",
+        metavar="RECIPE",
+        help="How numbers are stored and computed. Default: fp32, or what a quantized form was quantized by.",
+        show_default=False,
+    ),
 ]
+Calib = Annotated[
+    str | None,
+    typer.Option(
+        "--calib",
+        metavar="SOURCE",
+        help="Clips to find scales on: ucf50, ucf101, hmdb51, ssv2, kinetics400, a folder, a CSV of path,label; or "
+        "noise, which marks the result.",
+        show_default=False,
+    ),
+]
+Samples = Annotated[
+    int,
+    typer.Option(
+        "--num-calibration-samples", min=8, metavar="N", help="Clips to find scales on, balanced over classes."
+    ),
+]
+Observer = Annotated[
+    str,
+    typer.Option(
+        "--observer", metavar="NAME", help="How ranges are chosen: minmax, moving_average, mse or percentile."
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Of the choice and the order of clips.")]
 Labels = Annotated[
     Path | None,
     typer.Option(
@@ -73,8 +102,46 @@ MaxClips = Annotated[
     int,
     typer.Option("--max-clips", min=1, metavar="N", help="Read at most N videos of SOURCE, spread evenly over all."),
 ]
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        metavar="SOURCE",
+        help="Labelled videos: a data set's name (ucf50, ucf101, hmdb51, ssv2, kinetics400), its folder, a folder per "
+        "class, or a CSV of path,label.",
+        show_default=False,
+    ),
+]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root",
+        metavar="FOLDER",
+        help="Where data sets that are given by name lie. Default: the folder that DVFL_MOBILE_DATA names.",
+        show_default=False,
+    ),
+]
+SplitChoice = Annotated[
+    Literal["train", "test"], typer.Option("--split", metavar="SPLIT", help="Which part of it: train or test.")
+]
+MaxVideos = Annotated[
+    int | None,
+    typer.Option(
+        "--max-clips",
+        min=1,
+        metavar="N",
+        help="Take at most N videos of the split, spread evenly by class. Default: all.",
+        show_default=False,
+    ),
+]
 MinimumIos = Annotated[
-    int, typer.Option("--minimum-ios", metavar="N", help="Core ML only: the oldest iOS to run on, 16, 17 or 18.")
+    int | None,
+    typer.Option(
+        "--minimum-ios",
+        metavar="N",
+        help="Core ML only: the oldest iOS to run on, 16, 17 or 18. Default: 17, or what the recipe needs.",
+        show_default=False,
+    ),
 ]
 MinDelegated = Annotated[
     float | None,
@@ -99,5 +166,14 @@ ArtifactFolder = Annotated[
     Path,
     typer.Argument(
         metavar="ARTIFACT", help="The folder of an artifact, such as out/nano/tflite/fp16.", show_default=False
+    ),
+]
+Reference = Annotated[
+    Path | None,
+    typer.Option(
+        "--reference",
+        metavar="CHECKPOINT",
+        help="Compare with this checkpoint. Default: the reference stored with the artifact.",
+        show_default=False,
     ),
 ]

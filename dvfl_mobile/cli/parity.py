@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dvfl_mobile.cli.options import ArtifactFolder, Clips, Json, JUnit, Markdown, MaxClips
+from dvfl_mobile.cli.options import ArtifactFolder, Clips, Json, JUnit, Markdown, MaxClips, Reference
 
-Reference = Annotated[
-    Path | None,
-    typer.Option(
-        "--reference",
-        metavar="CHECKPOINT",
-        help="Compare with this checkpoint. Default: the reference stored with the artifact.",
-        show_default=False,
-    ),
-]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every clip, not the worst few.")]
 
 

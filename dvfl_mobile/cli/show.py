@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from dvfl_mobile.artifacts import Artifact
+    from dvfl_mobile.evaluation import EvaluationReport
     from dvfl_mobile.manifest import Manifest
     from dvfl_mobile.model.student import Student
     from dvfl_mobile.parity import ParityReport
+    from dvfl_mobile.quantization.sensitivity import Sensitivity
+    from dvfl_mobile.quantizing import Quantized
     from dvfl_mobile.report.prediction import Prediction
     from dvfl_mobile.report.summary import DeploySummary
 
@@ -63,6 +66,14 @@ def show_parity(report: ParityReport, *, verbose: bool, json: bool, junit: Path 
     _show(report, lambda found: terminal.parity(found, verbose=verbose), files, json=json)
 
 
+def show_evaluation(report: EvaluationReport, *, json: bool, junit: Path | None, markdown: Path | None) -> None:
+    """One evaluation."""
+    from dvfl_mobile.report import evaluation
+
+    files = ((junit, evaluation.junit), (markdown, evaluation.markdown))
+    _show(report, evaluation.terminal, files, json=json)
+
+
 def show_summary(summary: DeploySummary, *, json: bool, junit: Path | None, markdown: Path | None) -> None:
     """All that one deploy made."""
     from dvfl_mobile.report import junit as junit_report
@@ -71,6 +82,34 @@ def show_summary(summary: DeploySummary, *, json: bool, junit: Path | None, mark
 
     files = ((junit, junit_report.deploy), (markdown, markdown_report.deploy))
     _show(summary, terminal.deploy, files, json=json)
+
+
+def show_quantized(made: Quantized, *, json: bool) -> None:
+    """A quantized form, and for `auto` what was kept."""
+    from dvfl_mobile.report import quantized, sensitivity
+
+    if json:
+        print_json(made.summary)
+        return
+    _print(quantized.terminal(made.summary))
+    if made.mixed is not None:
+        cost = made.cost
+        latency, sizes = (cost.latency, cost.sizes) if cost else (None, None)
+        _print(sensitivity.kept_terminal(made.mixed, latency=latency, sizes=sizes))
+
+
+def show_sensitivity(found: Sensitivity, plot: Path, *, json: bool) -> None:
+    """What quantizing each part alone costs: a table, and a picture at `plot`."""
+    from dvfl_mobile.report import sensitivity
+
+    try:
+        sensitivity.plot(found, plot)
+    finally:
+        if json:
+            print_json(found)
+        else:
+            _print(sensitivity.terminal(found))
+    print_note(f"The picture is {plot}.")
 
 
 def show_prediction(prediction: Prediction, *, json: bool) -> None:

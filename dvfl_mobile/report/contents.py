@@ -14,6 +14,8 @@ from rich.text import Text
 from dvfl_mobile.delegation import Delegation, OperatorRow
 from dvfl_mobile.manifest import Manifest
 from dvfl_mobile.parity import weights_notes
+from dvfl_mobile.quantization.floats import MOVES, FloatPart, float_part_of
+from dvfl_mobile.quantization.settings import Quantization
 from dvfl_mobile.wording import plural
 
 _NUMBERS = ("operators", "count", "multiply-adds", "share")
@@ -33,9 +35,12 @@ def terminal(manifest: Manifest, folder: Path, *, operators: bool) -> Renderable
     parts: list[RenderableType] = [Text(str(folder), "bold"), facts, Text()]
     parts.append(_sentence(manifest.delegation))
     parts.append(_operators(manifest.delegation.rows) if operators else _by_stage(manifest.delegation))
+    if manifest.quantization is not None:
+        parts += _floats(manifest)
     if manifest.delegation.fallbacks:
         parts += [Text("\nFell back, most multiply-adds first:", "yellow"), _operators(manifest.delegation.fallbacks)]
-    parts += [Text(f"\n{note}", "yellow") for note in weights_notes(manifest.weights.kind)]
+    warnings = manifest.quantization.warnings if manifest.quantization else ()
+    parts += [Text(f"\n{note}", "yellow") for note in (*warnings, *weights_notes(manifest.weights.kind))]
     return Group(*parts)
 
 
@@ -51,14 +56,24 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "weights", f"{manifest.weights.name} (sha256 {manifest.weights.sha256[:12]}…)"
     yield "target", f"{manifest.target}, for {manifest.minimum_os} and later"
     yield "recipe", f"{manifest.recipe}: {manifest.recipe_meaning}"
+    if manifest.quantization is not None and manifest.quantization.calibration is not None:
+        yield "scales", _scales(manifest.quantization)
     yield "file", f"{manifest.file}, {manifest.size_bytes / 1e6:.1f} MB; every byte as it was written"
     for entry in manifest.inputs:
-        yield "input", f"{entry.name} {list(entry.shape)} {entry.dtype}, {_pixels(manifest)}"
+        scaled = "" if entry.scale is None else f" (a pixel of {entry.scale:g} x (value - {entry.zero_point}))"
+        yield "input", f"{entry.name} {list(entry.shape)} {entry.dtype}, {_pixels(manifest)}{scaled}"
     for entry in manifest.outputs:
         yield "output", f"{entry.name} {list(entry.shape)} {entry.dtype}, a logit for each class"
     yield "clip", f"{clip.frames} frames, short side {clip.short_side}, centre crop {clip.size}x{clip.size}"
     yield "made by", ", ".join(f"{name} {version}" for name, version in manifest.tools.items())
     yield "with", manifest.command
+
+
+def _scales(quantization: Quantization) -> str:
+    found = quantization.calibration
+    assert found is not None
+    trained = f", then trained on ({plural(quantization.training.steps, 'step')})" if quantization.training else ""
+    return f"{len(quantization.scales)}, found on {plural(found.clips, 'clip')}: {found.source}{trained}"
 
 
 def _pixels(manifest: Manifest) -> str:
@@ -72,6 +87,38 @@ def _sentence(delegation: Delegation) -> Text:
     calls = plural(delegation.calls or 0, "call")
     style = "green" if delegation.share == 1 else "yellow"
     return Text(f"{total}, {share(delegation)} of them in {calls} of {delegation.delegate}", style)
+
+
+def islands(manifest: Manifest) -> tuple[list[tuple[FloatPart, list[OperatorRow]]], list[OperatorRow]]:
+    """The float operators of a quantized artifact: by the part that the recipe leaves float, and those of no part."""
+    keep = manifest.quantization.keep if manifest.quantization else ()
+    asked: dict[str, tuple[FloatPart, list[OperatorRow]]] = {}
+    unasked = []
+    for row in manifest.delegation.rows:
+        if row.is_int8 is not False or row.operator in MOVES:
+            continue
+        part = float_part_of(row.module, row.operator, row.count, keep)
+        if part is None:
+            unasked.append(row)
+        else:
+            asked.setdefault(part.name, (part, []))[1].append(row)
+    return list(asked.values()), unasked
+
+
+def _floats(manifest: Manifest) -> Iterator[RenderableType]:
+    """How much is int8, what stays float and why, and what nobody asked for."""
+    asked, unasked = islands(manifest)
+    share = manifest.delegation.int8_share or 0.0
+    yield Text(f"\n{int(share * 1000) / 10:.1f} % of the multiply-adds in int8. What stays float:")
+    table = _table("part", "operators", "share", "why")
+    total = manifest.delegation.multiply_adds or 1
+    for part, rows in asked:
+        work = sum(row.multiply_adds for row in rows) / total
+        table.add_row(part.name, str(sum(row.count for row in rows)), f"{work:.1%}", part.reason)
+    yield table
+    if unasked:
+        yield Text("\nFloat, though the recipe asks for int8:", "red")
+        yield _operators(unasked)
 
 
 def _by_stage(delegation: Delegation) -> Table:
@@ -102,5 +149,5 @@ def _table(*columns: str) -> Table:
     for column in columns:
         # Only a module's path may be folded: figures and fates stay whole.
         justify: Literal["left", "right"] = "right" if column in _NUMBERS else "left"
-        table.add_column(column, justify=justify, no_wrap=column != "module", overflow="fold")
+        table.add_column(column, justify=justify, no_wrap=column not in ("module", "why"), overflow="fold")
     return table

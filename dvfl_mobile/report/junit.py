@@ -16,7 +16,7 @@ def parity(report: ParityReport) -> str:
     """One suite: a case for each threshold, and one for each clip that was run."""
     artifact = report.artifact
     title = tables.parity_title(report)
-    suite = _suite(
+    suite = open_suite(
         title,
         {
             "verdict": report.verdict.value,
@@ -32,22 +32,22 @@ def parity(report: ParityReport) -> str:
         [*report.notes, *report.clips.notes],
     )
     for check in report.checks:
-        _add_case(suite, f"{title}.thresholds", tables.check_name(check.name), check.verdict, check.sentence)
+        add_case(suite, f"{title}.thresholds", tables.check_name(check.name), check.verdict, check.sentence)
     failing = _failing_clips(report)
-    for name, row in zip(_distinct(row.name for row in report.rows), report.rows, strict=True):
+    for name, row in zip(distinct(row.name for row in report.rows), report.rows, strict=True):
         verdict = Verdict.FAIL if row in failing else Verdict.PASS
-        _add_case(suite, f"{title}.clips", name, verdict, _clip_sentence(row, report))
-    return _document([suite])
+        add_case(suite, f"{title}.clips", name, verdict, _clip_sentence(row, report))
+    return document([suite])
 
 
 def deploy(summary: DeploySummary) -> str:
     """A suite for each artifact, with one case: its parity."""
-    return _document(_deploy_suite(summary, row) for row in summary.rows)
+    return document(_deploy_suite(summary, row) for row in summary.rows)
 
 
 def _deploy_suite(summary: DeploySummary, row: DeployRow) -> ET.Element:
     title = f"{summary.model}/{row.name}"
-    suite = _suite(
+    suite = open_suite(
         title,
         {
             "verdict": row.verdict.value,
@@ -60,7 +60,7 @@ def _deploy_suite(summary: DeploySummary, row: DeployRow) -> ET.Element:
         },
         [*summary.notes, *summary.clips.notes],
     )
-    case = _add_case(suite, title, "parity", row.verdict, " ".join(row.reasons))
+    case = add_case(suite, title, "parity", row.verdict, " ".join(row.reasons))
     case.set("time", f"{row.seconds:.3f}")
     return suite
 
@@ -82,7 +82,8 @@ def _clip_sentence(row: ClipMetrics, report: ParityReport) -> str:
     return f"Top-1: {answers}. SQNR: {decibels(row.sqnr_db)}."
 
 
-def _suite(name: str, properties: Mapping[str, str], notes: Iterable[str]) -> ET.Element:
+def open_suite(name: str, properties: Mapping[str, str], notes: Iterable[str]) -> ET.Element:
+    """A suite without cases, with what it is about."""
     suite = ET.Element("testsuite", name=name)
     holder = ET.SubElement(suite, "properties")
     for key, value in [*properties.items(), *(("note", note) for note in notes)]:
@@ -90,10 +91,13 @@ def _suite(name: str, properties: Mapping[str, str], notes: Iterable[str]) -> ET
     return suite
 
 
-def _add_case(suite: ET.Element, classname: str, name: str, verdict: Verdict, sentence: str) -> ET.Element:
+def add_case(
+    suite: ET.Element, classname: str, name: str, verdict: Verdict, sentence: str, kind: str = "parity"
+) -> ET.Element:
+    """One more case in `suite`; `kind` is the check that a failure is of."""
     case = ET.SubElement(suite, "testcase", classname=classname, name=name)
     if verdict is Verdict.FAIL:
-        ET.SubElement(case, "failure", message=sentence, type="parity")
+        ET.SubElement(case, "failure", message=sentence, type=kind)
     elif verdict is Verdict.INCONCLUSIVE:
         ET.SubElement(case, "skipped", message=sentence)
     elif sentence:
@@ -101,7 +105,8 @@ def _add_case(suite: ET.Element, classname: str, name: str, verdict: Verdict, se
     return case
 
 
-def _document(suites: Iterable[ET.Element]) -> str:
+def document(suites: Iterable[ET.Element]) -> str:
+    """The whole file, with its counts."""
     root = ET.Element("testsuites", name="dvfl-mobile")
     root.extend(suites)
     for element in (*root, root):
@@ -112,11 +117,11 @@ def _document(suites: Iterable[ET.Element]) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 
 
-def _distinct(names: Iterable[str]) -> list[str]:
+def distinct(names: Iterable[str]) -> list[str]:
     """Number the names that come again, since CI servers join cases of one name."""
     seen: Counter[str] = Counter()
-    distinct = []
+    numbered = []
     for name in names:
         seen[name] += 1
-        distinct.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return distinct
+        numbered.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return numbered

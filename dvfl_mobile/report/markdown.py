@@ -13,36 +13,37 @@ from dvfl_mobile.report.summary import DeploySummary
 def parity(report: ParityReport) -> str:
     """A parity report, with its worst few clips."""
     parts = [
-        f"### Parity of {_escape(tables.parity_title(report))}: **{report.verdict.value}**",
-        _escape(tables.parity_source(report)),
-        _list(report.reasons),
-        _table(tables.CHECK_COLUMNS, tables.check_rows(report)),
-        *map(_escape, tables.worst_clip(report)),
+        f"### Parity of {escape(tables.parity_title(report))}: **{report.verdict.value}**",
+        escape(tables.parity_source(report)),
+        bullets(report.reasons),
+        table(tables.CHECK_COLUMNS, tables.check_rows(report)),
+        *map(escape, tables.worst_clip(report)),
     ]
     if report.rows:
         parts += [
             tables.clip_title(report, verbose=False) + ":",
-            _table(tables.CLIP_COLUMNS, tables.clip_rows(report, verbose=False)),
+            table(tables.CLIP_COLUMNS, tables.clip_rows(report, verbose=False)),
         ]
-    return _document([*parts, _list(tables.parity_remarks(report))])
+    return document([*parts, bullets(tables.parity_remarks(report))])
 
 
 def deploy(summary: DeploySummary) -> str:
     """The summary of a deploy."""
-    return _document(
+    return document(
         [
-            f"### Deploy of {_escape(summary.model)}: **{summary.verdict.value}**",
-            _escape(f"From {summary.checkpoint}. {tables.deploy_headline(summary)}"),
-            _table(tables.DEPLOY_COLUMNS, tables.deploy_rows(summary)),
-            _escape(tables.deploy_places(summary)),
-            _list(summary.reasons),
-            _list(tables.deploy_remarks(summary)),
+            f"### Deploy of {escape(summary.model)}: **{summary.verdict.value}**",
+            escape(f"From {summary.checkpoint}. {tables.deploy_headline(summary)}"),
+            table(tables.DEPLOY_COLUMNS, tables.deploy_rows(summary)),
+            escape(tables.deploy_places(summary)),
+            bullets(summary.reasons),
+            bullets(tables.deploy_remarks(summary)),
         ]
     )
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [_row(columns), _row(["---"] * len(columns)), *(_row([_escape(cell) for cell in row]) for row in rows)]
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of foreign text."""
+    lines = [_row(columns), _row(["---"] * len(columns)), *(_row([escape(cell) for cell in row]) for row in rows)]
     return "\n".join(lines)
 
 
@@ -50,14 +51,16 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _list(sentences: Iterable[str]) -> str:
-    return "\n".join(f"- {_escape(sentence)}" for sentence in sentences)
+def bullets(sentences: Iterable[str]) -> str:
+    """A list of foreign sentences."""
+    return "\n".join(f"- {escape(sentence)}" for sentence in sentences)
 
 
-def _document(parts: Iterable[str]) -> str:
+def document(parts: Iterable[str]) -> str:
+    """Blocks of Markdown, the empty ones left out."""
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """`text` as it stands: no pipe ends a cell, and no name becomes emphasis, a link or HTML."""
     return re.sub(r"([\\`*_\[\]<>|~&])", r"\\\1", text)

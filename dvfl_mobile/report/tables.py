@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from dvfl_mobile.parity import ClipMetrics, ParityReport, PooledMetrics, Verdict
+from dvfl_mobile.parity import ArtifactFacts, ClipMetrics, ParityReport, PooledMetrics, Verdict
 from dvfl_mobile.report.summary import DeployRow, DeploySummary
 from dvfl_mobile.wording import NOT_FINITE, decibels, percent, plural, rounded_down
 
@@ -18,7 +18,12 @@ _WORST = 5
 
 def parity_title(report: ParityReport) -> str:
     """`nano/tflite/fp16`."""
-    return f"{report.artifact.model}/{report.artifact.target}/{report.artifact.recipe}"
+    return artifact_title(report.artifact)
+
+
+def artifact_title(artifact: ArtifactFacts) -> str:
+    """`nano/tflite/fp16`."""
+    return f"{artifact.model}/{artifact.target}/{artifact.recipe}"
 
 
 def check_name(name: str) -> str:
@@ -86,11 +91,15 @@ def parity_remarks(report: ParityReport) -> list[str]:
 
 def parity_source(report: ParityReport) -> str:
     """What ran on what, in one sentence."""
-    known = {key: str(value) for key, value in report.runner.items() if value is not None}
+    return f"{plural(report.clips.count, 'clip')} from: {report.clips.source}. Runner: {runner_facts(report.runner)}."
+
+
+def runner_facts(runner: Mapping[str, str | int | bool | None]) -> str:
+    """`LiteRT 2.3.0 (device host, threads 2)`, or `none` where nothing ran."""
+    known = {key: str(value) for key, value in runner.items() if value is not None}
     runtime = " ".join(known.pop(key) for key in ("runtime", "version") if key in known)
     details = ", ".join(f"{key} {value}" for key, value in known.items())
-    runner = f"{runtime} ({details})" if runtime and details else runtime or details or "none"
-    return f"{plural(report.clips.count, 'clip')} from: {report.clips.source}. Runner: {runner}."
+    return f"{runtime} ({details})" if runtime and details else runtime or details or "none"
 
 
 def deploy_rows(summary: DeploySummary) -> list[tuple[str, ...]]:

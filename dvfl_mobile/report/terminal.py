@@ -19,39 +19,40 @@ _STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCL
 def parity(report: ParityReport, *, verbose: bool = False) -> RenderableType:
     """A parity report; the worst few clips, or with `verbose` every one."""
     parts: list[RenderableType] = [
-        _verdict(report.verdict, tables.parity_title(report)),
+        headline(report.verdict, tables.parity_title(report)),
         Text(tables.parity_source(report)),
-        *_paragraph(report.reasons),
+        *paragraph(report.reasons),
         Text(),
-        _table(tables.CHECK_COLUMNS, tables.check_rows(report), folding={1}, verdict=3),
-        *_paragraph(tables.worst_clip(report)),
+        grid(tables.CHECK_COLUMNS, tables.check_rows(report), folding={1}, verdict=3),
+        *paragraph(tables.worst_clip(report)),
     ]
     if report.rows:
         parts += [
             Text(f"\n{tables.clip_title(report, verbose=verbose)}"),
-            _table(tables.CLIP_COLUMNS, tables.clip_rows(report, verbose=verbose), folding={0, 1, 2}, right={3}),
+            grid(tables.CLIP_COLUMNS, tables.clip_rows(report, verbose=verbose), folding={0, 1, 2}, right={3}),
         ]
-    return Group(*parts, *_paragraph(tables.parity_remarks(report)))
+    return Group(*parts, *paragraph(tables.parity_remarks(report)))
 
 
 def deploy(summary: DeploySummary) -> RenderableType:
     """The summary of a deploy."""
     title = f"{summary.model} from {summary.checkpoint}: {tables.deploy_headline(summary)}"
     return Group(
-        _verdict(summary.verdict, title),
+        headline(summary.verdict, title),
         Text(),
-        _table(tables.DEPLOY_COLUMNS, tables.deploy_rows(summary), folding={0}, right={1, 2, 3, 4, 5}, verdict=6),
-        *_paragraph([tables.deploy_places(summary)]),
-        *_paragraph(summary.reasons),
-        *_paragraph(tables.deploy_remarks(summary)),
+        grid(tables.DEPLOY_COLUMNS, tables.deploy_rows(summary), folding={0}, right={1, 2, 3, 4, 5}, verdict=6),
+        *paragraph([tables.deploy_places(summary)]),
+        *paragraph(summary.reasons),
+        *paragraph(tables.deploy_remarks(summary)),
     )
 
 
-def _verdict(verdict: Verdict, title: str) -> Text:
+def headline(verdict: Verdict, title: str) -> Text:
+    """The verdict in its colour, then what it is about."""
     return Text.assemble((verdict.value.upper(), _STYLES[verdict]), "  ", title)
 
 
-def _table(
+def grid(
     columns: Sequence[str],
     rows: Iterable[Sequence[str]],
     *,
@@ -59,6 +60,13 @@ def _table(
     right: Collection[int] = (),
     verdict: int | None = None,
 ) -> Table:
+    """A table without lines.
+
+    Args:
+        folding: columns that a narrow terminal may fold; all others stay whole.
+        right: columns that are set to the right.
+        verdict: the column of verdicts, in their colours.
+    """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for index, column in enumerate(columns):
         justify: Literal["left", "right"] = "right" if index in right else "left"
@@ -73,5 +81,6 @@ def _cell(value: str, *, is_verdict: bool) -> Text:
     return Text(value, style=_STYLES[Verdict(value)] if is_verdict and value else "")
 
 
-def _paragraph(sentences: Sequence[str]) -> list[Text]:
+def paragraph(sentences: Sequence[str]) -> list[Text]:
+    """Sentences of a line each, after an empty line; nothing for none."""
     return [Text(), *(Text(sentence) for sentence in sentences)] if sentences else []

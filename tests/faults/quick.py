@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from dvfl_mobile.converters.base import Lowered
 from dvfl_mobile.delegation import Delegation, Operation
 
 SHARE = 0.75
 
 
-def lower(target: Any, request: Any, path: Path) -> Delegation:
+def lower(target: Any, request: Any, path: Path) -> Lowered:
     """Write something in the model's place; three quarters of its work is delegated."""
     if target.name == "coreml":
         path.mkdir()
@@ -29,8 +30,8 @@ def lower(target: Any, request: Any, path: Path) -> Delegation:
     path.write_bytes(request.metadata.encode())
     operations = [Operation("linear", "stage0", True, 75), Operation("slow", "stage1.block0", False, 25)]
     if target.name == "coreml":
-        return Delegation.of("Core ML", None, [], "Core ML decides on the device.")
-    return Delegation.of("XNNPACK", 1, operations)
+        return Lowered(Delegation.of("Core ML", None, [], "Core ML decides on the device."))
+    return Lowered(Delegation.of("XNNPACK", 1, operations))
 
 
 def open_runner(folder: Path, manifest: Any) -> Any:

@@ -30,6 +30,8 @@ ALL_THERE = {
     "ai-edge-litert": "2.3.0",
     "safetensors": "0.8.0",
     "av": "18.1.0",
+    "matplotlib": "3.10.0",
+    "torchao": "0.18.0",
     "tensorflow": "2.21.0",
 }
 
@@ -74,11 +76,13 @@ def test_with_the_base_alone_everything_else_is_named(installed: dict[str, str])
         "ai-edge-litert",
         "safetensors",
         "av",
+        "matplotlib",
+        "torchao",
         "tensorflow",
     ):
         del installed[name]
     found = look_around()
-    assert found.install == "pip install 'dvfl-mobile[executorch,coreml,tflite,video]'"
+    assert found.install == "pip install 'dvfl-mobile[executorch,coreml,tflite,quantize,video,plots]'"
     assert [(target.converts, target.runs) for target in found.targets] == [(False, False)] * 3
     assert "litert-torch isn't installed" in found.missing_for(["tflite"])
     assert found.missing_for(["video"]) == ["av isn't installed"]

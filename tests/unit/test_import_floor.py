@@ -20,8 +20,10 @@ FLOORS = (
     ("delegation", 0),
     ("errors", 0),
     ("files", 0),
+    ("metrics", 0),
     ("progress", 0),
     ("wording", 0),
+    ("catalog", 1),
     ("clips", 1),
     ("datasets", 1),
     ("environment", 1),
@@ -29,7 +31,10 @@ FLOORS = (
     ("model", 1),
     ("model.*", 1),
     ("shapes", 1),
+    ("splits", 1),
     ("video", 1),
+    ("quantization.scales", 1),
+    ("quantization.settings", 1),
     ("quantization", 2),
     ("quantization.*", 2),
     ("training", 2),
@@ -41,10 +46,13 @@ FLOORS = (
     ("devices", 4),
     ("devices.*", 4),
     ("artifacts", 4),
-    ("metrics", 4),
+    ("paired", 4),
     ("parity", 4),
     ("profile", 4),
+    ("racing", 4),
+    ("evaluation", 5),
     ("pipeline", 5),
+    ("quantizing", 5),
     ("sources", 5),
     ("report", 5),
     ("report.*", 5),
@@ -62,17 +70,21 @@ VENDORS = {
     "coremltools": ("converters.coreml*", "runners.coreml*"),
     "executorch": ("converters.executorch*", "converters.xnnpack*", "runners.executorch*"),
     "litert_torch": ("converters.tflite*",),
+    "matplotlib": ("report.sensitivity",),
     "safetensors": ("model.stored", "model.student"),
+    "torchao": ("quantization.*",),
     "torch": ("model.*", "quantization.*", "converters.*", "runners.*", "training.*"),
 }
-# torch's classes are what the network is made of; the others are imported in the function that needs them.
-AT_TOP_LEVEL = {"torch"}
+# torch's classes are what the network is made of, and torchao's what edges and quantizers are made of; the others are
+# imported in the function that needs them.
+AT_TOP_LEVEL = {"torch", "torchao"}
 BASE = {"numpy", "packaging", "pydantic", "rich", "typer"}
 
 # What commands use that must start in a blink, or work without any extra.
 WITHOUT_EXTRAS = (
     "",
     "__main__",
+    "catalog",
     "cli*",
     "clips",
     "datasets",
@@ -83,9 +95,11 @@ WITHOUT_EXTRAS = (
     "metrics",
     "model.architecture",
     "model.source",
+    "paired",
     "parity",
     "report*",
     "shapes",
+    "splits",
     "video",
     "wording",
 )
