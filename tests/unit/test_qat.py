@@ -123,13 +123,15 @@ def test_the_loss_is_nothing_where_the_student_says_what_the_teacher_says() -> N
 
 
 def test_training_follows_the_teacher_where_rounding_is_coarse(losses: list[float]) -> None:
+    # Steps 16 times too long: then what training gains (a fifth to a third is left, for 14 to 17 alike) stands clear of
+    # the rounding itself, whose chance differs between processors.
     coarse = {
-        key: s.model_copy(update={"scale": s.scale * (1 if key == "stem.proj:in" else 8)})
+        key: s.model_copy(update={"scale": s.scale * (1 if key == "stem.proj:in" else 16)})
         for key, s in start().settings.scales.items()
     }
     settings = start().settings.model_copy(update={"scales": coarse})
     form = freeze(start().student, settings, dict(levelled_form(start().student, settings.levels).named_parameters()))
-    plan = QUICK.model_copy(update={"epochs": 8, "global_batch": CLIPS, "freeze_ranges_after": 0.0})
+    plan = QUICK.model_copy(update={"epochs": 20, "global_batch": CLIPS, "freeze_ranges_after": 0.0})
     qat.train(form, pixels(), [None] * CLIPS, plan, "shapes", None)
     assert np.mean(losses[-3:]) < 0.5 * losses[0]
 
