@@ -140,6 +140,7 @@ def quantize(student: Student, plan: QuantizePlan, state: Path | None = None, st
         VideoError: the calibration clips can't be had, or are too few.
         CheckFailedError: `auto` can't keep its promise.
     """
+    _load_torchao(step)
     from dvfl_mobile.quantization import ptq
     from dvfl_mobile.quantization.forms import freeze, levelled_form
 
@@ -222,13 +223,20 @@ def calibrated(
 
 def sensitivity(student: Student, plan: QuantizePlan, step: Step = silent) -> Sensitivity:
     """What quantizing each block and each operator alone costs, on training clips outside of calibration."""
+    check_plan(plan)
+    _load_torchao(step)
     from dvfl_mobile.quantization import ptq
     from dvfl_mobile.quantization.sensitivity import DEFAULT_CLIPS, measure_sensitivity
 
-    check_plan(plan)
     clips = calibration_clips(student, plan, step)
     form = ptq.quantize(student, plan.recipe.name, clips.pixels, clips.facts, plan.keep, step)
     return measure_sensitivity(form, _others(clips)[:DEFAULT_CLIPS], step)
+
+
+def _load_torchao(step: Step) -> None:
+    """In a step of its own, which holds back what it says about its own extensions."""
+    with step("load torchao"):
+        import dvfl_mobile.quantization.graphs  # noqa: F401
 
 
 def calibration_clips(student: Student, plan: QuantizePlan, step: Step) -> CalibrationClips:
