@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -166,6 +167,7 @@ def make(student: Student, plan: QuantizePlan, out: Path, step: Step = silent) -
     Raises:
         OutputError: the place can't be written, or another run is writing it.
     """
+    _load_torchao(step)
     from dvfl_mobile.quantization.stored import save_form
     from dvfl_mobile.quantization.training_state import forget
 
@@ -235,6 +237,8 @@ def sensitivity(student: Student, plan: QuantizePlan, step: Step = silent) -> Se
 
 def _load_torchao(step: Step) -> None:
     """In a step of its own, which holds back what it says about its own extensions."""
+    if "torchao" in sys.modules:
+        return
     with step("load torchao"):
         import dvfl_mobile.quantization.graphs  # noqa: F401
 
