@@ -1,6 +1,6 @@
-"""Core ML on the host: macOS only, since Apple ships its runtime nowhere else.
+"""Core ML packages on the host: by Core ML on macOS, and elsewhere by the executor in `mil`.
 
-Not exercised by this project's own tests, which run on Linux: there it ends inconclusive.
+Apple ships Core ML nowhere else. `CoreMLRunner` isn't exercised by this project's own tests, which run on Linux.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from pathlib import Path
 
 from dvfl_mobile.errors import MissingDependencyError
 from dvfl_mobile.manifest import Manifest
-from dvfl_mobile.runners.base import Facts, Logits, Pixels, as_input, run_each, time_each
+from dvfl_mobile.runners.base import Runner, as_input, run_each, time_each
+from dvfl_mobile.runners.values import Facts, Logits, Pixels
 
 
 class CoreMLRunner:
     """Runs one `.mlpackage` on whichever of CPU, GPU and Neural Engine Core ML chooses."""
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
-        try:
-            import coremltools as ct
-        except ImportError as error:
-            raise MissingDependencyError("coremltools", extra="coreml", why="to run an .mlpackage") from error
+        load_runtime()
+        import coremltools as ct
+
         self._model = ct.models.MLModel(str(path))
         self._input, self._output = manifest.inputs[0].name, manifest.outputs[0].name
         self._manifest = manifest
@@ -42,6 +42,22 @@ class CoreMLRunner:
         return self._model.predict({self._input: as_input(clip, self._manifest)})[self._output]
 
 
-def open_artifact(path: Path, manifest: Manifest) -> CoreMLRunner:
-    """A runner of the package at `path`."""
-    return CoreMLRunner(path, manifest)
+def load_runtime() -> None:
+    """Import coremltools.
+
+    Raises:
+        MissingDependencyError: it isn't installed.
+    """
+    try:
+        import coremltools  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError("coremltools", extra="coreml", why="to run an .mlpackage") from error
+
+
+def open_artifact(path: Path, manifest: Manifest) -> Runner:
+    """A runner of the package at `path`: Core ML where it exists."""
+    if platform.system() == "Darwin":
+        return CoreMLRunner(path, manifest)
+    from dvfl_mobile.runners.mil.runner import ExecutedRunner
+
+    return ExecutedRunner(path, manifest)
