@@ -70,6 +70,21 @@ class VideoFacts:
     damage: str | None
 
 
+@dataclass(frozen=True)
+class VideoEncoding:
+    """How a video is stored.
+
+    Attributes:
+        container, codec, pixel_format: as FFmpeg calls them.
+        frames_per_second: the average; 0 where the container doesn't say.
+    """
+
+    container: str
+    codec: str
+    pixel_format: str
+    frames_per_second: float
+
+
 def read_clip(path: Path, spec: ClipSpec, view: View = SINGLE_VIEW, label: int | None = None) -> Clip:
     """Draw one clip from a video.
 
@@ -86,7 +101,7 @@ def read_clip(path: Path, spec: ClipSpec, view: View = SINGLE_VIEW, label: int |
 def read_views(path: Path, spec: ClipSpec, views: list[View], label: int | None = None) -> list[Clip]:
     """Draw several clips from a video, decoding it as often as for one. Raises what `read_clip` does."""
     facts = probe(path)
-    drawn = [_drawn_frames(facts, spec, view) for view in views]
+    drawn = [drawn_indices(facts, spec, view) for view in views]
     pixels = _draw(path, spec, views, drawn)
     damage = _damage_to_clip(facts, spec)
     return [Clip(of_view, path.name, label, damage) for of_view in pixels]
@@ -112,7 +127,31 @@ def probe(path: Path) -> VideoFacts:
     )
 
 
-def _drawn_frames(facts: VideoFacts, spec: ClipSpec, view: View) -> NDArray[np.int64]:
+def pictures(path: Path, *, upright: bool = True) -> Iterator[NDArray[np.uint8]]:
+    """Every frame of a video in the order shown, `(h,w,3)` RGB. Raises what `read_clip` does.
+
+    Args:
+        upright: turned as the container says; else as stored.
+    """
+    _import_av()
+    from av.video.reformatter import VideoReformatter
+
+    converter = VideoReformatter()
+    with _opened(path) as (container, stream):
+        for frame in _frames(path, container, stream, _Tally()):
+            rgb: NDArray[Any] = converter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+            yield _upright(rgb, _matrix(frame)) if upright else rgb
+
+
+def encoding_of(path: Path) -> VideoEncoding:
+    """How a video is stored, by its headers alone. Raises what `read_clip` does."""
+    with _opened(path) as (container, stream):
+        codec = stream.codec_context
+        return VideoEncoding(container.format.name, codec.name, str(codec.pix_fmt), float(stream.average_rate or 0))
+
+
+def drawn_indices(facts: VideoFacts, spec: ClipSpec, view: View = SINGLE_VIEW) -> NDArray[np.int64]:
+    """Which of a video's decoded frames a view is made of: by time where the container tells it, else by index."""
     if facts.times is None:
         return frame_indices(facts.decoded, spec, view)
     return frame_indices_by_time(facts.times, spec, view)

@@ -1,0 +1,44 @@
+"""What several unit tests share: a conformance pack of a small artifact, made when a test first asks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def golden_folder(tmp_path_factory: pytest.TempPathFactory, write_video) -> Path:  # type: ignore[no-untyped-def]
+    """Two videos to take golden ones from: one that phones play as it is, and one that has to be encoded anew."""
+    from dvfl_mobile.pack.drawn import video_pictures
+
+    folder = tmp_path_factory.mktemp("golden")
+    write_video(folder / "Phone clip.mp4", video_pictures(5)[:30], codec="libx264")
+    write_video(folder / "old.avi", video_pictures(6)[:40], codec="mpeg4")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_pack(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path) -> SimpleNamespace:
+    """The pack of a small artifact: its `path`, as it was `made`, as it was `opened` again; and the `artifact`."""
+    from dvfl_mobile import artifacts, pipeline
+    from dvfl_mobile.model.default import seeded_student
+    from dvfl_mobile.pack import archive, build
+    from tests.checkpoints import SMALL
+    from tests.conversions import skip_without
+    from tests.faults import quick
+
+    skip_without("tflite")
+    out = tmp_path_factory.mktemp("pack")
+    with (
+        mock.patch.object(artifacts, "lower", quick.lower),
+        mock.patch.object(build, "open_runner", quick.open_runner),
+    ):
+        plan = pipeline.make_plan(["tflite"], "fp32", out / "out")
+        [artifact] = pipeline.convert(seeded_student(SMALL), plan)
+        built = build.build(artifact, golden_folder)
+    path = out / "pack.zip"
+    archive.write(path, built.data)
+    return SimpleNamespace(path=path, made=built, opened=archive.read(path), artifact=artifact)

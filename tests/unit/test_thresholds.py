@@ -1,0 +1,147 @@
+"""A threshold may be changed for a run, and never without a reason that every report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+
+from dvfl_mobile.cli.main import main
+from dvfl_mobile.errors import UsageError
+from dvfl_mobile.parity import (
+    ArtifactFacts,
+    ClipFacts,
+    ParityReport,
+    Verdict,
+    asked_thresholds,
+    decided,
+    measure,
+    thresholds_for,
+    undecided,
+)
+from dvfl_mobile.report import annotations, jsondoc, junit, markdown
+
+ARTIFACT = ArtifactFacts(model="nano", target="tflite", recipe="fp16", path="out/nano/tflite/fp16")
+CLIPS = ClipFacts(count=2, source="somewhere")
+WHY = "The GPU delegate\nrounds (issue 12)"
+TOLD = "50 dB in place of the 45 dB of fp16. Because: The GPU delegate\\nrounds (issue 12)"
+
+
+def report(min_sqnr: float | None, because: str | None, error: float = 0.02) -> ParityReport:
+    """A comparison at about 48 dB."""
+    reference = np.array([[10.0, 0.0], [0.0, 10.0]])
+    measurement = measure(reference, reference + error * np.array([[1, -1], [2, 0]]), ["a", "b"])
+    thresholds = asked_thresholds("fp16", min_sqnr, because)
+    return decided(ARTIFACT, {"runtime": "x"}, CLIPS, "checkpoint", measurement, thresholds)
+
+
+def test_without_a_change_the_recipes_own_stand() -> None:
+    assert asked_thresholds("fp16") == thresholds_for("fp16")
+    assert report(None, None).verdict is Verdict.PASS
+    assert report(None, None).notes == ()
+
+
+def test_more_or_less_can_be_asked_for() -> None:
+    assert report(50, WHY).verdict is Verdict.FAIL
+    assert report(None, None, error=0.2).verdict is Verdict.FAIL
+    assert report(20, WHY, error=0.2).verdict is Verdict.PASS
+
+
+def test_every_report_shows_what_was_changed_and_why() -> None:
+    found = report(50, WHY)
+    [note] = found.notes
+    assert TOLD in note
+    assert found.checks[0].required == "at least 50 dB (changed)"
+    assert "below 50 dB (changed)" in found.reasons[0]
+    text = jsondoc.text(found)
+    assert ParityReport.model_validate_json(text) == found
+    assert '"recipe_sqnr_db": 45.0' in text
+    properties = {one.get("value") for one in ET.fromstring(junit.parity(found)).iter("property")}
+    assert any(TOLD in str(value) for value in properties)
+    assert "Because: The GPU delegate" in markdown.parity(found)
+
+
+def test_what_nothing_could_run_shows_it_too() -> None:
+    found = undecided(ARTIFACT, {}, CLIPS, "checkpoint", "not here", asked_thresholds("fp16", 50, WHY))
+    assert any(TOLD in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("min_sqnr", "because"),
+    [(50.0, None), (50.0, ""), (50.0, " \n"), (None, "a reason"), (float("nan"), "x"), (float("inf"), "x")],
+)
+def test_a_change_without_a_reason_is_refused(min_sqnr: float | None, because: str | None) -> None:
+    with pytest.raises(UsageError):
+        asked_thresholds("fp16", min_sqnr, because)
+
+
+@pytest.mark.parametrize(
+    "options", [["--min-sqnr", "50"], ["--because", "x"], ["--min-sqnr", "nan", "--because", "x"], ["--min-sqnr", "x"]]
+)
+def test_the_command_refuses_it_before_it_looks_at_anything(
+    options: list[str], capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["parity", str(tmp_path / "nowhere"), *options])
+    assert end.value.code == 2
+    assert "error: " in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("verdict", "level"), [(Verdict.FAIL, "error"), (Verdict.INCONCLUSIVE, "warning"), (Verdict.PASS, "notice")]
+)
+def test_annotations_take_their_level_from_the_verdict(verdict: Verdict, level: str) -> None:
+    reasons = [] if verdict is Verdict.PASS else ["one", "two"]
+    lines = annotations.github(verdict, "a title", reasons, "out/manifest.json").splitlines()
+    assert len(lines) == max(len(reasons), 1)
+    assert all(line.startswith(f"::{level} file=out/manifest.json,title=a title::") for line in lines)
+
+
+def test_annotations_escape_what_would_end_them() -> None:
+    text = annotations.github(Verdict.FAIL, "a: b, c", ["100 % of\r\n::error::it"], "a,b:c")
+    assert text == "::error file=a%2Cb%3Ac,title=a%3A b%2C c::100 %25 of%0D%0A::error::it\n"
+    assert annotations.subject(report(None, None)) == (
+        "parity of nano/tflite/fp16",
+        "out/nano/tflite/fp16/manifest.json",
+    )
+
+
+def test_reuse_leaves_the_same_artifact_alone_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dvfl_mobile import artifacts, pipeline
+    from dvfl_mobile.model.default import seeded_student
+    from tests.checkpoints import SMALL
+    from tests.conversions import skip_without
+    from tests.faults import quick
+
+    skip_without("tflite")
+    lowered: list[str] = []
+
+    def lower(target: object, request: object, path: Path) -> object:
+        lowered.append(path.name)
+        return quick.lower(target, request, path)
+
+    monkeypatch.setattr(artifacts, "lower", lower)
+    student = seeded_student(SMALL)
+    plan = pipeline.make_plan(["tflite"], "fp16", tmp_path)
+
+    def made_anew(change: Callable[[], object] = lambda: None, model: object = student) -> bool:
+        change()
+        before = len(lowered)
+        [artifact] = pipeline.convert(model, plan, reuse=True)  # type: ignore[arg-type]
+        assert artifact == artifacts.open_artifact(artifact.folder)
+        return len(lowered) > before
+
+    folder = tmp_path / SMALL.name / "tflite" / "fp16"
+    assert made_anew()
+    assert not made_anew()
+    assert made_anew(lambda: (folder / "model.tflite").write_bytes(b"changed"))
+    assert made_anew(lambda: (folder / "manifest.json").unlink())
+    assert made_anew(model=seeded_student(SMALL, seed=1))
+    assert made_anew(model=seeded_student(SMALL, ["a", "b", "c", "d", "e"], seed=1))
+    assert made_anew(), "the first student again"
+    monkeypatch.setattr(artifacts, "versions", lambda _: {"litert-torch": "0"})
+    assert made_anew()
+    assert not made_anew()
