@@ -1,0 +1,148 @@
+"""Where an artifact first leaves its reference: by module and operator, with a likely cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from dvfl_mobile import __version__, artifacts
+from dvfl_mobile.artifacts import Artifact
+from dvfl_mobile.converters.base import target_named
+from dvfl_mobile.locating.causes import cause_of, saturated_share
+from dvfl_mobile.locating.document import Location, OperatorError, Place, ValueStats
+from dvfl_mobile.locating.matching import match
+from dvfl_mobile.locating.measuring import Segment, segments
+from dvfl_mobile.locating.reference import ReferenceGraph, module_of, operator_of, reference_graph
+from dvfl_mobile.locating.rounding import MARGIN_DB, rounding_of
+from dvfl_mobile.metrics import sqnr_db
+from dvfl_mobile.parity import ArtifactFacts
+from dvfl_mobile.runners.tracing import MOVE, ROUND, trace
+from dvfl_mobile.runners.values import Logits, Pixels
+
+if TYPE_CHECKING:
+    from dvfl_mobile.quantization.forms import QuantizedForm
+    from dvfl_mobile.quantization.settings import Quantization
+
+_QAT_NOTE = (
+    "It was trained on with rounding in place, so that its weights aren't the stored reference's: operators are held "
+    "against the float student. Name the quantized form with --reference to hold them against its own weights."
+)
+
+
+def locate(
+    artifact: Artifact,
+    clip: Pixels,
+    name: str,
+    facts: ArtifactFacts,
+    reference: Path | None = None,
+    logits: Logits | None = None,
+) -> Location:
+    """Hold each operator of an artifact against the reference's, on one clip.
+
+    Args:
+        clip: `(T,3,H,W)`, 0 to 255, called `name`.
+        reference: a checkpoint or quantized form to compare with, in place of the one stored with the artifact.
+        logits: what the target's own runtime gave for the clip, `(K,)`; None: it wasn't run.
+
+    Raises:
+        ArtifactError: there is no stored reference, or the artifact can't be traced.
+        UsageError: this target's operators can't be watched.
+    """
+    manifest = artifact.manifest
+    graph, notes = _reference_of(artifact, reference)
+    rounding = rounding_of(manifest.target, manifest.recipe)
+    with torch.no_grad():
+        traced = trace(artifact.folder, manifest, clip)
+        rows, place = _rows(segments(traced, graph, rounding, torch.from_numpy(clip).float()))
+    final = traced.by_name[traced.output].floats
+    matched = match(traced, graph)
+    return Location(
+        tool_version=__version__,
+        artifact=facts,
+        clip=name,
+        means=traced.means,
+        runtime_db=None if logits is None else _decibels(np.asarray(logits), final.reshape(-1)),
+        tolerance=f"{rounding.reason}: up to {MARGIN_DB:g} dB more error than that explains at an operator, or an own "
+        f"error below {rounding.least_db:g} dB.",
+        place=place,
+        beyond=tuple(row.index for row in rows if row.is_beyond),
+        unmatched=tuple(
+            f"{step.operator} {step.name}"
+            for step in traced.steps
+            if step.kind not in (MOVE, ROUND) and step.name not in matched
+        ),
+        rows=tuple(rows),
+        notes=notes,
+    )
+
+
+def _reference_of(artifact: Artifact, path: Path | None) -> tuple[ReferenceGraph, tuple[str, ...]]:
+    from dvfl_mobile.model.checkpoint import load_checkpoint
+    from dvfl_mobile.quantization import stored
+
+    target, known = target_named(artifact.manifest.target), artifact.manifest.quantization
+    settings: Quantization | QuantizedForm | None = known if known is not None and known.scales else None
+    if path is not None and stored.is_form(path):
+        form = stored.load_form(path)
+        return reference_graph(form.student, target, form if form.settings.scales else None), ()
+    student = load_checkpoint(path) if path else artifacts.reference_of(artifact)
+    notes = (_QAT_NOTE,) if known is not None and known.method == "qat" else ()
+    return reference_graph(student, target, settings), notes
+
+
+def _rows(found: Iterable[Segment]) -> tuple[list[OperatorError], Place | None]:
+    rows: list[OperatorError] = []
+    place = None
+    for segment in found:
+        rows.append(_row(len(rows), segment))
+        if place is None and segment.is_beyond:
+            place = _place(rows[-1], segment)
+    return rows, place
+
+
+def _row(index: int, segment: Segment) -> OperatorError:
+    signal = float(segment.expected.square().mean())
+    through = float(segment.reference.square().mean()), float((segment.found - segment.reference).square().mean())
+    return OperatorError(
+        index=index,
+        operator=segment.step.operator,
+        name=segment.step.name,
+        module=module_of(segment.node),
+        own_db=_ratio(signal, segment.error),
+        explained_db=_ratio(signal, segment.explained) or 0.0,
+        allowed_db=_ratio(signal, segment.allowed) or 0.0,
+        through_db=_ratio(*through),
+        is_beyond=segment.is_beyond,
+    )
+
+
+def _place(row: OperatorError, segment: Segment) -> Place:
+    finding = cause_of(segment)
+    return Place(
+        error=row,
+        node=operator_of(segment.node),
+        reference=ValueStats.of(segment.reference.double().numpy()),
+        expected=ValueStats.of(segment.expected.double().numpy()),
+        found=ValueStats.of(segment.found.double().numpy(), saturated_share(segment)),
+        cause=finding.cause,
+        evidence=finding.evidence,
+    )
+
+
+def _decibels(reference: np.ndarray, candidate: np.ndarray) -> float | None:
+    if not np.isfinite(reference).all() or not np.isfinite(candidate).all():
+        return None
+    return sqnr_db(reference.astype(np.float64), candidate.astype(np.float64))
+
+
+def _ratio(signal: float, error: float) -> float | None:
+    """A signal's power over an error's, in dB."""
+    if not np.isfinite(error) or not np.isfinite(signal):
+        return None
+    if error == 0:
+        return float("inf")
+    return float(10 * np.log10(signal / error)) if signal else float("-inf")

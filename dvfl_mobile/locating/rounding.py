@@ -1,0 +1,122 @@
+"""What a recipe's rounding explains: how much of an operator's error nobody is to blame for.
+
+An operator is computed a second time as the recipe would round it, on the same inputs: each input and result off by as
+much as its type rounds, each weight by as much as its bits do. How far that leaves the exact result is what rounding
+explains, at this very operator: a sum that cancels is allowed more than one that doesn't.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+MARGIN_DB = 12.0
+"""How far an operator's error may lie above what rounding explains: four times its amplitude. Rounding is drawn as if
+each were independent; roundings that share a cause add up, and approximations of GELU and roots add theirs."""
+
+FLOAT, HALF = 2.0**-22, 2.0**-11
+"""Relative steps of float32, two bits wider than its own for approximated functions and other orders of sums; and of
+float16, whose one rounding is far above those."""
+
+Weights = Literal["", "half", "int8", "int4", "palette"]
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """How a recipe rounds on a target.
+
+    Attributes:
+        step: of activations, relative to their size.
+        weights: how weights are stored, where the reference has them as floats.
+        is_dynamic: whether products read activations in int8, scaled token by token.
+        least_db: an error that lies below this is too small to matter, whatever explains it.
+        reason: all of this in a sentence.
+    """
+
+    step: float
+    weights: Weights
+    is_dynamic: bool
+    least_db: float
+    reason: str
+
+
+_RECIPES = MappingProxyType(
+    {
+        "fp32": Rounding(FLOAT, "", False, 100, "float32 throughout"),
+        "fp16": Rounding(FLOAT, "half", False, 60, "weights in float16, arithmetic in float32"),
+        "dynamic_wi8_afp32": Rounding(FLOAT, "int8", True, 40, "int8 weights, activations in int8 by token"),
+        "static_wi8_ai8": Rounding(FLOAT, "", False, 30, "known int8 weights; a step of the scale at each int8 value"),
+        "auto": Rounding(FLOAT, "", False, 30, "as static int8"),
+        "weight_only_wi8_afp32": Rounding(FLOAT, "int8", False, 40, "int8 weights by channel, float arithmetic"),
+        "weight_only_wi4_afp32": Rounding(FLOAT, "int4", False, 20, "int4 weights, float arithmetic"),
+        "palettized_wi4_afp16": Rounding(HALF, "palette", False, 20, "16 values for a weight, float16 arithmetic"),
+    }
+)
+
+
+def rounding_of(target: str, recipe: str) -> Rounding:
+    """How a recipe rounds on a target; Core ML computes static int8's and fp16's floats in float16."""
+    known = _RECIPES[recipe]
+    if target == "coreml" and recipe in ("fp16", "static_wi8_ai8", "auto"):
+        return Rounding(HALF, "half", known.is_dynamic, min(known.least_db, 50), f"{known.reason}; float16 arithmetic")
+    return known
+
+
+class Noise:
+    """Draws rounding errors, the same ones each time.
+
+    Args:
+        rounding: of the recipe.
+    """
+
+    def __init__(self, rounding: Rounding) -> None:
+        self._rounding = rounding
+        self._random = torch.Generator().manual_seed(0)
+        self._weights: dict[int, Tensor] = {}
+
+    def activation(self, values: Tensor) -> Tensor:
+        """Values, each off by up to one relative step."""
+        return values + values * self._uniform(values) * self._rounding.step
+
+    def read_by_product(self, values: Tensor) -> Tensor:
+        """What a product reads: rounded token by token where the recipe is dynamic."""
+        if not self._rounding.is_dynamic:
+            return values
+        span = values.amax(-1, keepdim=True).clamp_min(0) - values.amin(-1, keepdim=True).clamp_max(0)
+        return values + self._uniform(values) * span / 255 / 2
+
+    def on_grid(self, values: Tensor, scale: float) -> Tensor:
+        """Values, each off by up to half a step of an int8 scale."""
+        return values + self._uniform(values) * scale / 2
+
+    def constant(self, key: int, values: Tensor) -> Tensor:
+        """A weight or bias as the recipe may store it."""
+        if key not in self._weights:
+            self._weights[key] = values + self._uniform(values) * self._steps(values) / 2
+        return self._weights[key]
+
+    def _steps(self, values: Tensor) -> Tensor:
+        kind = self._rounding.weights
+        if kind == "half" or (kind == "palette" and values.dim() < 2):
+            return values.abs() * 2 * HALF + 2.0**-24
+        if not kind or values.dim() < 2:
+            return values.abs() * 2 * self._rounding.step
+        rows = values.abs().flatten(1).amax(1).view(-1, *[1] * (values.dim() - 1))
+        # Sixteen values placed by k-means round about as ten even steps on either side of zero do.
+        return rows.expand_as(values) / {"int8": 127, "int4": 7, "palette": 5}[kind]
+
+    def _uniform(self, values: Tensor) -> Tensor:
+        return torch.rand(values.shape, generator=self._random, dtype=values.dtype) * 2 - 1
+
+
+def allowed_power(explained: float, signal: float, least_db: float) -> float:
+    """The power of error that an operator may have: what rounding explains and a margin, or too little to matter."""
+    return float(max(explained * 10 ** (MARGIN_DB / 10), signal * 10 ** (-least_db / 10)))
+
+
+RECIPES: Mapping[str, Rounding] = _RECIPES

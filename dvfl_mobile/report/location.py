@@ -1,0 +1,190 @@
+"""Where an artifact leaves its reference: on a terminal, and as a plot of every operator along the depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from dvfl_mobile.errors import MissingDependencyError
+from dvfl_mobile.files import atomic_file
+from dvfl_mobile.locating.document import Location, OperatorError, Place
+from dvfl_mobile.report.terminal import grid, paragraph
+from dvfl_mobile.wording import decibels, percent, plural
+
+_BARS = "▁▂▃▄▅▆▇█"
+_WIDTH = 64
+_MOST_NAMED = 5
+_MOST_DB = 140.0
+_STAT_COLUMNS = ("", "reference", "expected here", "found")
+_BLOCK_COLUMNS = ("block", "operators", "worst of its own", "allowed there", "through it")
+
+
+def terminal(location: Location) -> RenderableType:
+    """The place, its values and cause, and the SQNR along the depth."""
+    parts: list[RenderableType] = [Text(_title(location), "bold"), Text(f"Clip: {location.clip}. {location.means}.")]
+    if location.place is not None:
+        parts += [Text(), *(Text(line) for line in _place_lines(location.place)), Text()]
+        parts.append(grid(_STAT_COLUMNS, _stat_rows(location.place), right={1, 2, 3}))
+    parts += [
+        Text(),
+        Text(f"SQNR of each operator's value, from the first to the last of {len(location.rows)}: {_range(location)}"),
+        Text(_sparkline([_shown(row.through_db) for row in location.rows])),
+        Text(),
+        grid(_BLOCK_COLUMNS, _block_rows(location.rows), folding={0}, right={1, 2, 3, 4}),
+    ]
+    return Group(*parts, *paragraph(_remarks(location)))
+
+
+def _title(location: Location) -> str:
+    place = location.place
+    if place is None:
+        return f"No operator is beyond tolerance: each of {len(location.rows)} computes what its reference does."
+    module = place.error.module or "the network itself"
+    return f"It first goes wrong at {place.error.operator} in {module}: {place.cause.value}."
+
+
+def _place_lines(place: Place) -> list[str]:
+    error = place.error
+    return [
+        f"Likely cause: {place.cause.value}. {place.evidence}",
+        f"Its own error: {decibels(error.own_db)}, where {decibels(error.allowed_db)} is within tolerance and rounding "
+        f"explains {decibels(error.explained_db)}.",
+        f"Its value is called {error.name} in the artifact, and its operator {place.node} in the reference.",
+    ]
+
+
+def _stat_rows(place: Place) -> list[tuple[str, ...]]:
+    columns = (place.reference, place.expected, place.found)
+    rows: list[tuple[str, ...]] = [
+        (name, *(f"{getattr(stats, key):.4g}" for stats in columns))
+        for name, key in (("least", "least"), ("greatest", "greatest"), ("mean", "mean"), ("standard deviation", "std"))
+    ]
+    if place.found.saturated is not None:
+        rows.append(("at -128 or 127", "", "", percent(place.found.saturated)))
+    if place.found.non_finite:
+        rows.append(("not finite", *(str(stats.non_finite) for stats in columns)))
+    return rows
+
+
+def _block_rows(rows: Sequence[OperatorError]) -> list[tuple[str, ...]]:
+    blocks: dict[str, list[OperatorError]] = {}
+    for row in rows:
+        blocks.setdefault(block_of(row.module), []).append(row)
+    found: list[tuple[str, ...]] = []
+    for block, members in blocks.items():
+        worst = min(members, key=lambda row: _shown(row.own_db) - row.allowed_db)
+        mark = "  beyond" if any(row.is_beyond for row in members) else ""
+        found.append(
+            (
+                f"{block}{mark}",
+                str(len(members)),
+                decibels(worst.own_db),
+                decibels(worst.allowed_db),
+                decibels(members[-1].through_db),
+            )
+        )
+    return found
+
+
+def block_of(module: str) -> str:
+    """`stage2.block1` of `stage2.block1.mlp.fc1`; the first step of what lies in no stage."""
+    steps = module.split(".")
+    return ".".join(steps[:2]) if steps[0].startswith("stage") else steps[0] or "between blocks"
+
+
+def _remarks(location: Location) -> list[str]:
+    remarks = [f"Tolerance: {location.tolerance}"]
+    more = [location.rows[index] for index in location.beyond[1:]]
+    if more:
+        named = ", ".join(f"{row.operator} in {row.module}" for row in more[:_MOST_NAMED])
+        remarks.append(f"Beyond tolerance too, by errors of their own: {named}{_and_more(more)}.")
+    if location.runtime_db is not None:
+        remarks.append(f"The traced logits agree with the runtime's to {decibels(location.runtime_db)}.")
+    if location.unmatched:
+        named = ", ".join(location.unmatched[:_MOST_NAMED])
+        remarks.append(f"{plural(len(location.unmatched), 'operator')} answer to none of the reference's: {named}.")
+    return [*remarks, *location.notes]
+
+
+def _and_more(rows: Sequence[OperatorError]) -> str:
+    return f" and {len(rows) - _MOST_NAMED} more" if len(rows) > _MOST_NAMED else ""
+
+
+def _shown(value: float | None) -> float:
+    """Decibels as a plot can show them."""
+    return 0.0 if value is None else min(max(value, -20.0), _MOST_DB)
+
+
+def _range(location: Location) -> str:
+    values = [_shown(row.through_db) for row in location.rows]
+    return f"{min(values):.0f} to {max(values):.0f} dB"
+
+
+def _sparkline(values: Sequence[float]) -> str:
+    step = max(1.0, len(values) / _WIDTH)
+    chunks = [values[int(start * step) : int((start + 1) * step)] for start in range(int(len(values) / step))]
+    lows = [min(chunk) for chunk in chunks if chunk]
+    least, span = min(lows), (max(lows) - min(lows)) or 1.0
+    return "".join(_BARS[int((value - least) / span * (len(_BARS) - 1))] for value in lows)
+
+
+_INK, _FAINT, _MARK, _LINE, _DOT = "#1f2430", "#9aa1ad", "#c81e1e", "#2563a8", "#12897b"
+
+
+def plot(location: Location, path: Path) -> None:
+    """Write a PNG: each operator's own error, what it may be, and the error that has added up, along the depth.
+
+    Raises:
+        MissingDependencyError: matplotlib isn't installed.
+        OutputError: the place can't be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError("matplotlib", extra="plots", why="it draws the plot") from error
+    rows = location.rows
+    places = range(len(rows))
+    figure = Figure(figsize=(12, 5), dpi=130, facecolor="white")
+    axes = figure.subplots()
+    figure.subplots_adjust(left=0.06, right=0.98, top=0.84, bottom=0.2)
+    axes.plot(places, [_shown(row.through_db) for row in rows], color=_LINE, linewidth=1.6, label="added up so far")
+    axes.plot(
+        places, [_shown(row.own_db) for row in rows], "o", color=_DOT, markersize=3, label="the operator's own error"
+    )
+    axes.step(
+        places, [_shown(row.allowed_db) for row in rows], where="mid", color=_FAINT, linewidth=1, label="tolerance"
+    )
+    beyond = [row for row in rows if row.is_beyond]
+    axes.plot([row.index for row in beyond], [_shown(row.own_db) for row in beyond], "o", color=_MARK, markersize=6)
+    _draw_blocks(axes, rows)
+    axes.set_ylabel("SQNR (dB)", fontsize=9)
+    axes.set_xlim(-1, len(rows))
+    axes.grid(axis="y", color="#eceef1", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=8, color=_FAINT)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
+    facts = location.artifact
+    figure.text(
+        0.06, 0.94, f"{facts.model}/{facts.target}/{facts.recipe}, operator by operator", fontsize=13, color=_INK
+    )
+    figure.text(0.06, 0.885, _title(location), fontsize=9, color=_MARK if location.place else _INK)
+    with atomic_file(path) as partial:
+        figure.savefig(partial, format="png")
+
+
+def _draw_blocks(axes: Any, rows: Sequence[OperatorError]) -> None:
+    """A line where each block begins, and its name below."""
+    starts: list[tuple[int, str]] = []
+    for row in rows:
+        block = block_of(row.module)
+        if not starts or starts[-1][1] != block:
+            starts.append((row.index, block))
+    for index, _ in starts:
+        axes.axvline(index - 0.5, color="#e3e6ea", linewidth=0.8, zorder=0)
+    axes.set_xticks([index for index, _ in starts], [block for _, block in starts], rotation=45, ha="right")

@@ -1,0 +1,55 @@
+"""What an artifact computes on its way: the value of every operator, for one clip, by each target's own means."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
+
+from dvfl_mobile.errors import UsageError
+from dvfl_mobile.manifest import Manifest, verify
+from dvfl_mobile.runners.isolated_trace import traced_by_child
+from dvfl_mobile.runners.traces import MOVE as MOVE
+from dvfl_mobile.runners.traces import ROUND as ROUND
+from dvfl_mobile.runners.traces import Step as Step
+from dvfl_mobile.runners.traces import Trace as Trace
+from dvfl_mobile.runners.values import Pixels
+
+_TRACERS = MappingProxyType(
+    {
+        "coreml": "dvfl_mobile.runners.mil.tracing",
+        "tflite": "dvfl_mobile.runners.tflite_tracing",
+        "executorch": "dvfl_mobile.runners.executorch_tracing",
+    }
+)
+
+
+class Tracer(Protocol):
+    """A module that traces the artifacts of one target."""
+
+    def trace_artifact(self, path: Path, manifest: Manifest, clip: Pixels) -> Trace:
+        """The trace of the file or package at `path` on a clip `(T,3,H,W)`."""
+
+
+def trace(folder: Path, manifest: Manifest, clip: Pixels) -> Trace:
+    """Run an artifact, in a child process as `open_runner` does, and keep the value of every operator.
+
+    Raises:
+        ArtifactError: a file is missing or changed, or can't be run.
+        MissingDependencyError: the target's packages aren't installed.
+        UsageError: this target's operators can't be watched.
+    """
+    verify(manifest, folder)
+    if manifest.target not in _TRACERS:
+        raise UsageError(
+            f"The operators of an artifact for {manifest.target} can't be watched.",
+            hint=f"Locate in one for: {', '.join(_TRACERS)}.",
+        )
+    return traced_by_child(folder, manifest, clip)
+
+
+def trace_here(path: Path, manifest: Manifest, clip: Pixels) -> Trace:
+    """As `trace`, in this very process: for the child."""
+    tracer: Tracer = importlib.import_module(_TRACERS[manifest.target])
+    return tracer.trace_artifact(path, manifest, clip)
