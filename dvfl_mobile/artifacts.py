@@ -76,10 +76,10 @@ def convert(
         MissingDependencyError: the target's packages aren't installed.
         OutputError: the place can't be written, or another run is writing it.
     """
-    student, quantization = student_of(model), _quantization_of(model)
-    tools = versions(target)
+    student = student_of(model)
+    told = _told(model, target, recipe, reference, minimum_os)
     folder = folder_of(student, target, recipe, out)
-    spec = student.clip.model_copy(update={"pixels": "raw"})
+    spec = told["clip"]
     with directory_lock(folder), atomic_directory(folder) as partial:
         request = Request(
             form=_lowerable(model, target, recipe, spec),
@@ -90,27 +90,33 @@ def convert(
         )
         lowered = lower(target, request, partial / target.file)
         manifest = Manifest(
-            model=student.architecture.name,
-            target=target.name,
-            recipe=recipe.name,
-            recipe_meaning=recipe.meaning[target.name],
+            **told,
             file=target.file,
             files=manifests.entries(partial, target.file),
-            architecture=student.architecture,
-            classes=student.classes,
-            clip=spec,
             inputs=(_input_entry(target, spec, lowered),),
             outputs=(TensorEntry(name=target.output_name, shape=(1, len(student.classes)), dtype="float32"),),
-            weights=student.source,
-            reference=manifests.entry_of(reference, f"../../{reference.name}"),
-            minimum_os=minimum_os,
             delegation=lowered.delegation,
-            quantization=quantization,
-            tools={"dvfl-mobile": __version__, "python": platform.python_version(), **tools},
             command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         )
         manifests.write(manifest, partial)
     return Artifact(folder, manifest)
+
+
+def standing(
+    model: Student | QuantizedForm, target: Target, recipe: Recipe, out: Path, reference: Path, minimum_os: str
+) -> Artifact | None:
+    """The artifact that `convert` would make, if it stands there whole and its manifest says that nothing differs.
+
+    What must be the same: weights, classes, ClipSpec, recipe, scales, the oldest system, and the version of every tool.
+    """
+    folder = folder_of(student_of(model), target, recipe, out)
+    try:
+        found = open_artifact(folder)
+        manifests.verify(found.manifest, folder)
+    except ArtifactError:
+        return None
+    told = _told(model, target, recipe, reference, minimum_os)
+    return found if all(getattr(found.manifest, name) == value for name, value in told.items()) else None
 
 
 def open_artifact(folder: Path) -> Artifact:
@@ -131,11 +137,11 @@ def reference_of(artifact: Artifact) -> Student:
     from dvfl_mobile.model.checkpoint import load_checkpoint
 
     entry = artifact.manifest.reference
-    path = artifact.folder / entry.path
+    path = manifests.reference_path(artifact.manifest, artifact.folder)
     hint = "Name the checkpoint with --reference, or convert again."
     if not path.is_file():
         raise ArtifactError(f"The reference of {artifact.folder} is missing: {path}.", hint=hint)
-    if sha256_of(path) != entry.sha256:
+    if path.stat().st_size != entry.size_bytes or sha256_of(path) != entry.sha256:
         raise ArtifactError(f"{path} isn't the reference of {artifact.folder}: its bytes changed.", hint=hint)
     return load_checkpoint(path)
 
@@ -175,6 +181,27 @@ def _lowerable(model: Student | QuantizedForm, target: Target, recipe: Recipe, s
 
         return dynamic_graph(form, spec.shape)
     return form
+
+
+def _told(
+    model: Student | QuantizedForm, target: Target, recipe: Recipe, reference: Path, minimum_os: str
+) -> dict[str, Any]:
+    """What of a manifest is known before anything is lowered."""
+    student = student_of(model)
+    return {
+        "model": student.architecture.name,
+        "target": target.name,
+        "recipe": recipe.name,
+        "recipe_meaning": recipe.meaning[target.name],
+        "architecture": student.architecture,
+        "classes": tuple(student.classes),
+        "clip": student.clip.model_copy(update={"pixels": "raw"}),
+        "weights": student.source,
+        "reference": manifests.entry_of(reference, f"../../{reference.name}"),
+        "minimum_os": minimum_os,
+        "quantization": _quantization_of(model),
+        "tools": {"dvfl-mobile": __version__, "python": platform.python_version(), **versions(target)},
+    }
 
 
 def _input_entry(target: Target, spec: ClipSpec, lowered: Lowered) -> TensorEntry:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from dvfl_mobile import packages
 from dvfl_mobile.clips import ClipSpec
 from dvfl_mobile.delegation import Delegation
 from dvfl_mobile.errors import ArtifactError
@@ -17,7 +19,10 @@ from dvfl_mobile.model.source import WeightSource
 from dvfl_mobile.quantization.settings import Quantization
 
 NAME = "manifest.json"
-_MAX_BYTES = 64 * 2**20
+MOST_BYTES = 16 * 2**20
+MOST_CLIP_BYTES = 256 * 2**20
+_ABOVE = "../.."
+_COPY_IT = "Copy the artifact's own files, or convert again."
 
 
 class _Part(BaseModel):
@@ -74,7 +79,7 @@ class Manifest(_Part):
     recipe: str
     recipe_meaning: str
     file: str = Field(max_length=255)
-    files: tuple[FileEntry, ...]
+    files: tuple[FileEntry, ...] = Field(max_length=packages.MOST_FILES)
     architecture: Architecture
     classes: tuple[str, ...]
     clip: ClipSpec
@@ -124,37 +129,55 @@ def read(folder: Path) -> Manifest:
         )
     if not path.is_file():
         raise ArtifactError(f"{folder} is no artifact: it holds no {NAME}.", hint=_what_to_name_instead(folder))
-    if path.stat().st_size > _MAX_BYTES:
-        raise ArtifactError(f"{path} is larger than any manifest.", hint="Convert again.")
+    if path.is_symlink():
+        raise ArtifactError(f"{path} is a link; an artifact holds plain files only.", hint=_COPY_IT)
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(_bytes_of(path))
         _check_version(document, path)
-        return Manifest.model_validate(document)
+        manifest = Manifest.model_validate(document)
     except (ValueError, RecursionError, ValidationError) as error:
         raise ArtifactError(f"{path} can't be understood: {_first_problem(error)}.", hint="Convert again.") from error
+    if math.prod(manifest.clip.shape) > MOST_CLIP_BYTES:
+        raise ArtifactError(f"{path} tells of clips of {manifest.clip.shape}; none is as large.", hint="Convert again.")
+    return manifest
 
 
 def verify(manifest: Manifest, folder: Path) -> None:
-    """Check that the artifact's files are the very bytes that were written, and all that there are.
+    """Check that the artifact's files are plain files in its folder, the very bytes that were written, and all.
 
     Raises:
-        ArtifactError: a file is missing, changed, outside the folder, or not listed.
+        ArtifactError: a file is missing, changed, outside the folder, not listed, or no plain file.
     """
-    for entry in manifest.files:
-        file = folder / entry.path
-        if not _is_inside(file, folder):
-            raise _outside(folder, entry.path)
-        if not file.is_file():
-            raise ArtifactError(f"{file} is missing.", hint="Convert again, or copy the whole folder.")
-        if file.stat().st_size != entry.size_bytes or sha256_of(file) != entry.sha256:
-            raise ArtifactError(f"{file} isn't the file that was converted: its bytes changed.", hint="Convert again.")
-    if not _is_inside(folder / manifest.file, folder):
-        raise _outside(folder, manifest.file)
-    listed = {Path(entry.path) for entry in manifest.files}
-    unlisted = [name for name in _names(folder, manifest.file) if name not in listed]
-    if unlisted or not listed:
-        first = unlisted[0] if unlisted else manifest.file
-        raise ArtifactError(f"{folder / first} isn't listed in the {NAME} beside it.", hint="Convert again.")
+    about = folder / NAME
+    package = packages.plain_path(folder, manifest.file, about)
+    paths = [packages.plain_path(folder, entry.path, about) for entry in manifest.files]
+    if len(set(paths)) < len(paths):
+        raise ArtifactError(f"{about} lists a file twice.", hint="Convert again.")
+    for path in paths:
+        packages.check_file(path)
+    if package.is_dir():
+        packages.check_package(package, [path.relative_to(package) for path in paths if package in path.parents])
+    if package not in paths and not any(package in path.parents for path in paths):
+        raise ArtifactError(f"{package} isn't listed in the {NAME} beside it.", hint="Convert again.")
+    for path, entry in zip(paths, manifest.files, strict=True):
+        if path.stat().st_size != entry.size_bytes or sha256_of(path) != entry.sha256:
+            raise ArtifactError(f"{path} isn't the file that was converted: its bytes changed.", hint="Convert again.")
+
+
+def reference_path(manifest: Manifest, folder: Path) -> Path:
+    """Where the reference form's weights lie: in the folder of the model, two above the artifact's.
+
+    Raises:
+        ArtifactError: the manifest names another place, or a link.
+    """
+    about = folder / NAME
+    above, _, name = manifest.reference.path.rpartition("/")
+    if above != _ABOVE:
+        raise ArtifactError(
+            f"{about} names a reference outside of {folder / _ABOVE}: {manifest.reference.path!r}.",
+            hint="Name the checkpoint with --reference, or convert again.",
+        )
+    return packages.plain_path(folder / _ABOVE, name, about)
 
 
 def _names(folder: Path, name: str) -> list[Path]:
@@ -173,15 +196,12 @@ def _check_version(document: object, path: Path) -> None:
         )
 
 
-def _outside(folder: Path, name: str) -> ArtifactError:
-    return ArtifactError(f"{folder / NAME} names a file outside its folder: {name!r}.", hint="Convert again.")
-
-
-def _is_inside(file: Path, folder: Path) -> bool:
-    try:
-        return file.resolve().is_relative_to(folder.resolve())
-    except (OSError, ValueError, RuntimeError):  # no path at all: too long, a zero byte, links in a circle
-        return False
+def _bytes_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise ArtifactError(f"{path} is larger than any manifest.", hint="Convert again.")
+    return data
 
 
 def _what_to_name_instead(folder: Path) -> str:

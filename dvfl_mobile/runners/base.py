@@ -16,18 +16,24 @@ from numpy.typing import NDArray
 from dvfl_mobile.clips import normalize
 from dvfl_mobile.errors import ArtifactError, InconclusiveError
 from dvfl_mobile.manifest import Manifest, verify
-
-Pixels = NDArray[np.uint8]
-Logits = NDArray[np.float32]
-Facts = dict[str, str | int | bool | None]
+from dvfl_mobile.runners.isolated import IsolatedRunner
+from dvfl_mobile.runners.opinions import OPINIONS, Opinion
+from dvfl_mobile.runners.values import Facts as Facts
+from dvfl_mobile.runners.values import Logits as Logits
+from dvfl_mobile.runners.values import Pixels as Pixels
 
 _RUNNERS = MappingProxyType(
     {
         "executorch": "dvfl_mobile.runners.executorch",
         "tflite": "dvfl_mobile.runners.tflite",
         "coreml": "dvfl_mobile.runners.coreml",
+        "coreai": "dvfl_mobile.runners.coreai",
+        **{opinion.runtime: opinion.module for opinion in OPINIONS},
     }
 )
+
+_SYSTEMS = MappingProxyType({"coreai": ("Darwin", "Linux")})
+"""Runtimes that don't exist everywhere. Core ML is on macOS only, and elsewhere `mil` runs its packages."""
 
 
 class Runner(Protocol):
@@ -46,7 +52,16 @@ class Runner(Protocol):
         """Nanoseconds of each of `runs` runs of one clip, `(T,3,H,W)`, after `warmup` that don't count."""
 
 
-class _Module(Protocol):
+class Runtime(Protocol):
+    """A module that runs the artifacts of one target."""
+
+    def load_runtime(self) -> None:
+        """Import what it needs, before any artifact is touched.
+
+        Raises:
+            MissingDependencyError: it isn't installed.
+        """
+
     def open_artifact(self, path: Path, manifest: Manifest) -> Runner:
         """A runner of the file or package at `path`."""
 
@@ -57,18 +72,25 @@ def check_runs_here(manifest: Manifest) -> None:
     Raises:
         InconclusiveError: the target's runtime doesn't exist for this system; the message says so.
     """
-    if manifest.target == "coreml" and platform.system() != "Darwin":
+    systems = _SYSTEMS.get(manifest.target)
+    if systems is not None and platform.system() not in systems:
         raise InconclusiveError(
-            f"Core ML's runtime exists on macOS only, and this is {platform.system()}.",
-            hint="Copy the whole output folder to a Mac and run dvfl-mobile parity there.",
+            f"The runtime of {manifest.target} exists on {' and '.join(systems)} only, and this is "
+            f"{platform.system()}.",
+            hint="Copy the whole output folder there, and run dvfl-mobile parity.",
         )
 
 
-def open_runner(folder: Path, manifest: Manifest) -> Runner:
+def open_runner(folder: Path, manifest: Manifest, opinion: Opinion | None = None) -> Runner:
     """A runner on this machine for the artifact in `folder`, once its bytes are found to be as written.
 
+    The artifact is opened in a child process with limits of time and memory, which ends with the runner.
+
+    Args:
+        opinion: the runtime to run it by, in place of the target's own.
+
     Raises:
-        ArtifactError: a file is missing or changed, or the runtime can't load it.
+        ArtifactError: a file is missing or changed, or the runtime can't load it, or crashed or hung over it.
         InconclusiveError: nothing on this machine runs this target.
         MissingDependencyError: the runtime isn't installed.
     """
@@ -76,8 +98,23 @@ def open_runner(folder: Path, manifest: Manifest) -> Runner:
     verify(manifest, folder)
     if manifest.target not in _RUNNERS:
         raise ArtifactError(f"{folder} is for an unknown target, {manifest.target!r}.", hint="Convert again.")
-    module: _Module = importlib.import_module(_RUNNERS[manifest.target])
-    return module.open_artifact(folder / manifest.file, manifest)
+    return IsolatedRunner(folder, manifest, opinion.runtime if opinion else None)
+
+
+def open_here(folder: Path, manifest: Manifest) -> Runner:
+    """As `open_runner`, but in this very process and without looking at the files: only for artifacts of one's own."""
+    return runtime_of(manifest.target).open_artifact(folder / manifest.file, manifest)
+
+
+def runtime_of(target: str) -> Runtime:
+    """The module that runs artifacts of a target, with its runtime imported; or that of a second opinion.
+
+    Raises:
+        MissingDependencyError: the runtime isn't installed.
+    """
+    runtime: Runtime = importlib.import_module(_RUNNERS[target])
+    runtime.load_runtime()
+    return runtime
 
 
 def check_shapes(path: Path, manifest: Manifest, taken: Sequence[int], given: Sequence[int]) -> None:

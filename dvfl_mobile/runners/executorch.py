@@ -14,10 +14,9 @@ class ExecuTorchRunner:
     """Runs one `.pte`."""
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
-        try:
-            from executorch.runtime import Runtime, Verification
-        except ImportError as error:
-            raise MissingDependencyError("executorch", extra="executorch", why="to run a .pte") from error
+        load_runtime()
+        from executorch.runtime import Runtime, Verification
+
         try:
             # Whole-file checks, since the older loader of the same wheel drops this argument and checks nothing.
             self._program = Runtime.get().load_program(path, verification=Verification.InternalConsistency)
@@ -48,6 +47,18 @@ class ExecuTorchRunner:
 
         # The output belongs to the method and changes with its next run.
         return self._method.execute([torch.from_numpy(as_input(clip, self._manifest))])[0].numpy().copy()
+
+
+def load_runtime() -> None:
+    """Import ExecuTorch, and torch with it.
+
+    Raises:
+        MissingDependencyError: it isn't installed.
+    """
+    try:
+        import executorch.runtime  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError("executorch", extra="executorch", why="to run a .pte") from error
 
 
 def open_artifact(path: Path, manifest: Manifest) -> ExecuTorchRunner:

@@ -22,6 +22,7 @@ from dvfl_mobile.cli.main import main
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
+from dvfl_mobile.runners import base
 from tests.faults import quick
 
 TINY = Architecture(embed_dim=16, depths=(1,), focal_levels=(1,), focal_windows=(3,), num_classes=5, img_size=64)
@@ -423,9 +424,12 @@ def test_json_is_one_document_and_nothing_else(run: Run, artifact: Path, checkpo
         assert json.loads(out)["schema_version"] == 1, command
 
 
-def test_strict_makes_what_was_not_decided_fail(run: Run, checkpoint: Path) -> None:
-    assert run("deploy", checkpoint, "--target", "coreml")[0] == 0
-    assert run("deploy", checkpoint, "--target", "coreml", "--strict")[0] == 7
+def test_strict_makes_what_was_not_decided_fail(run: Run, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "_SYSTEMS", {"tflite": ("Solaris",)})
+    code, out, _ = run("deploy", checkpoint, "--target", "tflite")
+    assert code == 0
+    assert "exists on Solaris only" in out
+    assert run("deploy", checkpoint, "--target", "tflite", "--strict")[0] == 7
 
 
 # Videos

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -211,7 +212,117 @@ def test_a_link_out_of_the_folder_is_not_followed(out: Path, tmp_path: Path) -> 
     elsewhere = tmp_path / "elsewhere"
     shutil.move(folder / "model.tflite", elsewhere)
     (folder / "model.tflite").symlink_to(elsewhere)
-    assert "names a file outside its folder" in refusal(folder).problem
+    assert "model.tflite is a link" in refusal(folder).problem
+
+
+@pytest.mark.parametrize("target", ALL_TARGETS)
+def test_not_even_a_link_inside_the_folder_is_followed(out: Path, target: str) -> None:
+    folder = out / target / "fp32"
+    file = next(path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json")
+    file.rename(folder / "moved")
+    file.symlink_to(folder / "moved")
+    assert f"{file.name} is a link" in refusal(folder).problem
+
+
+def test_a_link_in_place_of_the_manifest(out: Path) -> None:
+    path = out / "tflite" / "fp32" / "manifest.json"
+    path.rename(path.parent / "elsewhere")
+    path.symlink_to("elsewhere")
+    assert "manifest.json is a link" in refusal(path.parent).problem
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.symlink_to("/etc/passwd"),
+        lambda path: path.symlink_to("/etc", target_is_directory=True),
+        os.mkfifo,
+    ],
+    ids=["link", "link to a folder", "pipe"],
+)
+@pytest.mark.parametrize("where", [".", "weights"])
+def test_what_is_no_file_in_a_package(out: Path, make: Callable[[Path], object], where: str) -> None:
+    package = out / "coreml" / "fp32" / "model.mlpackage"
+    (package / where).mkdir(exist_ok=True)
+    make(package / where / "strange")
+    assert "strange is no plain file" in refusal(package.parent).problem
+
+
+def test_a_pipe_in_place_of_the_model(out: Path) -> None:
+    path = out / "tflite" / "fp32" / "model.tflite"
+    path.unlink()
+    os.mkfifo(path)
+    assert "model.tflite is no plain file" in refusal(path.parent).problem
+
+
+@pytest.mark.parametrize("path", ["a/../model.tflite", "a\\b", "", ".", "\ud83d" * 200, "\x80" * 255])
+def test_a_path_that_is_none(out: Path, path: str) -> None:
+    folder = out / "tflite" / "fp32"
+    edit(folder, lambda document: document["files"][0].update(path=path))
+    refusal(folder)
+
+
+def test_a_file_that_is_listed_twice(out: Path) -> None:
+    folder = out / "tflite" / "fp32"
+    edit(folder, lambda document: document["files"].append({**document["files"][0], "path": "./model.tflite"}))
+    assert "lists a file twice" in refusal(folder).problem
+
+
+def test_more_files_than_any_artifact_has(out: Path) -> None:
+    folder = out / "tflite" / "fp32"
+    edit(folder, lambda document: document.update(files=document["files"] * 1001))
+    assert "can't be understood: files" in refusal(folder).problem
+
+
+@pytest.mark.parametrize(
+    ("name", "size_bytes"), [("part", 2**32 + 1), ("model.mlmodel", 2**26 + 1), ("Manifest.json", 2**20 + 1)]
+)
+def test_a_part_larger_than_any(out: Path, name: str, size_bytes: int) -> None:
+    folder = out / "coreml" / "fp32"
+    part = folder / "model.mlpackage" / name
+    with part.open("wb") as file:
+        file.truncate(size_bytes)
+    entry = {"path": f"model.mlpackage/{name}", "size_bytes": size_bytes, "sha256": "0" * 64}
+    edit(folder, lambda document: document.update(files=[*document["files"], entry] if name != "part" else [entry]))
+    assert f"{name} is larger than any such file" in refusal(folder).problem
+
+
+def test_clips_larger_than_any(out: Path) -> None:
+    folder = out / "tflite" / "fp32"
+    edit(folder, lambda document: document["clip"].update(frames=1024, size=4096))
+    assert "tells of clips of (1024, 3, 4096, 4096); none is as large" in refusal(folder).problem
+
+
+@pytest.mark.parametrize(
+    ("contents", "problem"),
+    [
+        (b"", "can't be understood"),
+        (b"[" * 100_000, "can't be understood"),
+        (b"[]", "can't be understood"),
+        (b'{"itemInfoEntries": {"a": {}}}', "can't be understood"),
+        (b'{"itemInfoEntries": {"a": {"path": "/etc/passwd"}}}', "names a file outside its folder: '/etc/passwd'"),
+        (b'{"itemInfoEntries": {"a": {"path": "x/../../../y"}}}', "names a file outside its folder"),
+        (b'{"itemInfoEntries": {"a": {"path": "gone.mlmodel"}}}', "names 'gone.mlmodel', which isn't there"),
+        (b'{"itemInfoEntries": {"a": {"path": ["x"]}}}', "which isn't there"),
+    ],
+)
+def test_a_package_that_names_what_it_does_not_hold(out: Path, contents: bytes, problem: str) -> None:
+    folder = out / "coreml" / "fp32"
+    (folder / "model.mlpackage" / "Manifest.json").write_bytes(contents)
+    relist(folder, "model.mlpackage/part", "model.mlpackage/Manifest.json")
+    assert problem in refusal(folder).problem
+
+
+def test_a_package_that_names_what_it_holds(out: Path) -> None:
+    folder = out / "coreml" / "fp32"
+    part = folder / "model.mlpackage" / "Data" / "weights" / "part"
+    part.parent.mkdir(parents=True)
+    part.touch()
+    contents = {"itemInfoEntries": {"a": {"path": "weights/part"}, "b": {"path": "weights"}}}
+    (folder / "model.mlpackage" / "Manifest.json").write_text(json.dumps(contents))
+    names = ("model.mlpackage/part", "model.mlpackage/Manifest.json", "model.mlpackage/Data/weights/part")
+    relist(folder, *names)
+    manifest.verify(open_artifact(folder).manifest, folder)
 
 
 def test_links_in_a_circle(out: Path) -> None:
@@ -277,6 +388,22 @@ def test_a_reference_that_is_not_the_one(
     assert problem in error.problem
     assert "/reference-" in error.problem
     assert "--reference" in error.hint
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../../secret", "secret", "../../a/../../secret", "../.."])
+def test_a_reference_anywhere_else_is_not_touched(out: Path, checked: Callable[..., object], path: str) -> None:
+    folder = out / "tflite" / "fp32"
+    edit(folder, lambda document: document["reference"].update(path=path))
+    error = refusal(folder, lambda _: checked())
+    assert "names a reference outside" in error.problem or "names a file outside" in error.problem
+    assert "--reference" in error.hint or "whole folder" in error.hint
+
+
+def test_a_link_in_place_of_the_reference(out: Path, checked: Callable[..., object], tmp_path: Path) -> None:
+    path = reference_in(out)
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    assert "is a link" in refusal(out / "tflite" / "fp32", lambda _: checked()).problem
 
 
 def test_a_reference_that_is_named_takes_the_stored_one_s_place(checked: Callable[..., Any], tmp_path: Path) -> None:
