@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dvfl_mobile.cli.main import main
 from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.runners.mil.executor import MilExecutor
 from tests.conversions import skip_without
@@ -177,3 +179,61 @@ def test_palettized_weights_are_those_that_coremltools_unpacks(tmp_path: Path, n
     for key, found in palettized.items():
         assert sqnr_db(unpacked[key].astype(np.float64), found.astype(np.float64)) > 110
         assert sqnr_db(whole[key].astype(np.float64), found.astype(np.float64)) < 100, "it really is another network"
+
+
+def ask(*words: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([*map(str, words)])
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> tuple[Path, Path, dict[str, np.ndarray]]:
+    """A detector's package, where its reference goes, and what stands in it: two samples and PyTorch's answers."""
+    network = made("detector")
+    package(network, tmp_path / "theirs.mlpackage")
+    samples = [picture(seed) / 127.5 - 1 for seed in (1, 2)]
+    given = zip(*(answers(network, x) for x in samples), strict=True)
+    names = [each.name for each in MilExecutor(tmp_path / "theirs.mlpackage").outputs]
+    arrays = {"x": np.stack(samples)} | dict(zip(names, map(np.stack, given), strict=True))
+    return tmp_path / "theirs.mlpackage", tmp_path / "ref.npz", arrays
+
+
+def test_parity_holds_somebody_s_package_against_their_answers(theirs: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    path, reference, arrays = theirs
+    np.savez(reference, **arrays)
+    assert ask("parity", path, "--reference", reference, "--json") == 0
+    report = json.loads(capfd.readouterr().out)
+    assert (report["verdict"], report["samples"], report["computes_in"]) == ("pass", 2, "fp32")
+    assert [row["name"] for row in report["outputs"]] == [name for name in arrays if name != "x"]
+    assert all(row["sqnr_db"] > 110 for row in report["outputs"])
+    assert "reference executor" in report["notes"][0]
+
+    wrong = list(arrays)[1]
+    np.savez(reference, **(arrays | {wrong: arrays[wrong] * 1.01}))
+    assert ask("parity", path, "--reference", reference) == 5
+    out = capfd.readouterr().out
+    assert out.startswith("FAIL")
+    assert "39.9 dB" in out or "40.0 dB" in out
+    assert ask("parity", path, "--reference", reference, "--min-sqnr", "30", "--because", "a hundredth is meant") == 0
+
+
+def test_a_reference_that_does_not_go_with_the_package_is_refused(
+    theirs: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path, reference, arrays = theirs
+    assert ask("parity", path) == 2
+    assert "--reference ref.npz" in capfd.readouterr().err
+    for change, said in (
+        ({"x": arrays["x"][:, :, :2]}, "samples of shape (1, 2, 64, 64)"),
+        ({"x": arrays["x"][:1]}, "hold [1, 2] samples"),
+    ):
+        np.savez(reference, **(arrays | change))
+        assert ask("parity", path, "--reference", reference) == 3
+        assert said in capfd.readouterr().err
+    np.savez(reference, x=arrays["x"])
+    assert ask("parity", path, "--reference", reference) == 3
+    assert "ref.npz has no " in capfd.readouterr().err
+    reference.write_bytes(b"PK and no more")
+    assert ask("parity", path, "--reference", reference) == 3
+    assert "can't be read as an .npz" in capfd.readouterr().err

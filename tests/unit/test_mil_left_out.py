@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +96,13 @@ def test_what_a_definition_leaves_open_stops_by_the_operator(name: str) -> None:
     opset, body, inputs = OPEN[name]
     with pytest.raises(UnpublishedError, match=f"^{name} "):
         run(body, *inputs, opset=opset)
+
+
+def test_the_docs_name_every_operator() -> None:
+    from dvfl_mobile.runners.mil.operators import KNOWN
+
+    page = Path(__file__).parents[2] / "docs" / "coreml-executor.md"
+    if not page.exists():
+        pytest.skip("docs are tested from a checkout, not from an installed wheel")
+    table = page.read_text(encoding="utf-8").partition("## The operators")[2].partition("Left out")[0]
+    assert set(re.findall(r"`(\w+)`", table)) == KNOWN

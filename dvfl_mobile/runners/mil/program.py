@@ -105,7 +105,7 @@ def read_program(package: Path) -> Program:
         from coremltools.proto import Model_pb2
     except ImportError as error:
         raise MissingDependencyError("coremltools", extra="coreml", why="to read an .mlpackage") from error
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     path = model_file(package)
     spec = Model_pb2.Model()

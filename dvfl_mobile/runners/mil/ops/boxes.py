@@ -7,6 +7,7 @@ box as if it were the whole picture, and padding of what a suppression gives by 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -144,4 +145,7 @@ def _survivors(boxes: Tensor, scores: Tensor, most_overlap: float, least: float,
     return kept or [int(best.argmax())][:most]
 
 
-OPERATORS = {"crop_resize": _crop_resize, "non_maximum_suppression": _non_maximum_suppression}
+OPERATORS: dict[str, Callable[..., Any]] = {
+    "crop_resize": _crop_resize,
+    "non_maximum_suppression": _non_maximum_suppression,
+}

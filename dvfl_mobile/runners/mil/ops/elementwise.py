@@ -124,7 +124,7 @@ def _select(*, cond: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.where(cond, a, b)
 
 
-OPERATORS = {
+OPERATORS: dict[str, Callable[..., Any]] = {
     "abs": _unary(torch.abs),
     "acos": _unary(torch.acos),
     "asin": _unary(torch.asin),

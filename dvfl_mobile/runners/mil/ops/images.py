@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -235,7 +236,7 @@ def _affine(
     )
 
 
-OPERATORS = {
+OPERATORS: dict[str, Callable[..., Any]] = {
     "upsample_nearest_neighbor": _upsample_nearest_neighbor,
     "upsample_bilinear": _upsample_bilinear,
     "resize_nearest_neighbor": _resize_nearest_neighbor,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -169,7 +170,7 @@ def _non_zero(*, x: Tensor) -> Tensor:
     return torch.nonzero(x)
 
 
-OPERATORS = {
+OPERATORS: dict[str, Callable[..., Any]] = {
     "gather": _gather,
     "gather_along_axis": _gather_along_axis,
     "gather_nd": _gather_nd,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -257,7 +257,7 @@ def _l2_pool(
     return (means * math.prod(integers(kernel_sizes))).sqrt()
 
 
-OPERATORS = {
+OPERATORS: dict[str, Callable[..., Any]] = {
     "linear": _linear,
     "matmul": _matmul,
     "einsum": _einsum,

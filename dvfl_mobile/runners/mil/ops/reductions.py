@@ -37,7 +37,7 @@ def _index(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return operator
 
 
-OPERATORS = {
+OPERATORS: dict[str, Callable[..., Any]] = {
     "reduce_argmax": _index(torch.argmax),
     "reduce_argmin": _index(torch.argmin),
     "reduce_l1_norm": _along(lambda x, axes, keep: x.abs().sum(axes, keepdim=keep)),

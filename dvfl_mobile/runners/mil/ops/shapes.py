@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -235,7 +236,8 @@ def _fill_like(*, ref_tensor: Tensor, value: Any = 0.0) -> Tensor:
 def _range_1d(*, start: Any, end: Any, step: Any) -> Tensor:
     first, last, by = (each if isinstance(each, Tensor) else torch.tensor(each) for each in (start, end, step))
     # In the numbers' own type, as the length that programs declare is computed.
-    return torch.from_numpy(np.arange(first.numpy(), last.numpy(), by.numpy()))
+    bounds: Any = (first.numpy(), last.numpy(), by.numpy())
+    return torch.from_numpy(np.arange(*bounds))
 
 
 def _one_hot(
@@ -271,7 +273,7 @@ def _cumsum(*, x: Tensor, axis: Any = 0, exclusive: Any = False, reverse: Any = 
     return total.flip(along) if backwards else total
 
 
-OPERATORS = {
+OPERATORS: dict[str, Callable[..., Any]] = {
     "reshape": _reshape,
     "reshape_like": _reshape_like,
     "transpose": _transpose,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -143,7 +144,7 @@ def _sparse_blockwise_shift_scale(
     return data_mask, dense[data_mask.bool()]
 
 
-OPERATORS = {
+OPERATORS: dict[str, Callable[..., Any]] = {
     "quantize": _quantize,
     "dequantize": _dequantize,
     "constexpr_affine_dequantize": _affine_dequantize,
