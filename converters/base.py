@@ -38,6 +38,7 @@ class Target:
         folds_weights: whether its converter takes quantized weights as integers, or as floats with the operators that
             quantize them.
         input_name, output_name: what the artifact calls them.
+        only_by_name: it isn't made unless it is asked for.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Target:
     folds_weights: bool
     input_name: str
     output_name: str
+    only_by_name: bool = False
 
 
 _TARGETS = (
@@ -88,6 +90,19 @@ _TARGETS = (
         False,
         "clip",
         "output_0",
+    ),
+    Target(
+        "coreai",
+        "model.aimodel",
+        "dvfl_mobile.converters.coreai",
+        "coreai",
+        ("coreai-torch", "coreai-core", "torch"),
+        "iOS 27, macOS 27",
+        "native",
+        True,
+        "clip",
+        "logits",
+        only_by_name=True,
     ),
 )
 

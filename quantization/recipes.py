@@ -48,8 +48,10 @@ _STATIC = {
     "executorch": "int8 weights by channel and int8 activations through XNNPACK; {floats}",
     "coreml": "int8 weights by channel and int8 activations (W8A8); {floats}, in float16",
     "tflite": "int8 weights by channel, int8 activations and int8 input; {floats}",
+    "coreai": "int8 weights by channel and int8 activations (W8A8); {floats}, in float32",
 }
 _FLOATS = "normalization, gates, residual sums and head stay float"
+_NO_CORE_AI_WEIGHTS = ("coreai-torch quantizes nothing by itself, and takes only a graph with scales", "static_wi8_ai8")
 
 _RECIPES = (
     Recipe(
@@ -60,6 +62,7 @@ _RECIPES = (
             "executorch": "float32 weights and arithmetic",
             "tflite": "float32 weights and arithmetic",
             "coreml": "float32 weights and arithmetic (compute_precision FLOAT32): never the Neural Engine",
+            "coreai": "float32 weights and arithmetic",
         },
     ),
     Recipe(
@@ -70,6 +73,7 @@ _RECIPES = (
             "executorch": "float16 weights of products and convolutions, unpacked once at load; float32 arithmetic",
             "tflite": "float16 weights of products and convolutions; float32 arithmetic on the CPU",
             "coreml": "float16 weights, activations and arithmetic (compute_precision FLOAT16)",
+            "coreai": "float16 weights, activations and arithmetic; layer norms in float32",
         },
     ),
     Recipe(
@@ -81,7 +85,10 @@ _RECIPES = (
             "scale for each row; convolutions and the rest float32",
             "tflite": "int8 weights by channel; activations of products to int8 as they come; the rest float32",
         },
-        instead={"coreml": ("Core ML has no dynamic quantization of activations", "weight_only_wi8_afp32")},
+        instead={
+            "coreml": ("Core ML has no dynamic quantization of activations", "weight_only_wi8_afp32"),
+            "coreai": _NO_CORE_AI_WEIGHTS,
+        },
     ),
     Recipe(
         name="static_wi8_ai8",
@@ -100,6 +107,7 @@ _RECIPES = (
         },
         instead={
             "executorch": ("XNNPACK has no product of float activations and int8 weights", "dynamic_wi8_afp32"),
+            "coreai": _NO_CORE_AI_WEIGHTS,
         },
     ),
     Recipe(
@@ -114,6 +122,7 @@ _RECIPES = (
         },
         instead={
             "executorch": ("XNNPACK has no product of float activations and int4 weights", "dynamic_wi8_afp32"),
+            "coreai": _NO_CORE_AI_WEIGHTS,
         },
     ),
     Recipe(
@@ -128,6 +137,7 @@ _RECIPES = (
         instead={
             "executorch": ("XNNPACK has no weights in lookup tables", "dynamic_wi8_afp32"),
             "tflite": ("LiteRT has no weights in lookup tables", "weight_only_wi4_afp32"),
+            "coreai": _NO_CORE_AI_WEIGHTS,
         },
     ),
     Recipe(
