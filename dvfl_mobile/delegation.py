@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+_MOST = 2**63 - 1
 
 
 class Operation(NamedTuple):
@@ -34,8 +36,8 @@ class OperatorRow(BaseModel):
     operator: str
     module: str
     delegated: bool | None
-    count: int
-    multiply_adds: int
+    count: int = Field(ge=0, le=_MOST)
+    multiply_adds: int = Field(ge=0, le=_MOST)
     is_int8: bool | None = None
 
 

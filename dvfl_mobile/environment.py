@@ -28,11 +28,17 @@ EXTRAS = {
     "quantize": "find scales, and train with rounding in place",
     "video": "read video files",
     "plots": "draw what quantize --sensitivity measures",
+    "coreai": "convert to Core AI, and run its numbers; Linux x86-64 and macOS 26",
     "tensorflow": "a second opinion on a .tflite; no conversion needs it",
 }
-TARGETS = ("executorch", "coreml", "tflite")
-RUNTIME_PACKAGES = {"executorch": "executorch", "coreml": "coremltools", "tflite": "ai-edge-litert"}
-_NOT_IN_ALL = ("tensorflow",)
+TARGETS = ("executorch", "coreml", "tflite", "coreai")
+RUNTIME_PACKAGES = {
+    "executorch": "executorch",
+    "coreml": "coremltools",
+    "tflite": "ai-edge-litert",
+    "coreai": "coreai-core",
+}
+_NOT_IN_ALL = ("coreai", "tensorflow")
 
 _CPU_FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
 _MACOS_FEATURES = {"hw.optional.arm.FEAT_DotProd": "asimddp", "hw.optional.arm.FEAT_I8MM": "i8mm"}
@@ -64,12 +70,17 @@ class Extra(_Document):
 
 
 class Target(_Document):
-    """Whether a target's artifacts can be made here, and run here; `why_not_run` is empty when they can."""
+    """Whether a target's artifacts can be made here, and run here; `why_not_run` is empty when they can.
+
+    Attributes:
+        run_by: what runs them where it isn't the target's own runtime.
+    """
 
     name: str
     converts: bool
     runs: bool
     why_not_run: str
+    run_by: str = ""
 
 
 class Environment(_Document):
@@ -155,9 +166,14 @@ def _extra(name: str, needs: list[Requirement]) -> Extra:
 def _target(extra: Extra) -> Target:
     runtime = RUNTIME_PACKAGES[extra.name]
     why_not = "" if _version(runtime) else f"{runtime} isn't installed"
-    if extra.name == "coreml" and platform.system() != "Darwin":
-        why_not = "Core ML runs on macOS only; its parity stays inconclusive here"
-    return Target(name=extra.name, converts=not extra.problems, runs=not why_not, why_not_run=why_not)
+    is_apple_s = extra.name in ("coreml", "coreai") and platform.system() != "Darwin"
+    return Target(
+        name=extra.name,
+        converts=not extra.problems,
+        runs=not why_not,
+        why_not_run=why_not,
+        run_by="a reference executor: its numbers, and nothing of a device's" if is_apple_s and not why_not else "",
+    )
 
 
 def _install_command(extras: list[str]) -> str | None:

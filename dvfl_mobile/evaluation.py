@@ -29,10 +29,10 @@ from dvfl_mobile.errors import (
     VideoError,
 )
 from dvfl_mobile.manifest import Manifest, verify
-from dvfl_mobile.parity import ArtifactFacts, ClipFacts, Document, Line, Verdict, weights_notes
+from dvfl_mobile.parity import ArtifactFacts, ClipFacts, Document, Line, Verdict, runner_notes, weights_notes
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.report import jsondoc
-from dvfl_mobile.runners.base import Logits, Runner, check_runs_here, open_runner
+from dvfl_mobile.runners.base import Facts, Logits, Runner, check_runs_here, open_runner
 from dvfl_mobile.wording import percent, plural, rounded_down
 
 if TYPE_CHECKING:
@@ -351,7 +351,7 @@ def decided(
         pooled=pooled,
         classes=by_class(answers.rows, _facts(artifact, chosen).class_name),
         rows=answers.rows,
-        **_common(artifact, question, chosen),
+        **_common(artifact, question, chosen, pair.artifact.facts),
     )
 
 
@@ -365,7 +365,7 @@ def undecided(
         runner={},
         reference={},
         videos=ClipFacts(count=0, source=chosen.source, notes=chosen.notes),
-        **_common(artifact, question, chosen),
+        **_common(artifact, question, chosen, {}),
     )
 
 
@@ -383,7 +383,7 @@ def _points(share: Decimal) -> str:
     return f"{share * 100 + 0:.2f} points"  # + 0: a zero without a sign
 
 
-def _common(artifact: Artifact, question: Question, chosen: ChosenVideos) -> dict[str, Any]:
+def _common(artifact: Artifact, question: Question, chosen: ChosenVideos, runner: Facts) -> dict[str, Any]:
     weights = artifact.manifest.weights.kind
     return {
         "tool_version": __version__,
@@ -394,7 +394,7 @@ def _common(artifact: Artifact, question: Question, chosen: ChosenVideos) -> dic
         "crops": question.crops,
         "max_drop": question.max_drop,
         "confidence": question.confidence,
-        "notes": weights_notes(weights),
+        "notes": (*weights_notes(weights), *runner_notes(runner)),
     }
 
 

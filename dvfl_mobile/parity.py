@@ -15,13 +15,25 @@ from numpy.typing import ArrayLike
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
 from dvfl_mobile import __version__
-from dvfl_mobile.errors import ArtifactError, CheckFailedError, CheckpointError, InconclusiveError, InputError
+from dvfl_mobile.errors import (
+    ArtifactError,
+    CheckFailedError,
+    CheckpointError,
+    InconclusiveError,
+    InputError,
+    UsageError,
+)
 from dvfl_mobile.metrics import Floats, cosine, kl_nats, sqnr_db, top5_overlap
 from dvfl_mobile.wording import decibels, percent, plural, printable
 
 SEEDED_NOTE = (
     "These weights are seeded, not trained: the figures say how closely the artifact computes what PyTorch "
     "computes, and nothing about accuracy."
+)
+
+EXECUTOR_NOTE = (
+    "Run by a reference executor: it computes what the artifact says, operator by operator, and shows nothing of a "
+    "device's own kernels, their roundings and their times."
 )
 
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
@@ -66,20 +78,35 @@ class Thresholds(Document):
 
     Attributes:
         min_sqnr_db: least SQNR over all clips' logits together.
+        recipe_sqnr_db: the recipe's own, where somebody asked for another; `sqnr_reason` is then theirs.
         min_top1: least share of clips, 0 to 1, whose top-1 is the reference's or a near tie.
     """
 
     recipe: str
     min_sqnr_db: float
-    sqnr_reason: str
+    sqnr_reason: Line
     min_top1: float = Field(ge=0, le=1)
     top1_reason: str
+    recipe_sqnr_db: float | None = None
+
+    def with_sqnr(self, min_sqnr_db: float, because: str) -> Thresholds:
+        """These with another least SQNR, for a reason that every report then shows."""
+        changed = {"min_sqnr_db": min_sqnr_db, "sqnr_reason": because, "recipe_sqnr_db": self.min_sqnr_db}
+        return Thresholds.model_validate(self.model_dump() | changed)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of a changed threshold."""
+        if self.recipe_sqnr_db is None:
+            return ()
+        told = f"{self.min_sqnr_db:g} dB in place of the {self.recipe_sqnr_db:g} dB of {self.recipe}"
+        return (f"The SQNR threshold was changed: {told}. Because: {self.sqnr_reason}",)
 
     @property
     def required(self) -> dict[str, str]:
         """What each check asks for, in words, by the check's name."""
         return {
-            "sqnr": f"at least {self.min_sqnr_db:g} dB",
+            "sqnr": f"at least {self.min_sqnr_db:g} dB" + (" (changed)" if self.recipe_sqnr_db is not None else ""),
             "top1": f"at least {percent(self.min_top1)}",
             "finite": "every value",
         }
@@ -181,6 +208,37 @@ def thresholds_for(recipe: str) -> Thresholds:
             hint=f"Convert the checkpoint with a recipe that can be judged: {', '.join(THRESHOLDS)}.",
         )
     return THRESHOLDS[recipe]
+
+
+def asked_thresholds(recipe: str, min_sqnr_db: float | None = None, because: str | None = None) -> Thresholds:
+    """The thresholds of a recipe, with another least SQNR where one is asked for.
+
+    Raises:
+        UsageError: see `check_change`.
+        ArtifactError: no thresholds stand for the recipe.
+    """
+    check_change(min_sqnr_db, because)
+    thresholds = thresholds_for(recipe)
+    return thresholds if min_sqnr_db is None else thresholds.with_sqnr(min_sqnr_db, str(because).strip())
+
+
+def check_change(min_sqnr_db: float | None, because: str | None) -> None:
+    """Check that a threshold isn't changed without a reason.
+
+    Raises:
+        UsageError: it is, or there is a reason and no threshold, or the threshold is no number.
+    """
+    if min_sqnr_db is None and because is None:
+        return
+    if min_sqnr_db is None:
+        raise UsageError("--because gives a reason, and no threshold is changed.", hint="Add --min-sqnr DB.")
+    if not np.isfinite(min_sqnr_db):
+        raise UsageError(f"--min-sqnr {min_sqnr_db} is no threshold.", hint="Give a number of decibels.")
+    if not (because or "").strip():
+        raise UsageError(
+            "--min-sqnr changes a threshold, and no reason is given.",
+            hint="Say why with --because TEXT; every report then shows it.",
+        )
 
 
 class ClipMetrics(Document):
@@ -359,7 +417,8 @@ def near_ties(clips: Iterable[ClipMetrics], pooled: PooledMetrics, thresholds: T
 
 def _judge_sqnr(pooled: PooledMetrics, thresholds: Thresholds) -> Check:
     required = thresholds.required["sqnr"]
-    bound = f"{thresholds.min_sqnr_db:g} dB ({thresholds.recipe})"
+    whose = thresholds.recipe if thresholds.recipe_sqnr_db is None else "changed"
+    bound = f"{thresholds.min_sqnr_db:g} dB ({whose})"
     measured = decibels(pooled.sqnr_db)
     if pooled.sqnr_db is None:
         sentence = "SQNR can't be measured: some of the artifact's logits are not finite."
@@ -429,6 +488,26 @@ class ClipFacts(Document):
     notes: tuple[Line, ...] = ()
 
 
+class SecondOpinion(Document):
+    """The same file, run by another runtime on the same clips. Made by `opinions.compared`.
+
+    Attributes:
+        name: as on the command line.
+        title: what it is, in words.
+        runner: what the other runner knows of itself.
+        pytorch: the other runner against the reference form.
+        first: the other runner against the first one; None where the first one's logits aren't all finite.
+        check: whether the two differ by no more than they may.
+    """
+
+    name: str
+    title: str
+    runner: dict[str, Line | int | bool | None]
+    pytorch: PooledMetrics
+    first: PooledMetrics | None
+    check: Check
+
+
 class ParityReport(Document):
     """One comparison with everything that it rests on. Made by `decided` or `undecided`.
 
@@ -438,6 +517,7 @@ class ParityReport(Document):
         reasons: a sentence for each check that did not pass.
         near_ties: names of clips whose top-1 flipped between classes too close to tell apart.
         pooled: None where nothing could be run.
+        second_opinions: the same file under other runtimes, where they were asked for; their checks are among `checks`.
     """
 
     schema_version: Literal[1] = 1
@@ -454,6 +534,7 @@ class ParityReport(Document):
     notes: tuple[Line, ...] = ()
     pooled: PooledMetrics | None = None
     rows: tuple[ClipMetrics, ...] = ()
+    second_opinions: tuple[SecondOpinion, ...] = ()
 
     @model_validator(mode="after")
     def _verdict_follows(self) -> ParityReport:
@@ -470,14 +551,16 @@ def decided(
     clips: ClipFacts,
     weights: Literal["checkpoint", "seeded"],
     measurement: Measurement,
+    thresholds: Thresholds | None = None,
+    opinions: Sequence[SecondOpinion] = (),
 ) -> ParityReport:
-    """The report on an artifact that was run: pass or fail.
+    """The report on an artifact that was run: pass or fail; by `thresholds`, or else the recipe's own.
 
     Raises:
         ArtifactError: no thresholds stand for the artifact's recipe.
     """
-    thresholds = thresholds_for(artifact.recipe)
-    checks = judge(measurement, thresholds)
+    thresholds = thresholds or thresholds_for(artifact.recipe)
+    checks = (*judge(measurement, thresholds), *(opinion.check for opinion in opinions))
     return ParityReport(
         tool_version=__version__,
         verdict=worst_of([check.verdict for check in checks]),
@@ -489,9 +572,10 @@ def decided(
         thresholds=thresholds,
         checks=checks,
         near_ties=tuple(row.name for row in near_ties(measurement.clips, measurement.pooled, thresholds)),
-        notes=weights_notes(weights),
+        notes=(*weights_notes(weights), *runner_notes(runner), *thresholds.notes),
         pooled=measurement.pooled,
         rows=measurement.clips,
+        second_opinions=tuple(opinions),
     )
 
 
@@ -501,13 +585,14 @@ def undecided(
     clips: ClipFacts,
     weights: Literal["checkpoint", "seeded"],
     why: str,
+    thresholds: Thresholds | None = None,
 ) -> ParityReport:
     """The report on an artifact that nothing here could run: inconclusive, for the reason that `why` gives.
 
     Raises:
         ArtifactError: no thresholds stand for the artifact's recipe.
     """
-    thresholds = thresholds_for(artifact.recipe)
+    thresholds = thresholds or thresholds_for(artifact.recipe)
     return ParityReport(
         tool_version=__version__,
         verdict=Verdict.INCONCLUSIVE,
@@ -521,8 +606,13 @@ def undecided(
             Check(name=name, required=required, measured="not measured", verdict=Verdict.INCONCLUSIVE, sentence=why)
             for name, required in thresholds.required.items()
         ),
-        notes=weights_notes(weights),
+        notes=(*weights_notes(weights), *thresholds.notes),
     )
+
+
+def runner_notes(runner: Mapping[str, str | int | bool | None]) -> tuple[str, ...]:
+    """What a reader must know of a runner by what it knows of itself."""
+    return (EXECUTOR_NOTE,) if runner.get("executor") == "reference" else ()
 
 
 def weights_notes(weights: str) -> tuple[str, ...]:

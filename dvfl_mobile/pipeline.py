@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dvfl_mobile import artifacts, parity
+from dvfl_mobile import artifacts, opinions, parity
 from dvfl_mobile.artifacts import Artifact
 from dvfl_mobile.converters.base import TARGETS, Target, target_named, versions
 from dvfl_mobile.errors import (
@@ -21,20 +21,24 @@ from dvfl_mobile.errors import (
     UsageError,
 )
 from dvfl_mobile.manifest import verify
-from dvfl_mobile.parity import ArtifactFacts, ParityReport
+from dvfl_mobile.parity import ArtifactFacts, ParityReport, SecondOpinion, Thresholds
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.quantization.recipes import Recipe, check_carried, recipe_named
 from dvfl_mobile.report import jsondoc
 from dvfl_mobile.report.prediction import Prediction, make_prediction
 from dvfl_mobile.report.summary import DeployRow, DeploySummary, summarize
 from dvfl_mobile.runners.base import Logits, Runner, check_runs_here, open_runner
+from dvfl_mobile.runners.opinions import Opinion, opinions_named
 from dvfl_mobile.sources import ClipSet, gather_clips
+from dvfl_mobile.wording import printable
 
 if TYPE_CHECKING:
+    from dvfl_mobile.locating.document import Location
     from dvfl_mobile.model.student import Student
     from dvfl_mobile.quantization.forms import QuantizedForm
 
 PARITY_NAME = "parity.json"
+LOCATION_NAME = "locate.json"
 MOST_CLIPS = 32
 _DEFAULT_RECIPE = "fp32"
 _IOS, _USUAL_IOS = (16, 17, 18), 17
@@ -62,8 +66,8 @@ class Plan:
 def make_plan(targets: Sequence[str], recipe: str, out: Path, minimum_ios: int | None = None) -> Plan:
     """Resolve names, before any work.
 
-    With no target named, every target is taken that carries the recipe and whose packages are installed; the others
-    go into the notes.
+    With no target named, every target is taken that carries the recipe and whose packages are installed, but for
+    those that are only made by name; the others go into the notes.
 
     Args:
         minimum_ios: None: 17, or the oldest that has what the recipe needs.
@@ -81,7 +85,7 @@ def make_plan(targets: Sequence[str], recipe: str, out: Path, minimum_ios: int |
             versions(target)
     else:
         left_out: dict[str, DvflMobileError] = {}
-        for target in TARGETS.values():
+        for target in (target for target in TARGETS.values() if not target.only_by_name):
             try:
                 check_carried(kind, [target.name])
                 versions(target)
@@ -183,15 +187,18 @@ def load_student(
     return default_student()
 
 
-def convert(model: Student | QuantizedForm, plan: Plan, step: Step = silent) -> list[Artifact]:
+def convert(model: Student | QuantizedForm, plan: Plan, step: Step = silent, *, reuse: bool = False) -> list[Artifact]:
     """Make each artifact of the plan.
+
+    Args:
+        reuse: leave one alone that stands already, whole, and made of the same by the same tools.
 
     Raises:
         UsageError: the recipe needs scales, and the model has none.
     """
     check_scales(model, plan.recipe)
     reference = artifacts.save_reference(artifacts.student_of(model), plan.out)
-    return [_convert_one(model, target, plan, reference, step) for target in plan.targets]
+    return [_convert_one(model, target, plan, reference, step, reuse=reuse) for target in plan.targets]
 
 
 def check(
@@ -200,6 +207,8 @@ def check(
     reference: Path | None = None,
     most: int = MOST_CLIPS,
     step: Step = silent,
+    thresholds: Thresholds | None = None,
+    second_opinions: Sequence[str] = (),
 ) -> ParityReport:
     """Hold an artifact against the reference form, on the same clips; the report also goes into its folder.
 
@@ -207,21 +216,58 @@ def check(
         clips: videos in any of the known layouts; None: drawn moving shapes.
         reference: the checkpoint to compare with, in place of the one stored with the artifact.
         most: take no more clips than this.
-    """
-    from dvfl_mobile.model.checkpoint import load_checkpoint
+        thresholds: what to reach, in place of what the recipe must.
+        second_opinions: names of other runtimes to run the same file by, and to hold against the first.
 
+    Raises:
+        UsageError: there is no such second opinion on artifacts of this target.
+        MissingDependencyError: the artifact's runtime, or that of a second opinion, isn't installed.
+    """
     manifest = artifact.manifest
-    parity.thresholds_for(manifest.recipe)
+    others = opinions_named(second_opinions, manifest.target)
+    thresholds = thresholds or parity.thresholds_for(manifest.recipe)
     clip_set = gather_clips(clips, manifest.clip, manifest.classes, step, most)
     try:
         check_runs_here(manifest)
     except InconclusiveError as error:
         verify(manifest, artifact.folder)
-        return _store(artifact, _undecided(artifact, clip_set, error))
-    student = load_checkpoint(reference) if reference else artifacts.reference_of(artifact)
+        return _store(artifact, _undecided(artifact, clip_set, error, thresholds))
+    student = _reference_named(reference) if reference else artifacts.reference_of(artifact)
     _check_fits(student, artifact)
     expected = _reference_logits(student, clip_set, step)
-    return _store(artifact, _compare(artifact, clip_set, expected, step))
+    return _store(artifact, _compare(artifact, clip_set, expected, step, thresholds, others))
+
+
+def locate(
+    artifact: Artifact,
+    report: ParityReport,
+    clips: Path | None = None,
+    reference: Path | None = None,
+    most: int = MOST_CLIPS,
+    step: Step = silent,
+) -> Location:
+    """Find the operator at which an artifact first leaves its reference, on the worst clip of a parity report.
+
+    The result is left in the artifact's folder, as `locate.json`.
+
+    Args:
+        report: what `check` said of the artifact, with these very clips and this reference.
+
+    Raises:
+        ArtifactError: there is no stored reference, or the artifact can't be traced.
+        UsageError: this target's operators can't be watched.
+    """
+    manifest = artifact.manifest
+    chosen = gather_clips(clips, manifest.clip, manifest.classes, silent, most).clips
+    worst = report.pooled.worst_clip if report.pooled else None
+    clip = next((clip for clip in chosen if printable(clip.name) == worst), chosen[0])
+    with step("hold each operator against the reference"):
+        from dvfl_mobile.locating.locate import locate as find
+
+        logits = open_runner(artifact.folder, manifest).run(clip.pixels[None])[0] if report.pooled else None
+        location = find(artifact, clip.pixels, clip.name, report.artifact, reference, logits)
+    jsondoc.leave(location, artifact.folder / LOCATION_NAME)
+    return location
 
 
 def deploy(
@@ -300,8 +346,15 @@ def predict(artifact: Artifact, video: Path) -> Prediction:
     return make_prediction(str(video), manifest, logits, [clip.damage] if clip.damage else ())
 
 
-def _convert_one(model: Student | QuantizedForm, target: Target, plan: Plan, reference: Path, step: Step) -> Artifact:
+def _convert_one(
+    model: Student | QuantizedForm, target: Target, plan: Plan, reference: Path, step: Step, *, reuse: bool = False
+) -> Artifact:
     minimum_os = f"iOS {plan.minimum_ios}" if target.name == "coreml" else target.minimum_os
+    if reuse:
+        with step(f"look for {target.name} {plan.recipe.name}"):
+            found = artifacts.standing(model, target, plan.recipe, plan.out, reference, minimum_os)
+        if found is not None:
+            return found
     with step(f"convert to {target.name} {plan.recipe.name}"):
         return artifacts.convert(model, target, plan.recipe, plan.out, reference, minimum_os)
 
@@ -321,6 +374,17 @@ def _check_delegated(artifact: Artifact, least: float) -> None:
         )
 
 
+def _reference_named(path: Path) -> Student:
+    """The float student of a checkpoint, or of a quantized form."""
+    from dvfl_mobile.model.checkpoint import load_checkpoint
+
+    if path.suffix != ".pt2":
+        return load_checkpoint(path)
+    from dvfl_mobile.quantization import stored
+
+    return stored.load_form(path).student if stored.is_form(path) else load_checkpoint(path)
+
+
 def _check_fits(student: Student, artifact: Artifact) -> None:
     manifest = artifact.manifest
     if (student.architecture.num_classes, student.clip.shape) != (len(manifest.classes), manifest.clip.shape):
@@ -338,7 +402,14 @@ def _reference_logits(student: Student, clip_set: ClipSet, step: Step) -> Logits
         return _run(TorchRunner(student), clip_set, advance)
 
 
-def _compare(artifact: Artifact, clip_set: ClipSet, expected: Logits, step: Step) -> ParityReport:
+def _compare(
+    artifact: Artifact,
+    clip_set: ClipSet,
+    expected: Logits,
+    step: Step,
+    thresholds: Thresholds | None = None,
+    others: Sequence[Opinion] = (),
+) -> ParityReport:
     manifest = artifact.manifest
     with step(f"run on {manifest.target}", len(clip_set.clips)) as advance:
         runner = open_runner(artifact.folder, manifest)
@@ -346,12 +417,27 @@ def _compare(artifact: Artifact, clip_set: ClipSet, expected: Logits, step: Step
     names = [clip.name for clip in clip_set.clips]
     labels = [clip.label for clip in clip_set.clips]
     measurement = parity.measure(expected, found, names, labels)
-    return parity.decided(_facts(artifact), runner.facts, clip_set.facts, manifest.weights.kind, measurement)
+    second = [_second_opinion(opinion, artifact, clip_set, expected, found, step) for opinion in others]
+    kind = manifest.weights.kind
+    return parity.decided(_facts(artifact), runner.facts, clip_set.facts, kind, measurement, thresholds, second)
 
 
-def _undecided(artifact: Artifact, clip_set: ClipSet, error: InconclusiveError) -> ParityReport:
+def _second_opinion(
+    opinion: Opinion, artifact: Artifact, clip_set: ClipSet, expected: Logits, first: Logits, step: Step
+) -> SecondOpinion:
+    with step(f"run by {opinion.title}", len(clip_set.clips)) as advance:
+        runner = open_runner(artifact.folder, artifact.manifest, opinion)
+        other = _run(runner, clip_set, advance)
+    names = [clip.name for clip in clip_set.clips]
+    return opinions.compared(opinion, runner.facts, artifact.manifest.recipe, expected, first, other, names)
+
+
+def _undecided(
+    artifact: Artifact, clip_set: ClipSet, error: InconclusiveError, thresholds: Thresholds | None = None
+) -> ParityReport:
     why = f"{error.problem} {error.hint}"
-    return parity.undecided(_facts(artifact), {}, clip_set.facts, artifact.manifest.weights.kind, why)
+    kind = artifact.manifest.weights.kind
+    return parity.undecided(_facts(artifact), {}, clip_set.facts, kind, why, thresholds)
 
 
 def _run(runner: Runner, clip_set: ClipSet, advance: Callable[[], None]) -> Logits:

@@ -7,6 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from dvfl_mobile.wording import printable
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -43,7 +45,12 @@ def _print_labelled(label: str, style: str, text: str, hint: str = "") -> None:
     from rich.console import Console
     from rich.text import Text
 
-    line = Text.assemble((label, style), " ", text)
+    line = Text.assemble((label, style), " ", _harmless(text))
     if hint:
-        line.append(f"\n{hint}", "dim")
+        line.append(f"\n{_harmless(hint)}", "dim")
     Console(stderr=True, highlight=False, soft_wrap=True).print(line)
+
+
+def _harmless(text: str) -> str:
+    """Its lines, without any terminal command that a file's name or contents may have brought in."""
+    return "\n".join(printable(line) for line in text.split("\n"))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from dvfl_mobile.cli.options import (
     DEFAULT_OUT,
     Checkpoint,
@@ -16,6 +20,13 @@ from dvfl_mobile.cli.options import (
     Targets,
 )
 
+Reuse = Annotated[
+    bool,
+    typer.Option(
+        "--reuse", help="Leave an artifact alone that stands already, if the same weights, recipe and tools made it."
+    ),
+]
+
 
 def convert(
     checkpoint: Checkpoint = None,
@@ -27,6 +38,7 @@ def convert(
     size: Size = None,
     minimum_ios: MinimumIos = None,
     min_delegated: MinDelegated = None,
+    reuse: Reuse = False,
     json: Json = False,
 ) -> None:
     """Convert a checkpoint, or a quantized form, to ExecuTorch, Core ML and TFLite.
@@ -43,6 +55,6 @@ def convert(
         with step("load"):
             model = pipeline.load_model(checkpoint, labels, frames, size)
         show_student(artifacts.student_of(model), (*plan.notes, *artifacts.warnings_of(model)))
-        made = pipeline.convert(model, plan, step)
+        made = pipeline.convert(model, plan, step, reuse=reuse)
     show_artifacts(made, json=json)
     pipeline.check_delegated(made, min_delegated)

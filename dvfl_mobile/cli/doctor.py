@@ -69,6 +69,7 @@ def _lines(environment: Environment) -> Iterator[str]:
     yield "\n[bold]Targets[/]"
     for target in environment.targets:
         runs = "[green]runs[/]" if target.runs else f"[yellow]does not run[/] here: {target.why_not_run}"
+        runs += f" by {target.run_by}" if target.run_by else ""
         converts = "[green]converts[/]" if target.converts else "[yellow]does not convert[/]"
         yield _row(target.name, f"{converts}, {runs}")
     yield "\n[bold]Data sets[/]"

@@ -26,6 +26,7 @@ COMMANDS = {
     "convert": "dvfl_mobile.cli.convert:convert",
     "parity": "dvfl_mobile.cli.parity:parity",
     "evaluate": "dvfl_mobile.cli.evaluate:evaluate",
+    "pack": "dvfl_mobile.cli.pack:pack",
     "predict": "dvfl_mobile.cli.predict:predict",
     "inspect": "dvfl_mobile.cli.inspect:inspect",
     "doctor": "dvfl_mobile.cli.doctor:doctor",

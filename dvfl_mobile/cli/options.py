@@ -27,7 +27,8 @@ Targets = Annotated[
     typer.Option(
         "--target",
         metavar="TARGET",
-        help="executorch, coreml or tflite; may be given several times. Default: all that are installed.",
+        help="executorch, coreml, tflite or coreai; may be given several times. Default: all of the first three that "
+        "are installed.",
         show_default=False,
     ),
 ]
@@ -151,7 +152,7 @@ MinDelegated = Annotated[
         max=1.0,
         metavar="SHARE",
         help="End with 5 if less than this share of the multiply-adds is delegated, 0 to 1; with 7 where only the "
-        "device knows (coreml).",
+        "device knows (coreml, coreai).",
         show_default=False,
     ),
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dvfl_mobile.cli.console import print_json, print_note, print_warning
 
@@ -14,8 +15,12 @@ if TYPE_CHECKING:
 
     from dvfl_mobile.artifacts import Artifact
     from dvfl_mobile.evaluation import EvaluationReport
+    from dvfl_mobile.foreign import PackageReport
+    from dvfl_mobile.locating.document import Location
     from dvfl_mobile.manifest import Manifest
     from dvfl_mobile.model.student import Student
+    from dvfl_mobile.pack.build import BuiltPack
+    from dvfl_mobile.pack.verdict import PackReport
     from dvfl_mobile.parity import ParityReport
     from dvfl_mobile.quantization.sensitivity import Sensitivity
     from dvfl_mobile.quantizing import Quantized
@@ -56,14 +61,73 @@ def show_artifacts(made: Sequence[Artifact], *, json: bool) -> None:
     _print(table)
 
 
-def show_parity(report: ParityReport, *, verbose: bool, json: bool, junit: Path | None, markdown: Path | None) -> None:
-    """One comparison."""
+def show_parity(
+    report: ParityReport,
+    *,
+    verbose: bool,
+    json: bool,
+    junit: Path | None,
+    markdown: Path | None,
+    located: Location | None = None,
+) -> None:
+    """One comparison; as JSON, with where it goes wrong, where that was asked for."""
     from dvfl_mobile.report import junit as junit_report
     from dvfl_mobile.report import markdown as markdown_report
     from dvfl_mobile.report import terminal
 
     files = ((junit, junit_report.parity), (markdown, markdown_report.parity))
-    _show(report, lambda found: terminal.parity(found, verbose=verbose), files, json=json)
+    _show(report, lambda found: terminal.parity(found, verbose=verbose), files, json=json, located=located)
+
+
+def show_location(located: Location, plot: Path, *, json: bool) -> None:
+    """Where an artifact leaves its reference, with a picture at `plot`; JSON has been given with the comparison."""
+    from dvfl_mobile.errors import MissingDependencyError
+    from dvfl_mobile.report import location
+
+    if not json:
+        _print(location.terminal(located))
+    try:
+        location.plot(located, plot)
+    except MissingDependencyError as error:
+        print_note(f"There is no picture: {error.problem} {error.hint}")
+    else:
+        print_note(f"The picture is {plot}.")
+
+
+def show_package(report: PackageReport, *, json: bool) -> None:
+    """What a package that this project didn't make gives, beside what it should."""
+    from dvfl_mobile.report import foreign
+
+    _show(report, foreign.terminal, (), json=json)
+
+
+def show_conformance(
+    report: PackReport, *, verbose: bool, json: bool, junit: Path | None, markdown: Path | None
+) -> None:
+    """What an app made of its conformance pack."""
+    from dvfl_mobile.report import conformance
+
+    files = ((junit, conformance.junit), (markdown, conformance.markdown))
+    _show(report, lambda found: conformance.terminal(found, verbose=verbose), files, json=json)
+
+
+def show_pack(built: BuiltPack, path: Path, *, json: bool) -> None:
+    """A conformance pack that was made."""
+    from dvfl_mobile.report import conformance
+
+    if json:
+        made = {"path": str(path), "size_bytes": len(built.data), "notes": list(built.notes)}
+        print_json({"schema_version": 1, **made, "pack": built.contents.model_dump(mode="json")})
+    else:
+        _print(conformance.pack_terminal(built, str(path)))
+
+
+def show_annotations(report: ParityReport | PackReport) -> None:
+    """What failed, for GitHub to show beside the code; it reads stderr as well as stdout."""
+    from dvfl_mobile.report import annotations
+
+    title, file = annotations.subject(report)
+    sys.stderr.write(annotations.github(report.verdict, title, report.reasons, file))
 
 
 def show_evaluation(report: EvaluationReport, *, json: bool, junit: Path | None, markdown: Path | None) -> None:
@@ -138,6 +202,7 @@ def _show(
     files: Sequence[tuple[Path | None, Callable[[_Report], str]]],
     *,
     json: bool,
+    located: Location | None = None,
 ) -> None:
     """Write the files that were asked for, and print the report."""
     from dvfl_mobile.files import write_text
@@ -148,9 +213,17 @@ def _show(
                 write_text(path, render_file(report))
     finally:  # a file that can't be written takes nothing from what was found
         if json:
-            print_json(report)
+            print_json(report if located is None else _joined(report, located))
         else:
             _print(render(report))
+
+
+def _joined(report: BaseModel, located: Location) -> dict[str, Any]:
+    """A report with a location in it."""
+    from json import loads
+
+    # By way of text, in which infinities are strings.
+    return {**loads(report.model_dump_json()), "locate": loads(located.model_dump_json())}
 
 
 def _print(renderable: RenderableType) -> None:

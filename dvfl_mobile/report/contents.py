@@ -16,7 +16,7 @@ from dvfl_mobile.manifest import Manifest
 from dvfl_mobile.parity import weights_notes
 from dvfl_mobile.quantization.floats import MOVES, FloatPart, float_part_of
 from dvfl_mobile.quantization.settings import Quantization
-from dvfl_mobile.wording import plural
+from dvfl_mobile.wording import plural, printable
 
 _NUMBERS = ("operators", "count", "multiply-adds", "share")
 _NO_MODULE = "(no module)"
@@ -31,7 +31,7 @@ def terminal(manifest: Manifest, folder: Path, *, operators: bool) -> Renderable
     """
     facts = Table.grid(padding=(0, 2))
     for name, value in _facts(manifest):
-        facts.add_row(Text(name, "dim"), Text(value))
+        facts.add_row(Text(name, "dim"), _foreign(value))
     parts: list[RenderableType] = [Text(str(folder), "bold"), facts, Text()]
     parts.append(_sentence(manifest.delegation))
     parts.append(_operators(manifest.delegation.rows) if operators else _by_stage(manifest.delegation))
@@ -40,7 +40,7 @@ def terminal(manifest: Manifest, folder: Path, *, operators: bool) -> Renderable
     if manifest.delegation.fallbacks:
         parts += [Text("\nFell back, most multiply-adds first:", "yellow"), _operators(manifest.delegation.fallbacks)]
     warnings = manifest.quantization.warnings if manifest.quantization else ()
-    parts += [Text(f"\n{note}", "yellow") for note in (*warnings, *weights_notes(manifest.weights.kind))]
+    parts += [Text("\n") + _foreign(note, "yellow") for note in (*warnings, *weights_notes(manifest.weights.kind))]
     return Group(*parts)
 
 
@@ -83,10 +83,10 @@ def _pixels(manifest: Manifest) -> str:
 def _sentence(delegation: Delegation) -> Text:
     total = f"{delegation.multiply_adds / 1e9:.2f} G multiply-adds"
     if delegation.share is None:
-        return Text(f"{total}. {delegation.undecided}", "yellow")
+        return _foreign(f"{total}. {delegation.undecided}", "yellow")
     calls = plural(delegation.calls or 0, "call")
     style = "green" if delegation.share == 1 else "yellow"
-    return Text(f"{total}, {share(delegation)} of them in {calls} of {delegation.delegate}", style)
+    return _foreign(f"{total}, {share(delegation)} of them in {calls} of {delegation.delegate}", style)
 
 
 def islands(manifest: Manifest) -> tuple[list[tuple[FloatPart, list[OperatorRow]]], list[OperatorRow]]:
@@ -114,7 +114,8 @@ def _floats(manifest: Manifest) -> Iterator[RenderableType]:
     total = manifest.delegation.multiply_adds or 1
     for part, rows in asked:
         work = sum(row.multiply_adds for row in rows) / total
-        table.add_row(part.name, str(sum(row.count for row in rows)), f"{work:.1%}", part.reason)
+        operators = str(sum(row.count for row in rows))
+        table.add_row(_foreign(part.name), operators, f"{work:.1%}", _foreign(part.reason))
     yield table
     if unasked:
         yield Text("\nFloat, though the recipe asks for int8:", "red")
@@ -132,16 +133,21 @@ def _by_stage(delegation: Delegation) -> Table:
     table = _table("module", "operators", "multiply-adds", "share")
     total = delegation.multiply_adds or 1
     for stage, count in counts.items():
-        table.add_row(stage, str(count), f"{work[stage]:,}", f"{work[stage] / total:.1%}")
+        table.add_row(_foreign(stage), str(count), f"{work[stage]:,}", f"{work[stage] / total:.1%}")
     return table
 
 
 def _operators(rows: Iterable[OperatorRow]) -> Table:
     table = _table("module", "operator", "count", "multiply-adds", "runs")
     for row in rows:
-        module = row.module or _NO_MODULE
-        table.add_row(module, row.operator, str(row.count), f"{row.multiply_adds:,}", _FATES[row.delegated])
+        named = _foreign(row.module or _NO_MODULE), _foreign(row.operator)
+        table.add_row(*named, str(row.count), f"{row.multiply_adds:,}", _FATES[row.delegated])
     return table
+
+
+def _foreign(text: str, style: str = "") -> Text:
+    """What a manifest says, which may be a stranger's: no terminal command and no markup of it works."""
+    return Text(printable(text), style)
 
 
 def _table(*columns: str) -> Table:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from xml.etree import ElementTree as ET
 
-from dvfl_mobile.parity import ClipMetrics, ParityReport, Verdict, near_ties
+from dvfl_mobile.parity import ClipMetrics, ParityReport, SecondOpinion, Verdict, near_ties
 from dvfl_mobile.report import tables
 from dvfl_mobile.report.summary import DeployRow, DeploySummary
 from dvfl_mobile.wording import decibels
@@ -27,7 +27,8 @@ def parity(report: ParityReport) -> str:
             "weights": report.weights,
             "clips": report.clips.source,
             "dvfl-mobile": report.tool_version,
-            **{f"runner.{key}": str(value) for key, value in report.runner.items() if value is not None},
+            **_facts("runner", report.runner),
+            **{key: value for opinion in report.second_opinions for key, value in _opinion_properties(opinion)},
         },
         [*report.notes, *report.clips.notes],
     )
@@ -43,6 +44,17 @@ def parity(report: ParityReport) -> str:
 def deploy(summary: DeploySummary) -> str:
     """A suite for each artifact, with one case: its parity."""
     return document(_deploy_suite(summary, row) for row in summary.rows)
+
+
+def _facts(name: str, runner: Mapping[str, str | int | bool | None]) -> dict[str, str]:
+    return {f"{name}.{key}": str(value) for key, value in runner.items() if value is not None}
+
+
+def _opinion_properties(opinion: SecondOpinion) -> Iterator[tuple[str, str]]:
+    name = f"second_opinion.{opinion.name}"
+    yield from _facts(name, opinion.runner).items()
+    yield f"{name}.sqnr", decibels(opinion.pytorch.sqnr_db)
+    yield f"{name}.sqnr_to_first", decibels(opinion.first.sqnr_db) if opinion.first else "not measured"
 
 
 def _deploy_suite(summary: DeploySummary, row: DeployRow) -> ET.Element:

@@ -18,6 +18,7 @@ def parity(report: ParityReport) -> str:
         bullets(report.reasons),
         table(tables.CHECK_COLUMNS, tables.check_rows(report)),
         *map(escape, tables.worst_clip(report)),
+        bullets(tables.second_opinions(report)),
     ]
     if report.rows:
         parts += [

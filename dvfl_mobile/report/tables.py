@@ -12,7 +12,13 @@ CHECK_COLUMNS = ("", "measured", "required", "")
 CLIP_COLUMNS = ("clip", "reference", "artifact", "SQNR")
 DEPLOY_COLUMNS = ("artifact", "size", "delegated", "SQNR", "top-1", "time", "verdict")
 
-_CHECK_NAMES = {"sqnr": "SQNR", "top1": "top-1 agreement", "finite": "finite logits"}
+_CHECK_NAMES = {
+    "sqnr": "SQNR",
+    "top1": "top-1 agreement",
+    "finite": "finite logits",
+    "opinion_reference": "second opinion: reference",
+    "opinion_tensorflow": "second opinion: tensorflow",
+}
 _WORST = 5
 
 
@@ -56,6 +62,19 @@ def worst_clip(report: ParityReport) -> list[str]:
     """The clip of lowest SQNR, in a sentence: its name is too long for a cell among figures."""
     pooled = report.pooled
     return [f"Worst clip: {decibels(pooled.worst_sqnr_db)}, {pooled.worst_clip}"] if pooled else []
+
+
+def second_opinions(report: ParityReport) -> list[str]:
+    """What each second opinion came to against PyTorch, and against the first runner, in a sentence each."""
+    return [
+        f"{opinion.title}, {runner_facts(opinion.runner)}: {_figures(opinion.pytorch)} against PyTorch"
+        + (f"; {_figures(opinion.first)} against the first runner." if opinion.first else ".")
+        for opinion in report.second_opinions
+    ]
+
+
+def _figures(pooled: PooledMetrics) -> str:
+    return f"SQNR {decibels(pooled.sqnr_db)}, top-1 {pooled.agreement}"
 
 
 def clip_title(report: ParityReport, *, verbose: bool) -> str:

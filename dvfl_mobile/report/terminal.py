@@ -25,6 +25,7 @@ def parity(report: ParityReport, *, verbose: bool = False) -> RenderableType:
         Text(),
         grid(tables.CHECK_COLUMNS, tables.check_rows(report), folding={1}, verdict=3),
         *paragraph(tables.worst_clip(report)),
+        *paragraph(tables.second_opinions(report)),
     ]
     if report.rows:
         parts += [

@@ -24,7 +24,7 @@ from tests.conversions import Make, skip_without
 
 TINY = SMALL.model_copy(update={"depths": (1,), "focal_levels": (1,), "focal_windows": (3,)})
 
-RUN_HERE = pytest.mark.parametrize("target", ["executorch", "tflite"])
+RUN_HERE = pytest.mark.parametrize("target", ["executorch", "tflite", "coreai"])
 
 
 @RUN_HERE
@@ -32,12 +32,16 @@ RUN_HERE = pytest.mark.parametrize("target", ["executorch", "tflite"])
 @pytest.mark.parametrize("fits", [False, True], ids=["another-hash", "its-hash"])
 def test_a_cut_model_is_refused(made: Make, tmp_path: Path, target: str, share: float, fits: bool) -> None:
     folder = _copy(made, target, tmp_path)
-    file = next(folder.glob("model.*"))
+    listed = open_artifact(folder).manifest.files
+    largest = max(listed, key=lambda entry: entry.size_bytes)
+    file = folder / largest.path
     file.write_bytes(file.read_bytes()[: int(file.stat().st_size * share)])
     if fits:
         data = file.read_bytes()
-        entry = {"path": file.name, "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        _edit(folder, lambda document: document.update(files=[entry]))
+        cut = {"path": largest.path, "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        entries = [cut if entry is largest else entry.model_dump() for entry in listed]
+        _edit(folder, lambda document: document.update(files=entries))
+        file = folder / open_artifact(folder).manifest.file
     with pytest.raises(ArtifactError, match="can't load" if fits else "its bytes changed") as caught:
         open_runner(folder, open_artifact(folder).manifest)
     assert str(file) in caught.value.problem
@@ -74,7 +78,7 @@ def test_other_weights_fail(made: Make, tmp_path: Path, target: str) -> None:
     assert any("SQNR" in reason for reason in report.reasons)
 
 
-@pytest.mark.parametrize("target", ["coreml", "tflite"])
+@pytest.mark.parametrize("target", ["coreml", "tflite", "coreai"])
 def test_a_disk_that_fills_while_the_model_is_written(tmp_path: Path, target: str) -> None:
     skip_without(target)
     checkpoint, disk = tmp_path / "tiny.safetensors", tmp_path / "disk"

@@ -26,6 +26,8 @@ ALL_THERE = {
     "torch": "2.13.0+cpu",
     "executorch": "1.5.1",
     "coremltools": "9.0",
+    "coreai-torch": "0.4.3",
+    "coreai-core": "1.0.0b3",
     "litert-torch": "0.10.0",
     "ai-edge-litert": "2.3.0",
     "safetensors": "0.8.0",
@@ -63,8 +65,8 @@ def test_with_all_there_nothing_is_to_be_installed() -> None:
     found = look_around()
     assert [extra.name for extra in found.extras if extra.problems] == []
     assert found.install is None
-    assert [target.converts for target in found.targets] == [True, True, True]
-    assert found.missing_for(["executorch", "coreml", "tflite"]) == []
+    assert [target.converts for target in found.targets] == [True, True, True, True]
+    assert found.missing_for(["executorch", "coreml", "tflite", "coreai"]) == []
 
 
 def test_with_the_base_alone_everything_else_is_named(installed: dict[str, str]) -> None:
@@ -72,6 +74,8 @@ def test_with_the_base_alone_everything_else_is_named(installed: dict[str, str])
         "torch",
         "executorch",
         "coremltools",
+        "coreai-torch",
+        "coreai-core",
         "litert-torch",
         "ai-edge-litert",
         "safetensors",
@@ -83,14 +87,14 @@ def test_with_the_base_alone_everything_else_is_named(installed: dict[str, str])
         del installed[name]
     found = look_around()
     assert found.install == "pip install 'dvfl-mobile[executorch,coreml,tflite,quantize,video,plots]'"
-    assert [(target.converts, target.runs) for target in found.targets] == [(False, False)] * 3
+    assert [(target.converts, target.runs) for target in found.targets] == [(False, False)] * 4
     assert "litert-torch isn't installed" in found.missing_for(["tflite"])
     assert found.missing_for(["video"]) == ["av isn't installed"]
 
 
 def test_only_what_is_missing_is_to_be_installed(installed: dict[str, str]) -> None:
-    del installed["coremltools"]
-    del installed["tensorflow"]
+    for name in ("coremltools", "tensorflow", "coreai-torch", "coreai-core"):  # the latter three aren't in `all`
+        del installed[name]
     found = look_around()
     assert found.install == "pip install 'dvfl-mobile[coreml]'"
     assert found.missing_for(["executorch", "tflite"]) == []
@@ -104,18 +108,27 @@ def test_torch_and_executorch_that_do_not_match_are_told(installed: dict[str, st
 
 
 @pytest.mark.usefixtures("installed")
-def test_core_ml_converts_on_linux_and_does_not_run() -> None:
+def test_core_ml_is_run_by_a_reference_executor_on_linux() -> None:
     core_ml = next(target for target in look_around().targets if target.name == "coreml")
-    assert core_ml.converts
-    assert not core_ml.runs
-    assert "macOS only" in core_ml.why_not_run
+    assert (core_ml.converts, core_ml.runs) == (True, True)
+    assert "reference executor" in core_ml.run_by
 
 
 def test_core_ml_runs_on_macos(installed: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment.platform, "system", lambda: "Darwin")
-    assert [target.runs for target in look_around().targets] == [True, True, True]
+    assert [target.runs for target in look_around().targets] == [True, True, True, True]
     del installed["coremltools"]
-    assert [target.runs for target in look_around().targets] == [True, False, True]
+    assert [target.runs for target in look_around().targets] == [True, False, True, True]
+
+
+def test_core_ai_runs_on_linux_where_its_runtime_is(installed: dict[str, str]) -> None:
+    core_ai = next(target for target in look_around().targets if target.name == "coreai")
+    assert (core_ai.converts, core_ai.runs) == (True, True)
+    del installed["coreai-core"]
+    core_ai = next(target for target in look_around().targets if target.name == "coreai")
+    assert (core_ai.runs, core_ai.why_not_run) == (False, "coreai-core isn't installed")
+    installed["coreai-torch"] = "0.5.0"
+    assert look_around().missing_for(["coreai"]) == ["coreai-torch is 0.5.0, and coreai needs ==0.4.3"]
 
 
 def test_a_copy_that_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +149,7 @@ def test_doctor_reports_what_is_missing_and_ends_well(
     assert err == ""
     assert "av isn't installed (read video files)" in out
     assert "pip install 'dvfl-mobile[video]'" in out
-    assert "coreml      converts, does not run here: Core ML runs on macOS only" in out
+    assert "coreml      converts, runs by a reference executor" in out
 
 
 def test_doctor_fails_with_4_for_a_target_that_is_asked_for(
