@@ -16,8 +16,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: venv ## set up, then take the embedded default student to all three targets
 	$(BIN)/dvfl-mobile deploy
 
-test: venv ## set up, then run the test suite
-	$(BIN)/python -P -m pytest
+test: venv ## set up, then run the test suite, a file to each of two processes
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -n 2 --dist loadfile
 
 venv: $(STAMP) ## set up .venv with everything in it
 
