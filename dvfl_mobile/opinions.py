@@ -22,21 +22,24 @@ from dvfl_mobile.runners.values import Facts, Logits
 from dvfl_mobile.wording import decibels, percent
 
 _ROUNDS_ACTIVATIONS = ("dynamic", "static")
+_HALF_ON_CORE_ML = ("fp16", "palettized_wi4_afp16")
 
 
-def allowed(recipe: str) -> Thresholds:
+def allowed(recipe: str, target: str = "tflite") -> Thresholds:
     """How far two runtimes of one file may be from each other.
 
     Both hold the same weights, so that what rounding them costs is in no difference between the two. Where activations
     are rounded to integers as well, a last bit of float32 makes another integer now and then: the recipe's own
     thresholds allow for that. Elsewhere both compute in float32, in another order at most, and what `fp32` must reach
-    holds.
+    holds; or in half precision, where Core ML does, and what `fp16` must reach.
 
     Raises:
         ArtifactError: no thresholds stand for the recipe.
     """
     own = thresholds_for(recipe)
-    return own if RECIPES[recipe].mode in _ROUNDS_ACTIVATIONS else thresholds_for("fp32")
+    if RECIPES[recipe].mode in _ROUNDS_ACTIVATIONS:
+        return own
+    return thresholds_for("fp16" if target == "coreml" and recipe in _HALF_ON_CORE_ML else "fp32")
 
 
 def compared(
@@ -55,7 +58,7 @@ def compared(
         ArtifactError: it gave logits of another shape.
     """
     pytorch = measure(reference, other, names).pooled
-    thresholds = allowed(recipe)
+    thresholds = allowed(recipe, opinion.target)
     required = f"{thresholds.required['sqnr']}, {percent(thresholds.min_top1)}"
     pooled = None
     if np.isfinite(first).all():

@@ -55,8 +55,9 @@ SecondOpinions = Annotated[
     typer.Option(
         "--second-opinion",
         metavar="NAME",
-        help="TFLite only: also run the file by reference (LiteRT's reference kernels) or tensorflow (TensorFlow's "
-        "interpreter), and fail where they disagree; may be given several times.",
+        help="Also run the file by reference (LiteRT's reference kernels) or tensorflow (TensorFlow's interpreter), "
+        "for TFLite; or by executor (our own), for Core ML on a Mac; and fail where they disagree. May be given "
+        "several times.",
         show_default=False,
     ),
 ]

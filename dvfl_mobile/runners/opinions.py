@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -52,6 +53,14 @@ OPINIONS = (
         "tensorflow",
         "tensorflow",
     ),
+    Opinion(
+        "executor",
+        "coreml",
+        "dvfl-mobile's executor for Core ML",
+        "dvfl_mobile.runners.mil.runner",
+        "coremltools",
+        "coreml",
+    ),
 )
 
 
@@ -71,6 +80,11 @@ def opinions_named(names: Sequence[str], target: str) -> tuple[Opinion, ...]:
                 hint=f"Choose from: {', '.join(known)}."
                 if known
                 else f"There are some for: {', '.join(sorted({opinion.target for opinion in OPINIONS}))}.",
+            )
+        if name == "executor" and platform.system() != "Darwin":
+            raise UsageError(
+                f"On {platform.system()} the executor runs a Core ML artifact already: it has no second opinion.",
+                hint="Ask for it on a Mac, where Core ML gives the first.",
             )
         chosen.append(known[name])
     for opinion in chosen:

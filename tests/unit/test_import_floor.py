@@ -76,7 +76,7 @@ VENDORS = {
     "av": ("pack.encoding", "video"),
     "coreai": ("converters.coreai*", "runners.coreai*"),
     "coreai_torch": ("converters.coreai*",),
-    "coremltools": ("converters.coreml*", "runners.coreml*", "runners.mil.program"),
+    "coremltools": ("converters.coreml*", "runners.coreml*", "runners.mil.program", "runners.mil.runner"),
     "executorch": ("converters.executorch*", "converters.xnnpack*", "runners.executorch*"),
     "google": ("runners.mil.program",),
     "litert_torch": ("converters.tflite*",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from importlib import metadata
 from xml.etree import ElementTree as ET
 
@@ -20,6 +21,7 @@ from dvfl_mobile.parity import (
     Verdict,
     decided,
     measure,
+    thresholds_for,
 )
 from dvfl_mobile.report import jsondoc, junit, markdown, terminal
 from dvfl_mobile.runners.opinions import OPINIONS, opinions_named
@@ -179,6 +181,19 @@ def test_one_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPat
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", missing)
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
     with pytest.raises(MissingDependencyError) as caught:
         opinions_named([opinion.name], opinion.target)
     assert (caught.value.exit_code, caught.value.package, caught.value.extra) == (4, opinion.package, opinion.extra)
+
+
+def test_the_executor_gives_a_second_opinion_beside_core_ml_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    with pytest.raises(UsageError, match="the executor runs a Core ML artifact already"):
+        opinions_named(["executor"], "coreml")
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    [opinion] = opinions_named(["executor"], "coreml")
+    assert opinion.runtime == "coreml/executor"
+    assert allowed("fp16", "coreml") == thresholds_for("fp16")
+    assert allowed("fp32", "coreml") == thresholds_for("fp32")
+    assert allowed("static_wi8_ai8", "coreml") == thresholds_for("static_wi8_ai8")

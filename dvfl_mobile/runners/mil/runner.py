@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from dvfl_mobile import __version__
-from dvfl_mobile.errors import InconclusiveError
+from dvfl_mobile.errors import InconclusiveError, MissingDependencyError
 from dvfl_mobile.manifest import Manifest
 from dvfl_mobile.runners.base import as_input, check_shapes, run_each
 from dvfl_mobile.runners.mil.errors import MalformedError
@@ -55,6 +55,23 @@ class ExecutedRunner:
 
     def _run_one(self, clip: Pixels) -> Any:
         return self._executor.run({self._input: as_input(clip, self._manifest)})[self._output]
+
+
+def load_runtime() -> None:
+    """Import what reads packages.
+
+    Raises:
+        MissingDependencyError: it isn't installed.
+    """
+    try:
+        from coremltools.proto import Model_pb2  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError("coremltools", extra="coreml", why="to read an .mlpackage") from error
+
+
+def open_artifact(path: Path, manifest: Manifest) -> ExecutedRunner:
+    """A runner of the package at `path`."""
+    return ExecutedRunner(path, manifest)
 
 
 def _known(shape: tuple[int | None, ...]) -> tuple[int, ...]:
