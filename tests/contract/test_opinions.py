@@ -44,7 +44,7 @@ def copied(made: Make, tmp_path: Path) -> Copied:
     return copy
 
 
-@pytest.fixture(params=[opinion.name for opinion in OPINIONS])
+@pytest.fixture(params=[opinion.name for opinion in OPINIONS if opinion.target == "tflite"])
 def opinion(request: pytest.FixtureRequest) -> str:
     if request.param == "tensorflow":
         pytest.importorskip("tensorflow", reason="it is no part of `all`", exc_type=ImportError)
