@@ -118,10 +118,12 @@ def recipe_of(checkpoint: Path | None, recipe: str | None) -> str:
         UsageError: a quantized form was made by another recipe than the one asked for, or one is asked for that has
             to be calibrated, of a checkpoint that isn't.
     """
-    from dvfl_mobile.quantization import stored
+    from dvfl_mobile.quantization.archive import is_form
 
     asked = None if recipe is None else recipe_named(recipe)
-    if checkpoint is not None and stored.is_form(checkpoint):
+    if checkpoint is not None and is_form(checkpoint):
+        from dvfl_mobile.quantization import stored
+
         made = stored.read_settings(checkpoint).recipe
         if asked is not None and asked.name != made:
             raise UsageError(
@@ -156,15 +158,17 @@ def load_model(
         UsageError: options are given that only a checkpoint can use.
         CheckpointError, LabelError: see `load_checkpoint` and `load_form`.
     """
-    from dvfl_mobile.quantization import stored
+    from dvfl_mobile.quantization.archive import is_form
 
-    if checkpoint is None or not stored.is_form(checkpoint):
+    if checkpoint is None or not is_form(checkpoint):
         return load_student(checkpoint, labels, frames, size)
     if (labels, frames, size) != (None, None, None):
         raise UsageError(
             "--labels, --frames and --size go with a checkpoint; a quantized form has its own.",
             hint="Give them to: dvfl-mobile quantize",
         )
+    from dvfl_mobile.quantization import stored
+
     return stored.load_form(checkpoint)
 
 
@@ -380,9 +384,13 @@ def _reference_named(path: Path) -> Student:
 
     if path.suffix != ".pt2":
         return load_checkpoint(path)
+    from dvfl_mobile.quantization.archive import is_form
+
+    if not is_form(path):
+        return load_checkpoint(path)
     from dvfl_mobile.quantization import stored
 
-    return stored.load_form(path).student if stored.is_form(path) else load_checkpoint(path)
+    return stored.load_form(path).student
 
 
 def _check_fits(student: Student, artifact: Artifact) -> None:

@@ -27,15 +27,11 @@ from dvfl_mobile.model.checkpoint import load_checkpoint
 from dvfl_mobile.model.stored import load_safetensors, save_safetensors
 from dvfl_mobile.model.student import save_student
 from dvfl_mobile.quantization import graphs
+from dvfl_mobile.quantization.archive import ROOT, SETTINGS
 from dvfl_mobile.quantization.forms import LAYOUT, QuantizedForm, levelled_form
 from dvfl_mobile.quantization.settings import Quantization
 
-_ROOT = "archive"
-_SETTINGS, _STUDENT, _WEIGHTS = (
-    "extra/dvfl_mobile.json",
-    "dvfl_mobile/student.safetensors",
-    "dvfl_mobile/weights.safetensors",
-)
+_STUDENT, _WEIGHTS = "dvfl_mobile/student.safetensors", "dvfl_mobile/weights.safetensors"
 _MOST_SETTINGS = 64 * 2**20
 _INTEGERS, _SCALES, _FLOATS = "integers/", "scales/", "floats/"
 
@@ -70,17 +66,8 @@ def save_form(form: QuantizedForm, path: Path) -> None:
         )
         partial.write_bytes(_program(form, contents))
         with zipfile.ZipFile(partial, "a", zipfile.ZIP_STORED) as archive:
-            archive.write(student, f"{_ROOT}/{_STUDENT}")
-            archive.write(weights, f"{_ROOT}/{_WEIGHTS}")
-
-
-def is_form(path: Path) -> bool:
-    """Whether a file is a quantized form that this project wrote, by its content."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return f"{_ROOT}/{_SETTINGS}" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
-        return False
+            archive.write(student, f"{ROOT}/{_STUDENT}")
+            archive.write(weights, f"{ROOT}/{_WEIGHTS}")
 
 
 def read_settings(path: Path) -> Quantization:
@@ -135,13 +122,13 @@ def _program(form: QuantizedForm, contents: _Contents) -> bytes:
         program = torch.export.export(graph, (torch.zeros(form.clip.shape),))
         buffer = io.BytesIO()
         torch.export.save(
-            program, buffer, extra_files={_SETTINGS.removeprefix("extra/"): contents.model_dump_json(indent=1)}
+            program, buffer, extra_files={SETTINGS.removeprefix("extra/"): contents.model_dump_json(indent=1)}
         )
     return buffer.getvalue()
 
 
 def _contents(archive: zipfile.ZipFile, path: Path) -> _Contents:
-    entry = archive.getinfo(f"{_ROOT}/{_SETTINGS}")
+    entry = archive.getinfo(f"{ROOT}/{SETTINGS}")
     if entry.file_size > _MOST_SETTINGS:
         raise _damaged(path, "its settings are larger than any")
     try:
@@ -157,7 +144,7 @@ def _contents(archive: zipfile.ZipFile, path: Path) -> _Contents:
 
 def _entry(archive: zipfile.ZipFile, name: str, sha256: str, target: Path, path: Path) -> Path:
     """Copy an entry out, and check that it is as it was written."""
-    entry = archive.getinfo(f"{_ROOT}/{name}")
+    entry = archive.getinfo(f"{ROOT}/{name}")
     # Stored as it is, so that no entry can be larger than the file that holds it.
     if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > path.stat().st_size:
         raise _damaged(path, f"{name} isn't stored as it was written")

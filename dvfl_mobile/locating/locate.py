@@ -83,10 +83,11 @@ def locate(
 def _reference_of(artifact: Artifact, path: Path | None) -> tuple[ReferenceGraph, tuple[str, ...]]:
     from dvfl_mobile.model.checkpoint import load_checkpoint
     from dvfl_mobile.quantization import stored
+    from dvfl_mobile.quantization.archive import is_form
 
     target, known = target_named(artifact.manifest.target), artifact.manifest.quantization
     settings: Quantization | QuantizedForm | None = known if known is not None and known.scales else None
-    if path is not None and stored.is_form(path):
+    if path is not None and is_form(path):
         form = stored.load_form(path)
         return reference_graph(form.student, target, form if form.settings.scales else None), ()
     student = load_checkpoint(path) if path else artifacts.reference_of(artifact)

@@ -11,6 +11,7 @@ import torch
 
 from dvfl_mobile.errors import CheckpointError
 from dvfl_mobile.quantization import graphs, stored
+from dvfl_mobile.quantization.archive import is_form
 from dvfl_mobile.quantization.settings import Quantization
 from tests.quantized import drawn, small_form
 
@@ -53,12 +54,12 @@ def test_stock_torch_computes_the_same_from_it(written: Path) -> None:
 
 
 def test_it_is_told_from_other_files_by_its_content(written: Path, tmp_path: Path) -> None:
-    assert stored.is_form(written)
+    assert is_form(written)
     torch.save({"a": torch.zeros(2)}, tmp_path / "other.pt2")
-    assert not stored.is_form(tmp_path / "other.pt2")
+    assert not is_form(tmp_path / "other.pt2")
     (tmp_path / "text.pt2").write_text("no archive")
-    assert not stored.is_form(tmp_path / "text.pt2")
-    assert not stored.is_form(tmp_path / "nothing.pt2")
+    assert not is_form(tmp_path / "text.pt2")
+    assert not is_form(tmp_path / "nothing.pt2")
 
 
 def test_its_program_is_never_read(written: Path, tmp_path: Path) -> None:
