@@ -148,9 +148,9 @@ def reference_of(artifact: Artifact) -> Student:
 
 def student_of(model: Student | QuantizedForm) -> Student:
     """The float student: the model itself, or the one that was quantized."""
-    from dvfl_mobile.quantization.forms import QuantizedForm
+    from dvfl_mobile.model.student import Student
 
-    return model.student if isinstance(model, QuantizedForm) else model
+    return model if isinstance(model, Student) else model.student
 
 
 def warnings_of(model: Student | QuantizedForm) -> tuple[str, ...]:
@@ -160,17 +160,17 @@ def warnings_of(model: Student | QuantizedForm) -> tuple[str, ...]:
 
 
 def _quantization_of(model: Student | QuantizedForm) -> Quantization | None:
-    from dvfl_mobile.quantization.forms import QuantizedForm
+    from dvfl_mobile.model.student import Student
 
-    return model.settings if isinstance(model, QuantizedForm) and model.settings.scales else None
+    return None if isinstance(model, Student) or not model.settings.scales else model.settings
 
 
 def _lowerable(model: Student | QuantizedForm, target: Target, recipe: Recipe, spec: ClipSpec) -> Any:
     """What the target's converter lowers: the deploy form, or the quantized graph of it."""
     from dvfl_mobile.model.deploy import DeployForm
-    from dvfl_mobile.quantization.forms import QuantizedForm
 
     if recipe.is_calibrated:
+        from dvfl_mobile.quantization.forms import QuantizedForm
         from dvfl_mobile.quantization.graphs import converted
 
         assert isinstance(model, QuantizedForm)
