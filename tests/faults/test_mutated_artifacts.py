@@ -247,9 +247,8 @@ def test_the_kernel_sees_no_other_file_opened(
     target: str, copy: Copy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log, traced = tmp_path / "opened", tmp_path / "traced"
-    traced.write_text(
-        f'#!/bin/sh\nexec strace -D -f -qq -e trace=open,openat,openat2,creat -o {log} {sys.executable} "$@"\n'
-    )
+    strace = f"strace -D -f --seccomp-bpf -qq -e trace=open,openat,openat2,creat -o {log}"
+    traced.write_text(f'#!/bin/sh\nexec {strace} {sys.executable} "$@"\n')
     traced.chmod(0o755)
     monkeypatch.setattr(process.sys, "executable", str(traced))
     server = Server()
