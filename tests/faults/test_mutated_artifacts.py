@@ -46,6 +46,8 @@ A_CHILD_S_SHARE = 250
 # What a process of Python's opens that has nothing to do with an artifact.
 OWN_FILES = (
     *(sys.prefix, sys.base_prefix, str(Path(dvfl_mobile.__file__).parents[1])),
+    # An environment may borrow another's packages.
+    *(path for path in sys.path if path.endswith("site-packages")),
     *("/usr/", "/lib", "/etc/ld.so.cache", "/dev/null", "/dev/urandom"),
     *("/proc/self/", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/", "/sys/fs/cgroup/"),
 )
