@@ -21,6 +21,25 @@ def _untraced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger("torch.__trace"), "disabled", True)
 
 
+Outcome = tuple[int, str, str]
+
+
+@pytest.fixture
+def run_command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """A function that runs the command line in this process, and gives its exit code, stdout and stderr."""
+    from dvfl_mobile.cli.main import main
+
+    def invoke(*arguments: object) -> Outcome:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        assert isinstance(end.value.code, int)
+        return end.value.code, out, err
+
+    return invoke
+
+
 @pytest.fixture(scope="session")
 def ucf8() -> Path:
     """The folder of 288 real UCF101 clips, eight classes, with their `manifest.csv`."""

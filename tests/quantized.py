@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -39,3 +40,10 @@ def small_form(observer: str = "mse", keep: tuple[str, ...] = (), recipe: str = 
     from dvfl_mobile.quantization import ptq
 
     return ptq.quantize(small_student(), recipe, drawn(), facts(drawn(), observer), keep)
+
+
+def with_scale(form: Any, key: str, factor: float) -> Any:
+    """A form with one tensor rounded `factor` times as coarsely."""
+    scale = form.settings.scales[key]
+    scales = form.settings.scales | {key: scale.model_copy(update={"scale": scale.scale * factor})}
+    return replace(form, settings=form.settings.model_copy(update={"scales": scales}))

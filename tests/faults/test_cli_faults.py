@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 
 from dvfl_mobile import artifacts, pipeline
-from dvfl_mobile.cli.main import main
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
@@ -40,21 +39,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, run_command: Callable[..., Outcome], tmp_path: Path) -> Run:
     """Run the command line in this process, with quick converters, in an empty folder."""
     monkeypatch.setattr(artifacts, "lower", quick.lower)
     monkeypatch.setattr(pipeline, "open_runner", quick.open_runner)
     monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments: object) -> Outcome:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        assert isinstance(end.value.code, int)
-        return end.value.code, out, err
-
-    return invoke
+    return run_command
 
 
 @pytest.fixture

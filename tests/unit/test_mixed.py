@@ -21,6 +21,7 @@ from dvfl_mobile.quantization.settings import CalibrationFacts
 from dvfl_mobile.quantization.units import Parts
 from dvfl_mobile.report import sensitivity as report
 from tests.checkpoints import SMALL
+from tests.quantized import with_scale
 
 FACTS = CalibrationFacts(source="noise", is_noise=True, clips=2, classes=0, seed=0, observer="minmax", sha256="0" * 64)
 CLIPS = np.random.RandomState(0).randint(0, 256, (2, 8, 3, 64, 64)).astype(np.uint8)
@@ -68,13 +69,6 @@ def promised(planted: QuantizedForm) -> float:
 @pytest.fixture(scope="module")
 def chosen(planted: QuantizedForm, promised: float) -> Mixed:
     return choose_kept(planted, CLIPS, min_sqnr_db=promised)
-
-
-def with_scale(form: QuantizedForm, key: str, factor: float) -> QuantizedForm:
-    scale = form.settings.scales[key]
-    scales = form.settings.scales | {key: scale.model_copy(update={"scale": scale.scale * factor})}
-    settings = form.settings.model_copy(update={"scales": scales})
-    return QuantizedForm(form.student, settings, form.integers, form.weight_scales, form.floats)
 
 
 def test_exactly_the_planted_group_is_kept(chosen, promised):

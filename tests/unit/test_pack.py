@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from dvfl_mobile.artifacts import Artifact
-from dvfl_mobile.cli.main import main
 from dvfl_mobile.clips import ClipSpec, normalize
 from dvfl_mobile.errors import InconclusiveError, InputError, VideoError
 from dvfl_mobile.pack import archive, build, drawn, golden, stages
@@ -33,19 +32,10 @@ Outcome = tuple[int, str, str]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Outcome]:
+def run(monkeypatch: pytest.MonkeyPatch, run_command: Callable[..., Outcome], tmp_path: Path) -> Callable[..., Outcome]:
     monkeypatch.setattr(build, "open_runner", quick.open_runner)
     monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments: object) -> Outcome:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        assert isinstance(end.value.code, int)
-        return end.value.code, out, err
-
-    return invoke
+    return run_command
 
 
 def test_a_pack_is_small_and_lists_every_file_by_its_hash(small_pack: SimpleNamespace) -> None:

@@ -28,6 +28,7 @@ from dvfl_mobile.quantization.settings import CalibrationFacts
 from dvfl_mobile.quantization.units import Parts, block_of
 from dvfl_mobile.report import sensitivity as report
 from tests.checkpoints import SMALL
+from tests.quantized import with_scale
 
 FACTS = CalibrationFacts(source="noise", is_noise=True, clips=2, classes=0, seed=0, observer="minmax", sha256="0" * 64)
 CLIPS = np.random.RandomState(0).randint(0, 256, (2, 8, 3, 64, 64)).astype(np.uint8)
@@ -68,14 +69,6 @@ def parts(form: QuantizedForm) -> Parts:
 @pytest.fixture(scope="module")
 def measured(form: QuantizedForm) -> Sensitivity:
     return measure_sensitivity(with_scale(form, f"{PLANTED}:out", 16), CLIPS[:1])
-
-
-def with_scale(form: QuantizedForm, key: str, factor: float) -> QuantizedForm:
-    """The form with one tensor rounded `factor` times as coarsely."""
-    scale = form.settings.scales[key]
-    scales = form.settings.scales | {key: scale.model_copy(update={"scale": scale.scale * factor})}
-    settings = form.settings.model_copy(update={"scales": scales})
-    return QuantizedForm(form.student, settings, form.integers, form.weight_scales, form.floats)
 
 
 def groups_in(parts: Parts, block: str) -> set[frozenset[str]]:
