@@ -9,9 +9,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dvfl_mobile.errors import MissingDependencyError
-from dvfl_mobile.files import atomic_file
 from dvfl_mobile.locating.document import Location, OperatorError, Place
+from dvfl_mobile.report import plots
 from dvfl_mobile.report.terminal import grid, paragraph
 from dvfl_mobile.wording import decibels, percent, plural
 
@@ -132,7 +131,7 @@ def _sparkline(values: Sequence[float]) -> str:
     return "".join(_BARS[int((value - least) / span * (len(_BARS) - 1))] for value in lows)
 
 
-_INK, _FAINT, _MARK, _LINE, _DOT = "#1f2430", "#9aa1ad", "#c81e1e", "#2563a8", "#12897b"
+_LINE, _DOT = "#2563a8", "#12897b"
 
 
 def plot(location: Location, path: Path) -> None:
@@ -142,13 +141,9 @@ def plot(location: Location, path: Path) -> None:
         MissingDependencyError: matplotlib isn't installed.
         OutputError: the place can't be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError("matplotlib", extra="plots", why="it draws the plot") from error
     rows = location.rows
     places = range(len(rows))
-    figure = Figure(figsize=(12, 5), dpi=130, facecolor="white")
+    figure = plots.new_figure(12, 5)
     axes = figure.subplots()
     figure.subplots_adjust(left=0.06, right=0.98, top=0.84, bottom=0.2)
     axes.plot(places, [_shown(row.through_db) for row in rows], color=_LINE, linewidth=1.6, label="added up so far")
@@ -156,26 +151,27 @@ def plot(location: Location, path: Path) -> None:
         places, [_shown(row.own_db) for row in rows], "o", color=_DOT, markersize=3, label="the operator's own error"
     )
     axes.step(
-        places, [_shown(row.allowed_db) for row in rows], where="mid", color=_FAINT, linewidth=1, label="tolerance"
+        places, [_shown(row.allowed_db) for row in rows], where="mid", color=plots.FAINT, linewidth=1, label="tolerance"
     )
     beyond = [row for row in rows if row.is_beyond]
-    axes.plot([row.index for row in beyond], [_shown(row.own_db) for row in beyond], "o", color=_MARK, markersize=6)
+    axes.plot(
+        [row.index for row in beyond], [_shown(row.own_db) for row in beyond], "o", color=plots.MARK, markersize=6
+    )
     _draw_blocks(axes, rows)
     axes.set_ylabel("SQNR (dB)", fontsize=9)
     axes.set_xlim(-1, len(rows))
     axes.grid(axis="y", color="#eceef1", linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(labelsize=8, color=_FAINT)
+    axes.tick_params(labelsize=8, color=plots.FAINT)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
     facts = location.artifact
     figure.text(
-        0.06, 0.94, f"{facts.model}/{facts.target}/{facts.recipe}, operator by operator", fontsize=13, color=_INK
+        0.06, 0.94, f"{facts.model}/{facts.target}/{facts.recipe}, operator by operator", fontsize=13, color=plots.INK
     )
-    figure.text(0.06, 0.885, _title(location), fontsize=9, color=_MARK if location.place else _INK)
-    with atomic_file(path) as partial:
-        figure.savefig(partial, format="png")
+    figure.text(0.06, 0.885, _title(location), fontsize=9, color=plots.MARK if location.place else plots.INK)
+    plots.write(figure, path)
 
 
 def _draw_blocks(axes: Any, rows: Sequence[OperatorError]) -> None:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dvfl_mobile.errors import MissingDependencyError
-from dvfl_mobile.files import atomic_file
 from dvfl_mobile.report import markdown as md
+from dvfl_mobile.report import plots
 from dvfl_mobile.report.terminal import grid, paragraph
 from dvfl_mobile.wording import decibels, percent, plural
 
@@ -160,7 +159,6 @@ def _bytes(count: int) -> str:
 
 # The plot. One hue for each stage, and shades of it for the stage's blocks: colours tell depth without a legend.
 _HUES = ("#6b7280", "#2563a8", "#12897b", "#c2740c", "#b23a5e", "#6d4bb0")
-_INK, _FAINT, _MARK = "#1f2430", "#9aa1ad", "#c81e1e"
 
 
 def plot(sensitivity: Sensitivity, path: Path, mixed: Mixed | None = None) -> None:
@@ -173,13 +171,8 @@ def plot(sensitivity: Sensitivity, path: Path, mixed: Mixed | None = None) -> No
         MissingDependencyError: matplotlib isn't installed.
         OutputError: the place can't be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError("matplotlib", extra="plots", why="it draws the plot") from error
     costs = sensitivity.operators
-    # A figure of its own, not pyplot's: no window, and nothing that stays behind.
-    figure = Figure(figsize=(11, 2.2 + 0.2 * len(costs)), dpi=130, facecolor="white")
+    figure = plots.new_figure(11, 2.2 + 0.2 * len(costs))
     top, bottom = 1 - 1.25 / figure.get_figheight(), 0.62 / figure.get_figheight()
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1.15))
     figure.subplots_adjust(left=0.285, right=0.975, top=top, bottom=bottom, wspace=0.05)
@@ -188,17 +181,16 @@ def plot(sensitivity: Sensitivity, path: Path, mixed: Mixed | None = None) -> No
     _draw_work(right, sensitivity, kept)
     _draw_blocks((left, right), costs)
     _draw_words(figure, sensitivity, mixed)
-    with atomic_file(path) as partial:
-        figure.savefig(partial, format="png")
+    plots.write(figure, path)
 
 
 def _draw_sqnr(axes: Any, sensitivity: Sensitivity, mixed: Mixed | None, kept: frozenset[str]) -> None:
     costs = sensitivity.operators
     values = [cost.figures.sqnr_db for cost in costs]
     promise = mixed.promise.min_sqnr_db if mixed is not None else None
-    lines = [("all int8", sensitivity.whole.sqnr_db, _INK, "--")]
+    lines = [("all int8", sensitivity.whole.sqnr_db, plots.INK, "--")]
     if promise is not None:
-        lines.append(("promised", promise, _MARK, "-"))
+        lines.append(("promised", promise, plots.MARK, "-"))
     finite = [value for value in (*values, *(line[1] for line in lines)) if abs(value) != float("inf")]
     least, most = min([0.0, *finite]), max([*finite, 10.0]) * 1.13
     places = range(len(costs))
@@ -218,7 +210,7 @@ def _draw_sqnr(axes: Any, sensitivity: Sensitivity, mixed: Mixed | None, kept: f
             ha="right" if inside else "left",
             va="center",
             fontsize=7.5,
-            color="white" if inside else _MARK if is_kept else _INK,
+            color="white" if inside else plots.MARK if is_kept else plots.INK,
             weight="bold" if is_kept else "normal",
             bbox=None if inside else {"facecolor": "white", "edgecolor": "none", "pad": 0.6},
         )
@@ -240,7 +232,7 @@ def _draw_sqnr(axes: Any, sensitivity: Sensitivity, mixed: Mixed | None, kept: f
     axes.set_yticks(places, [_short(cost.unit) for cost in costs], fontsize=8)
     for label, cost in zip(axes.get_yticklabels(), costs, strict=True):
         if cost.unit.name in kept:
-            label.set(color=_MARK, weight="bold")
+            label.set(color=plots.MARK, weight="bold")
     axes.set_xlabel(
         "SQNR of the logits with this operator alone in int8 (dB): the shorter, the more it costs", fontsize=8.5
     )
@@ -289,12 +281,14 @@ def _draw_blocks(panels: Sequence[Any], costs: Sequence[UnitCost]) -> None:
 
 def _draw_words(figure: Any, sensitivity: Sensitivity, mixed: Mixed | None) -> None:
     inches = figure.get_figheight()
-    figure.text(0.02, 1 - 0.34 / inches, "What quantizing each operator costs", fontsize=14, weight="bold", color=_INK)
+    figure.text(
+        0.02, 1 - 0.34 / inches, "What quantizing each operator costs", fontsize=14, weight="bold", color=plots.INK
+    )
     against = f"Against the float network on {plural(sensitivity.clips, 'clip')}. All int8: "
     against += f"{decibels(sensitivity.whole.sqnr_db)}, top-1 agrees on {sensitivity.whole.agreeing}."
-    figure.text(0.02, 1 - 0.6 / inches, against, fontsize=9, color=_INK)
+    figure.text(0.02, 1 - 0.6 / inches, against, fontsize=9, color=plots.INK)
     if mixed is not None:
-        figure.text(0.02, 1 - 0.8 / inches, _kept_title(mixed), fontsize=9, color=_MARK)
+        figure.text(0.02, 1 - 0.8 / inches, _kept_title(mixed), fontsize=9, color=plots.MARK)
 
 
 def _short(unit: Unit) -> str:
@@ -305,13 +299,11 @@ def _short(unit: Unit) -> str:
 
 def _colours(costs: Sequence[UnitCost]) -> list[Any]:
     """A hue for each stage; within it, later blocks are lighter."""
-    from matplotlib.colors import to_rgb
-
     stages: dict[str, dict[str, int]] = {}
     for cost in costs:
         blocks = stages.setdefault(cost.unit.block.split(".")[0], {})
         blocks.setdefault(cost.unit.block, len(blocks))
-    hues = {stage: to_rgb(_HUES[index % len(_HUES)]) for index, stage in enumerate(stages)}
+    hues = {stage: plots.rgb(_HUES[index % len(_HUES)]) for index, stage in enumerate(stages)}
     colours = []
     for cost in costs:
         stage = cost.unit.block.split(".")[0]
@@ -324,8 +316,8 @@ def _plain(axes: Any) -> None:
     """As little ink as will do."""
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(_FAINT)
-    axes.tick_params(axis="x", labelsize=8, color=_FAINT)
+    axes.spines["bottom"].set_color(plots.FAINT)
+    axes.tick_params(axis="x", labelsize=8, color=plots.FAINT)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color="#eceef1", linewidth=0.8, zorder=0)
     axes.set_axisbelow(True)
