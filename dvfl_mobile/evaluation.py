@@ -32,7 +32,8 @@ from dvfl_mobile.manifest import Manifest, verify
 from dvfl_mobile.parity import ArtifactFacts, ClipFacts, Document, Line, Verdict, runner_notes, weights_notes
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.report import jsondoc
-from dvfl_mobile.runners.base import Facts, Logits, Runner, check_runs_here, open_runner
+from dvfl_mobile.runners.base import Runner, check_runs_here, open_runner
+from dvfl_mobile.runners.values import Facts, Logits
 from dvfl_mobile.wording import percent, plural, rounded_down
 
 if TYPE_CHECKING:
@@ -349,7 +350,7 @@ def decided(
         videos=ClipFacts(count=len(answers.rows), source=chosen.source, notes=(*chosen.notes, *answers.notes)),
         videos_to_decide=needed,
         pooled=pooled,
-        classes=by_class(answers.rows, _facts(artifact, chosen).class_name),
+        classes=by_class(answers.rows, ArtifactFacts.of(artifact.manifest, artifact.folder, chosen.classes).class_name),
         rows=answers.rows,
         **_common(artifact, question, chosen, pair.artifact.facts),
     )
@@ -387,7 +388,7 @@ def _common(artifact: Artifact, question: Question, chosen: ChosenVideos, runner
     weights = artifact.manifest.weights.kind
     return {
         "tool_version": __version__,
-        "artifact": _facts(artifact, chosen),
+        "artifact": ArtifactFacts.of(artifact.manifest, artifact.folder, chosen.classes),
         "weights": weights,
         "split": chosen.split,
         "views": question.views,
@@ -605,17 +606,6 @@ def _about_infinities(rows: Sequence[VideoOutcome]) -> list[str]:
     if not names:
         return []
     return [f"The artifact's logits are not finite on {plural(len(names), 'video')}, counted as wrong: {_some(names)}."]
-
-
-def _facts(artifact: Artifact, chosen: ChosenVideos) -> ArtifactFacts:
-    manifest = artifact.manifest
-    return ArtifactFacts(
-        model=manifest.model,
-        target=manifest.target,
-        recipe=manifest.recipe,
-        path=str(artifact.folder),
-        classes=chosen.classes,
-    )
 
 
 def _store(artifact: Artifact, report: EvaluationReport) -> EvaluationReport:

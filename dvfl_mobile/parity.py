@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,6 +24,7 @@ from dvfl_mobile.errors import (
     InputError,
     UsageError,
 )
+from dvfl_mobile.manifest import Manifest
 from dvfl_mobile.metrics import Floats, cosine, kl_nats, sqnr_db, top5_overlap
 from dvfl_mobile.wording import decibels, percent, plural, printable
 
@@ -472,6 +474,17 @@ class ArtifactFacts(Document):
     recipe: str
     path: Line
     classes: tuple[Line, ...] = ()
+
+    @classmethod
+    def of(cls, manifest: Manifest, folder: Path, classes: Sequence[str] | None = None) -> Self:
+        """Those of the artifact in a folder; `classes` where it knows no names, and somebody else does."""
+        return cls(
+            model=manifest.model,
+            target=manifest.target,
+            recipe=manifest.recipe,
+            path=str(folder),
+            classes=manifest.classes if classes is None else tuple(classes),
+        )
 
     def class_name(self, index: int | None) -> str:
         """The name of a class, or its number where no name is known; `-` for None."""

@@ -27,8 +27,9 @@ from dvfl_mobile.quantization.recipes import Recipe, check_carried, recipe_named
 from dvfl_mobile.report import jsondoc
 from dvfl_mobile.report.prediction import Prediction, make_prediction
 from dvfl_mobile.report.summary import DeployRow, DeploySummary, summarize
-from dvfl_mobile.runners.base import Logits, Runner, check_runs_here, open_runner
+from dvfl_mobile.runners.base import Runner, check_runs_here, open_runner
 from dvfl_mobile.runners.opinions import Opinion, opinions_named
+from dvfl_mobile.runners.values import Logits
 from dvfl_mobile.sources import ClipSet, gather_clips
 from dvfl_mobile.wording import printable
 
@@ -236,7 +237,7 @@ def check(
     except InconclusiveError as error:
         verify(manifest, artifact.folder)
         return _store(artifact, _undecided(artifact, clip_set, error, thresholds))
-    student = _reference_named(reference) if reference else artifacts.reference_of(artifact)
+    student = artifacts.student_of(load_model(reference)) if reference else artifacts.reference_of(artifact)
     _check_fits(student, artifact)
     expected = _reference_logits(student, clip_set, step)
     return _store(artifact, _compare(artifact, clip_set, expected, step, thresholds, others))
@@ -378,21 +379,6 @@ def _check_delegated(artifact: Artifact, least: float) -> None:
         )
 
 
-def _reference_named(path: Path) -> Student:
-    """The float student of a checkpoint, or of a quantized form."""
-    from dvfl_mobile.model.checkpoint import load_checkpoint
-
-    if path.suffix != ".pt2":
-        return load_checkpoint(path)
-    from dvfl_mobile.quantization.archive import is_form
-
-    if not is_form(path):
-        return load_checkpoint(path)
-    from dvfl_mobile.quantization import stored
-
-    return stored.load_form(path).student
-
-
 def _check_fits(student: Student, artifact: Artifact) -> None:
     manifest = artifact.manifest
     if (student.architecture.num_classes, student.clip.shape) != (len(manifest.classes), manifest.clip.shape):
@@ -427,7 +413,15 @@ def _compare(
     measurement = parity.measure(expected, found, names, labels)
     second = [_second_opinion(opinion, artifact, clip_set, expected, found, step) for opinion in others]
     kind = manifest.weights.kind
-    return parity.decided(_facts(artifact), runner.facts, clip_set.facts, kind, measurement, thresholds, second)
+    return parity.decided(
+        ArtifactFacts.of(artifact.manifest, artifact.folder),
+        runner.facts,
+        clip_set.facts,
+        kind,
+        measurement,
+        thresholds,
+        second,
+    )
 
 
 def _second_opinion(
@@ -445,7 +439,9 @@ def _undecided(
 ) -> ParityReport:
     why = f"{error.problem} {error.hint}"
     kind = artifact.manifest.weights.kind
-    return parity.undecided(_facts(artifact), {}, clip_set.facts, kind, why, thresholds)
+    return parity.undecided(
+        ArtifactFacts.of(artifact.manifest, artifact.folder), {}, clip_set.facts, kind, why, thresholds
+    )
 
 
 def _run(runner: Runner, clip_set: ClipSet, advance: Callable[[], None]) -> Logits:
@@ -454,17 +450,6 @@ def _run(runner: Runner, clip_set: ClipSet, advance: Callable[[], None]) -> Logi
         logits.append(runner.run(clip[None]))
         advance()
     return np.concatenate(logits)
-
-
-def _facts(artifact: Artifact) -> ArtifactFacts:
-    manifest = artifact.manifest
-    return ArtifactFacts(
-        model=manifest.model,
-        target=manifest.target,
-        recipe=manifest.recipe,
-        path=str(artifact.folder),
-        classes=manifest.classes,
-    )
 
 
 def _store(artifact: Artifact, report: ParityReport) -> ParityReport:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -167,10 +166,6 @@ def make(student: Student, plan: QuantizePlan, out: Path, step: Step = silent) -
     Raises:
         OutputError: the place can't be written, or another run is writing it.
     """
-    _load_torchao(step)
-    from dvfl_mobile.quantization.stored import save_form
-    from dvfl_mobile.quantization.training_state import forget
-
     path = out / name_of(plan, student)
     state = path.with_name(f".{path.name}.training") if plan.method == "qat" else None
     if not is_first_process():
@@ -179,8 +174,12 @@ def make(student: Student, plan: QuantizePlan, out: Path, step: Step = silent) -
     with directory_lock(path):
         made = quantize(student, plan, state, step)
         with step("write"):
+            from dvfl_mobile.quantization.stored import save_form
+
             save_form(made.form, path)
         if state is not None:
+            from dvfl_mobile.quantization.training_state import forget
+
             forget(state)
     summary = made.summary.model_copy(update={"path": str(path), "size_bytes": path.stat().st_size})
     return replace(made, summary=summary)
@@ -237,8 +236,6 @@ def sensitivity(student: Student, plan: QuantizePlan, step: Step = silent) -> Se
 
 def _load_torchao(step: Step) -> None:
     """In a step of its own, which holds back what it says about its own extensions."""
-    if "torchao" in sys.modules:
-        return
     with step("load torchao"):
         import dvfl_mobile.quantization.graphs  # noqa: F401
 

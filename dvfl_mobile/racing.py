@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvfl_mobile.artifacts import Artifact
-from dvfl_mobile.runners.base import Pixels, open_runner
+from dvfl_mobile.runners.base import open_runner
+from dvfl_mobile.runners.values import Pixels
 
 ROUNDS = 12
 _WARMUP = 2

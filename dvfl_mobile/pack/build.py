@@ -20,7 +20,8 @@ from dvfl_mobile.pack.assemble import Expected, assemble
 from dvfl_mobile.pack.contents import Pack, Tolerances
 from dvfl_mobile.pack.golden import Golden
 from dvfl_mobile.progress import Step, silent
-from dvfl_mobile.runners.base import Facts, check_runs_here, open_runner
+from dvfl_mobile.runners.base import check_runs_here, open_runner
+from dvfl_mobile.runners.values import Facts
 
 if TYPE_CHECKING:
     from dvfl_mobile.model.student import Student

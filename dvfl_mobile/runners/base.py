@@ -18,9 +18,7 @@ from dvfl_mobile.errors import ArtifactError, InconclusiveError
 from dvfl_mobile.manifest import Manifest, verify
 from dvfl_mobile.runners.isolated import IsolatedRunner
 from dvfl_mobile.runners.opinions import OPINIONS, Opinion
-from dvfl_mobile.runners.values import Facts as Facts
-from dvfl_mobile.runners.values import Logits as Logits
-from dvfl_mobile.runners.values import Pixels as Pixels
+from dvfl_mobile.runners.values import Facts, Logits, Pixels
 
 _RUNNERS = MappingProxyType(
     {

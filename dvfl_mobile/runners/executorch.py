@@ -7,7 +7,8 @@ from pathlib import Path
 
 from dvfl_mobile.errors import ArtifactError, MissingDependencyError
 from dvfl_mobile.manifest import Manifest
-from dvfl_mobile.runners.base import Facts, Logits, Pixels, as_input, check_shapes, run_each, time_each
+from dvfl_mobile.runners.base import as_input, check_shapes, run_each, time_each
+from dvfl_mobile.runners.values import Facts, Logits, Pixels
 
 
 class ExecuTorchRunner:

@@ -62,8 +62,7 @@ class IsolatedRunner:
 def _opened(child: Child, folder: Path, manifest: Manifest, runtime: str) -> Facts:
     """Have the child open the artifact; what its runner knows of itself."""
     limits = limits_for(manifest.size_bytes)
-    prepare = {"do": "prepare", "target": runtime, "written_bytes": limits.written_bytes}
-    child.ask(prepare, limits.deadline_s)
+    child.prepare(runtime, limits)
     document = {"folder": str(folder), "manifest": manifest.model_dump(mode="json")}
     answer = child.ask({"do": "open", "memory_bytes": limits.memory_bytes, **document}, limits.deadline_s)
     facts = answer.document.get("facts")

@@ -40,8 +40,7 @@ def document_of(trace: Trace) -> Document:
 
 def _traced(child: Child, folder: Path, manifest: Manifest, clip: Pixels, limits: Limits) -> Trace:
     memory_bytes = limits.memory_bytes + TRACED_PER_CLIP_BYTE * clip.nbytes
-    prepare = {"do": "prepare", "target": manifest.target, "written_bytes": limits.written_bytes}
-    child.ask(prepare, limits.deadline_s)
+    child.prepare(manifest.target, limits)
     question = {
         "do": "trace",
         "folder": str(folder),

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dvfl_mobile.errors import ArtifactError, DvflMobileError
 from dvfl_mobile.runners import failures
 from dvfl_mobile.runners.frames import NO_ARRAY, BrokenMessageError, Document, Message, Wire
-from dvfl_mobile.runners.limits import DEADLINE_HINT, MEMORY_HINT
+from dvfl_mobile.runners.limits import DEADLINE_HINT, MEMORY_HINT, Limits
 
 _MODULE = "dvfl_mobile.runners.child"
 MOST_ANSWERED_BYTES = 16 * 2**20
@@ -61,6 +61,11 @@ class Child:
     def pid(self) -> int:
         """The process's number."""
         return self._process.pid
+
+    def prepare(self, runtime: str, limits: Limits) -> None:
+        """Have the child import what runs the artifact, before it is shown any of it. Raises what `ask` does."""
+        question = {"do": "prepare", "target": runtime, "written_bytes": limits.written_bytes}
+        self.ask(question, limits.deadline_s)
 
     def ask(
         self,

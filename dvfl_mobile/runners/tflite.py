@@ -10,7 +10,8 @@ from typing import Any
 
 from dvfl_mobile.errors import ArtifactError, MissingDependencyError
 from dvfl_mobile.manifest import Manifest
-from dvfl_mobile.runners.base import Facts, Logits, Pixels, as_input, check_shapes, run_each, time_each
+from dvfl_mobile.runners.base import as_input, check_shapes, run_each, time_each
+from dvfl_mobile.runners.values import Facts, Logits, Pixels
 
 
 class TFLiteRunner:

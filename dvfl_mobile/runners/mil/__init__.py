@@ -4,7 +4,7 @@ It computes what the *artifact* says, operator by operator as Apple publishes ea
 program declares. It is no emulation of the Neural Engine, of a GPU or of Core ML's own kernels: those sum in other
 orders and may round elsewhere. What isn't published, or isn't known here, stops with a name; nothing is guessed.
 
-    package   what may be opened: paths that stay in the package, no links, bounded sizes
+    package   the package's files: its model, and where its weights are
     program   the protobuf as plain operations
     blob      weights from the package's blob files
     dtypes    MIL's types, and what holds them here

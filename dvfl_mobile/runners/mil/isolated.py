@@ -38,8 +38,7 @@ class IsolatedPackage:
         limits = limits_for(size)
         self._deadline_s = limits.deadline_s
         self._child = Child(package)
-        prepare = {"do": "prepare", "target": "coreml", "written_bytes": limits.written_bytes}
-        self._child.ask(prepare, limits.deadline_s)
+        self._child.prepare("coreml", limits)
         question = {"do": "package", "package": str(package), "memory_bytes": limits.memory_bytes}
         self.facts = self._facts(self._child.ask(question, limits.deadline_s).document)
 

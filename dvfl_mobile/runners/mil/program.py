@@ -94,6 +94,18 @@ class Program:
     block: Block
 
 
+def load_runtime() -> None:
+    """Import what reads packages.
+
+    Raises:
+        MissingDependencyError: it isn't installed.
+    """
+    try:
+        import coremltools.proto.Model_pb2  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError("coremltools", extra="coreml", why="to read an .mlpackage") from error
+
+
 def read_program(package: Path) -> Program:
     """The main function of the ML program in a package.
 
@@ -101,10 +113,8 @@ def read_program(package: Path) -> Program:
         MalformedError: it isn't a package, holds no ML program, or contradicts itself.
         MissingDependencyError: coremltools isn't installed.
     """
-    try:
-        from coremltools.proto import Model_pb2
-    except ImportError as error:
-        raise MissingDependencyError("coremltools", extra="coreml", why="to read an .mlpackage") from error
+    load_runtime()
+    from coremltools.proto import Model_pb2
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     path = model_file(package)

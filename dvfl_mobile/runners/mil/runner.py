@@ -8,12 +8,15 @@ from typing import Any
 import torch
 
 from dvfl_mobile import __version__
-from dvfl_mobile.errors import InconclusiveError, MissingDependencyError
+from dvfl_mobile.errors import InconclusiveError
 from dvfl_mobile.manifest import Manifest
 from dvfl_mobile.runners.base import as_input, check_shapes, run_each
 from dvfl_mobile.runners.mil.errors import MalformedError
 from dvfl_mobile.runners.mil.executor import MilExecutor
+from dvfl_mobile.runners.mil.program import load_runtime
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
+
+__all__ = ["ExecutedRunner", "load_runtime", "open_artifact"]
 
 
 class ExecutedRunner:
@@ -55,18 +58,6 @@ class ExecutedRunner:
 
     def _run_one(self, clip: Pixels) -> Any:
         return self._executor.run({self._input: as_input(clip, self._manifest)})[self._output]
-
-
-def load_runtime() -> None:
-    """Import what reads packages.
-
-    Raises:
-        MissingDependencyError: it isn't installed.
-    """
-    try:
-        from coremltools.proto import Model_pb2  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError("coremltools", extra="coreml", why="to read an .mlpackage") from error
 
 
 def open_artifact(path: Path, manifest: Manifest) -> ExecutedRunner:
