@@ -17,6 +17,8 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from tests.threads import threads
+
 # One operator of float32 against float64: its own rounding, and that of a few partial sums.
 ROUNDED = 2e-6
 # A float16 has 11 bits: half of the last one.
@@ -81,7 +83,6 @@ def quick_conversion() -> Iterator[None]:
 
 def run_model(model: Any, *inputs: np.ndarray) -> Outputs:
     """What the executor makes of the saved package of an `MLModel`; skipped if an operator isn't in its table."""
-    import torch
 
     from dvfl_mobile.runners.mil.executor import MilExecutor
 
@@ -89,17 +90,12 @@ def run_model(model: Any, *inputs: np.ndarray) -> Outputs:
     skip_unless_known(operator for function in model._mil_program.functions.values() for operator in names_of(function))
     executor = MilExecutor(Path(model.package_path))
     given = {of.name: carried(x).copy() for of, x in zip(description.input, inputs, strict=True)}
-    threads = torch.get_num_threads()
-    # Small tensors: threads only wait for one another.
-    torch.set_num_threads(1)
-    try:
+    with threads(1):
         outputs = executor.run(given)
         kept = {name: array.copy() for name, array in outputs.items()}
         for array in outputs.values():
             array[...] = 1
         again = executor.run(given)
-    finally:
-        torch.set_num_threads(threads)
     for of, x in zip(description.input, inputs, strict=True):
         np.testing.assert_array_equal(
             given[of.name], carried(x), "a run changes its input, or shares it with an output"

@@ -8,13 +8,13 @@ from typing import Any
 from unittest import mock
 
 import pytest
-import torch
 
 from dvfl_mobile import artifacts, pipeline
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.quantization.recipes import RECIPES
 from tests.checkpoints import SMALL
 from tests.conversions import Made, Make, recorded_graphs, skip_without
+from tests.threads import threads
 
 COMMAND = ["/somewhere/bin/dvfl-mobile", "convert", "--target", "a target"]
 
@@ -36,14 +36,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Make:
     def make(target: str, recipe: str) -> Made:
         skip_without(target)
         plan = pipeline.make_plan([target], recipe, out)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(2)
-        try:
+        with threads(2):
             with mock.patch.object(sys, "argv", COMMAND), recorded_graphs(target) as graphs:
                 [artifact] = pipeline.convert(model_for(recipe), plan)
             return Made(student, artifacts.open_artifact(artifact.folder), pipeline.check(artifact), tuple(graphs))
-        finally:
-            # Sums differ in their last bit with the number of threads, and other tests compare bytes.
-            torch.set_num_threads(threads)
 
     return make

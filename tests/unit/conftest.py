@@ -29,10 +29,12 @@ def small_pack(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path) ->
     from tests.checkpoints import SMALL
     from tests.conversions import skip_without
     from tests.faults import quick
+    from tests.threads import threads
 
     skip_without("tflite")
     out = tmp_path_factory.mktemp("pack")
     with (
+        threads(1),
         mock.patch.object(artifacts, "lower", quick.lower),
         mock.patch.object(build, "open_runner", quick.open_runner),
     ):

@@ -26,6 +26,7 @@ from dvfl_mobile.model.deploy import DeployForm
 from dvfl_mobile.model.network import VideoFocalNet
 from dvfl_mobile.model.rewrites import Normalizer
 from tests.golden_cases import GOLDEN_CASES, GoldenCase, golden_weights
+from tests.threads import threads
 
 # What the project promises: the L2 norm of the difference of the logits, over that of the reference's. The
 # reference computes in double precision here. In float32 its own rounding is as large as the deploy form's (random
@@ -42,11 +43,8 @@ both_normalizers = pytest.mark.parametrize("normalizer", NORMALIZERS)
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    # Networks this small gain nothing from a second thread, and lose much waiting for it on a busy machine.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with threads(1):
+        yield
 
 
 @each_case

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -24,6 +24,7 @@ from dvfl_mobile.progress import silent
 from dvfl_mobile.video import pictures, probe, read_clip
 from tests.faults import quick
 from tests.packs import App
+from tests.threads import threads
 
 pytest.importorskip("av", reason="a pack's videos are encoded by PyAV")
 
@@ -36,6 +37,12 @@ def run(monkeypatch: pytest.MonkeyPatch, run_command: Callable[..., Outcome], tm
     monkeypatch.setattr(build, "open_runner", quick.open_runner)
     monkeypatch.chdir(tmp_path)
     return run_command
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    with threads(1):
+        yield
 
 
 def test_a_pack_is_small_and_lists_every_file_by_its_hash(small_pack: SimpleNamespace) -> None:

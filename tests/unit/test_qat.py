@@ -28,6 +28,7 @@ from dvfl_mobile.quantization.schedule import Schedule
 from dvfl_mobile.quantization.settings import CalibrationFacts, QatSettings, Quantization
 from dvfl_mobile.quantization.training_state import forget
 from dvfl_mobile.shapes import moving_shapes
+from tests.threads import threads
 
 # Two stages of the small network: most of the time goes into exporting it, for each training anew.
 SMALL = Architecture(embed_dim=16, img_size=32, num_classes=5, depths=(1, 1), focal_levels=(2, 2), focal_windows=(3, 3))
@@ -38,11 +39,8 @@ QUICK = QatSettings(epochs=2, global_batch=3, learning_rate=1e-4, freeze_ranges_
 
 @pytest.fixture(autouse=True)
 def _quick() -> Iterator[None]:
-    """Small products are slower on several threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with threads(1):
+        yield
 
 
 @cache

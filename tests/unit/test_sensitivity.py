@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from rich.console import Console
 
 from dvfl_mobile.errors import CheckpointError, InputError, MissingDependencyError, UsageError
@@ -29,6 +28,7 @@ from dvfl_mobile.quantization.units import Parts, block_of
 from dvfl_mobile.report import sensitivity as report
 from tests.checkpoints import SMALL
 from tests.quantized import with_scale
+from tests.threads import threads
 
 FACTS = CalibrationFacts(source="noise", is_noise=True, clips=2, classes=0, seed=0, observer="minmax", sha256="0" * 64)
 CLIPS = np.random.RandomState(0).randint(0, 256, (2, 8, 3, 64, 64)).astype(np.uint8)
@@ -39,11 +39,8 @@ PLANTED = "stage1.block0.mlp.fc2"
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Any:
-    """Small tensors: threads only wait for one another."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with threads(1):
+        yield
 
 
 @pytest.fixture(scope="module")
