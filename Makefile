@@ -45,8 +45,8 @@ types: venv ## check the types
 
 check: lint types test ## lint, types and test
 
-wheel-test: venv ## run the test suite against the installed wheel, out of reach of this checkout
-	@sh .ci/wheel-test $(BIN)/python
+wheel-test: venv ## run the test suite, or TESTS of it, against the installed wheel, out of reach of this checkout
+	@sh .ci/wheel-test $(BIN)/python $(TESTS)
 
 clean: ## remove what was built, but not .venv
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
