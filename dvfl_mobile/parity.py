@@ -38,6 +38,11 @@ EXECUTOR_NOTE = (
     "device's own kernels, their roundings and their times."
 )
 
+EMULATED_NOTE = (
+    "Run under an emulator: the numbers are those of the kernels that such a processor's features choose. How long it "
+    "takes there means nothing."
+)
+
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 _NAMED_AT_MOST = 5
 
@@ -625,7 +630,9 @@ def undecided(
 
 def runner_notes(runner: Mapping[str, str | int | bool | None]) -> tuple[str, ...]:
     """What a reader must know of a runner by what it knows of itself."""
-    return (EXECUTOR_NOTE,) if runner.get("executor") == "reference" else ()
+    executed = (EXECUTOR_NOTE,) if runner.get("executor") == "reference" else ()
+    emulated = (EMULATED_NOTE,) if runner.get("kind") == "emulated" else ()
+    return executed + emulated
 
 
 def weights_notes(weights: str) -> tuple[str, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ import numpy as np
 from dvfl_mobile import artifacts, opinions, parity
 from dvfl_mobile.artifacts import Artifact
 from dvfl_mobile.converters.base import TARGETS, Target, target_named, versions
+from dvfl_mobile.devices.base import Device, find_device
 from dvfl_mobile.errors import (
     CheckFailedError,
     DvflMobileError,
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
 PARITY_NAME = "parity.json"
 LOCATION_NAME = "locate.json"
 MOST_CLIPS = 32
+_AT_ONCE = 8
+"""Clips that a device is given at once: each start of the program there loads the model anew."""
 _DEFAULT_RECIPE = "fp32"
 _IOS, _USUAL_IOS = (16, 17, 18), 17
 
@@ -214,6 +219,7 @@ def check(
     step: Step = silent,
     thresholds: Thresholds | None = None,
     second_opinions: Sequence[str] = (),
+    device: str | None = None,
 ) -> ParityReport:
     """Hold an artifact against the reference form, on the same clips; the report also goes into its folder.
 
@@ -223,24 +229,29 @@ def check(
         most: take no more clips than this.
         thresholds: what to reach, in place of what the recipe must.
         second_opinions: names of other runtimes to run the same file by, and to hold against the first.
+        device: where to run it, such as `android:SERIAL`; None: this machine.
 
     Raises:
-        UsageError: there is no such second opinion on artifacts of this target.
+        UsageError: there is no such second opinion on artifacts of this target, or no such device.
+        DeviceError: the device isn't there, or did not do what it was asked.
         MissingDependencyError: the artifact's runtime, or that of a second opinion, isn't installed.
     """
     manifest = artifact.manifest
+    place = find_device(device) if device is not None else None
     others = opinions_named(second_opinions, manifest.target)
     thresholds = thresholds or parity.thresholds_for(manifest.recipe)
     clip_set = gather_clips(clips, manifest.clip, manifest.classes, step, most)
     try:
-        check_runs_here(manifest)
+        if place is None:
+            check_runs_here(manifest)
+        student = artifacts.student_of(load_model(reference)) if reference else artifacts.reference_of(artifact)
+        _check_fits(student, artifact)
+        expected = _reference_logits(student, clip_set, step)
+        report = _compare(artifact, clip_set, expected, step, thresholds, others, place)
     except InconclusiveError as error:
         verify(manifest, artifact.folder)
-        return _store(artifact, _undecided(artifact, clip_set, error, thresholds))
-    student = artifacts.student_of(load_model(reference)) if reference else artifacts.reference_of(artifact)
-    _check_fits(student, artifact)
-    expected = _reference_logits(student, clip_set, step)
-    return _store(artifact, _compare(artifact, clip_set, expected, step, thresholds, others))
+        report = _undecided(artifact, clip_set, error, thresholds)
+    return _store(artifact, report, device)
 
 
 def locate(
@@ -403,11 +414,14 @@ def _compare(
     step: Step,
     thresholds: Thresholds | None = None,
     others: Sequence[Opinion] = (),
+    device: Device | None = None,
 ) -> ParityReport:
     manifest = artifact.manifest
-    with step(f"run on {manifest.target}", len(clip_set.clips)) as advance:
-        runner = open_runner(artifact.folder, manifest)
-        found = _run(runner, clip_set, advance)
+    where = device.facts.device if device else manifest.target
+    with step(f"run on {where}", len(clip_set.clips)) as advance, _opened(artifact, device) as runner:
+        found, facts = _run(runner, clip_set, advance, _AT_ONCE if device else 1), runner.facts
+    if device is not None:
+        facts = {**facts, "kind": device.facts.kind, "model": device.facts.model}
     names = [clip.name for clip in clip_set.clips]
     labels = [clip.label for clip in clip_set.clips]
     measurement = parity.measure(expected, found, names, labels)
@@ -415,7 +429,7 @@ def _compare(
     kind = manifest.weights.kind
     return parity.decided(
         ArtifactFacts.of(artifact.manifest, artifact.folder),
-        runner.facts,
+        facts,
         clip_set.facts,
         kind,
         measurement,
@@ -444,15 +458,24 @@ def _undecided(
     )
 
 
-def _run(runner: Runner, clip_set: ClipSet, advance: Callable[[], None]) -> Logits:
-    logits = []
-    for clip in clip_set.pixels:
-        logits.append(runner.run(clip[None]))
-        advance()
+def _opened(artifact: Artifact, device: Device | None) -> AbstractContextManager[Runner]:
+    if device is None:
+        return nullcontext(open_runner(artifact.folder, artifact.manifest))
+    return device.open(artifact.folder, artifact.manifest)
+
+
+def _run(runner: Runner, clip_set: ClipSet, advance: Callable[[], None], at_once: int = 1) -> Logits:
+    pixels, logits = clip_set.pixels, []
+    for start in range(0, len(pixels), at_once):
+        clips = pixels[start : start + at_once]
+        logits.append(runner.run(clips))
+        for _ in clips:
+            advance()
     return np.concatenate(logits)
 
 
-def _store(artifact: Artifact, report: ParityReport) -> ParityReport:
-    """Leave the report in the artifact's folder too."""
-    jsondoc.leave(report, artifact.folder / PARITY_NAME)
+def _store(artifact: Artifact, report: ParityReport, device: str | None = None) -> ParityReport:
+    """Leave the report in the artifact's folder too; that of a device beside that of this machine."""
+    name = PARITY_NAME if device is None else f"parity-{re.sub('[^A-Za-z0-9.-]', '_', device)}.json"
+    jsondoc.leave(report, artifact.folder / name)
     return report

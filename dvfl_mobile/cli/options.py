@@ -178,3 +178,13 @@ Reference = Annotated[
         show_default=False,
     ),
 ]
+DeviceName = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="Where to run it: host:native, android:SERIAL, ios:UDID, or arm64:CPU (emulated). Default: this machine. "
+        "See: dvfl-mobile devices",
+        show_default=False,
+    ),
+]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from dvfl_mobile.cli.options import Clips, Json, JUnit, Markdown, MaxClips, Reference
+from dvfl_mobile.cli.options import Clips, DeviceName, Json, JUnit, Markdown, MaxClips, Reference
 from dvfl_mobile.errors import UsageError
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def parity(
     min_sqnr: MinSqnr = None,
     because: Because = None,
     second_opinions: SecondOpinions = None,
+    device: DeviceName = None,
     pack: PackFile = None,
     locate: Locate = False,
     verbose: Verbose = False,
@@ -111,7 +112,7 @@ def parity(
     check_change(min_sqnr, because)
     report: ParityReport | PackReport
     if artifact.suffix.lower() == ".mlpackage":
-        if reference is None or clips or second_opinions or pack or locate or junit or markdown or annotations:
+        if reference is None or any((clips, second_opinions, device, pack, locate, junit, markdown, annotations)):
             raise UsageError(
                 f"{artifact} is a package by itself, not an artifact with a manifest.",
                 hint="Give --reference ref.npz with its inputs and outputs, and beside it only --min-sqnr and --json.",
@@ -120,20 +121,24 @@ def parity(
     if artifact.suffix.lower() == ".json" and not artifact.is_dir():
         from dvfl_mobile.cli.pack import judge_results
 
-        if clips is not None or reference is not None or max_clips != MOST_CLIPS or second_opinions or locate:
+        if any((clips, reference, max_clips != MOST_CLIPS, second_opinions, device, locate)):
             raise UsageError(
-                "--clips, --max-clips, --reference, --second-opinion and --locate go with an artifact, and these are "
-                "an app's results."
+                "--clips, --max-clips, --reference, --second-opinion, --device and --locate go with an artifact, and "
+                "these are an app's results."
             )
         report = judge_results(artifact, pack, min_sqnr, because)
         show_conformance(report, verbose=verbose, json=json, junit=junit, markdown=markdown)
     else:
         if pack is not None:
             raise UsageError(f"--pack goes with an app's results, and {artifact} is no .json file.")
+        if device is not None and (locate or second_opinions):
+            raise UsageError("--locate and --second-opinion run on this machine, and --device somewhere else.")
         with steps() as step:
             opened = artifacts.open_artifact(artifact)
             thresholds = asked_thresholds(opened.manifest.recipe, min_sqnr, because)
-            report = pipeline.check(opened, clips, reference, max_clips, step, thresholds, second_opinions or [])
+            report = pipeline.check(
+                opened, clips, reference, max_clips, step, thresholds, second_opinions or [], device
+            )
             located = pipeline.locate(opened, report, clips, reference, max_clips, step) if locate else None
         show_parity(report, verbose=verbose, json=json, junit=junit, markdown=markdown, located=located)
         if located is not None:

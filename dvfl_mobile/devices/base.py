@@ -1,0 +1,96 @@
+"""What every device is, and the table of those there are."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
+
+from dvfl_mobile.devices.values import DeviceFacts, DeviceState, FoundDevice, Measurement, RunOptions
+from dvfl_mobile.errors import UsageError
+from dvfl_mobile.manifest import Manifest
+from dvfl_mobile.runners.base import Runner
+from dvfl_mobile.runners.values import Pixels
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of device: the module that finds them, and what stands after the colon in their names."""
+
+    module: str
+    argument: str
+    meaning: str
+
+
+KINDS = MappingProxyType(
+    {
+        "host": Kind("dvfl_mobile.devices.host", "[native]", "this machine; native: by the harness's own programs"),
+        "android": Kind("dvfl_mobile.devices.android", "SERIAL", "a phone that adb knows"),
+        "ios": Kind("dvfl_mobile.devices.ios", "UDID", "an iPhone or iPad that this Mac's Xcode knows"),
+        "arm64": Kind("dvfl_mobile.devices.emulated", "CPU", "an Arm core under qemu: its numbers, never its latency"),
+    }
+)
+
+
+class DeviceRunner(Runner, Protocol):
+    """One artifact on one device."""
+
+    def measure(self, clip: Pixels, options: RunOptions) -> Measurement:
+        """Load the artifact anew and run one clip, `(T,3,H,W)`, again and again, in a process of its own.
+
+        Raises:
+            DeviceError: the device, or the program on it, did not do what it was asked, or did not end in time.
+        """
+
+
+class Device(Protocol):
+    """A place to run artifacts; `facts.device` is its name."""
+
+    facts: DeviceFacts
+
+    def state(self) -> DeviceState:
+        """What can change while it is used, as it is now."""
+
+    def open(self, folder: Path, manifest: Manifest) -> AbstractContextManager[DeviceRunner]:
+        """Bring the artifact in `folder` there; leaving the context removes it again.
+
+        Raises:
+            ArtifactError: its files aren't those of the manifest.
+            DeviceError: the device can't be reached, or can't take or run it.
+            InconclusiveError: nothing on this kind of device runs this target.
+        """
+
+
+class _Module(Protocol):
+    def find(self, argument: str) -> Device: ...
+
+    def found(self) -> Sequence[FoundDevice]: ...
+
+
+def find_device(name: str) -> Device:
+    """The device of a name such as `host`, `android:SERIAL` or `arm64:cortex-a76`; `android` alone is the only one.
+
+    Raises:
+        UsageError: there is no such kind, or several devices and none named.
+        DeviceError: it isn't there, or isn't ready.
+        MissingDependencyError: what reaches it isn't installed.
+    """
+    kind, _, argument = name.partition(":")
+    if kind not in KINDS:
+        known = ", ".join(f"{known}:{entry.argument}" for known, entry in KINDS.items())
+        raise UsageError(f"There is no device {name!r}.", hint=f"Name one of {known}; see: dvfl-mobile devices")
+    return _module(kind).find(argument)
+
+
+def found_devices() -> list[FoundDevice]:
+    """Every device that can be seen from here, ready or not; a kind whose tool isn't installed gives none."""
+    return [device for kind in KINDS for device in _module(kind).found()]
+
+
+def _module(kind: str) -> _Module:
+    module: _Module = importlib.import_module(KINDS[kind].module)
+    return module

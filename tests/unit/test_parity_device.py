@@ -1,0 +1,138 @@
+"""`parity --device`: the same comparison, with another place to run the artifact."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dvfl_mobile import artifacts, pipeline
+from dvfl_mobile.devices.values import DeviceFacts
+from dvfl_mobile.errors import DeviceError, InconclusiveError
+from dvfl_mobile.model.default import seeded_student
+from tests.checkpoints import SMALL
+from tests.conversions import skip_without
+from tests.faults import quick
+
+Outcome = tuple[int, str, str]
+CPU = "arm64:cortex-a76"
+
+
+class Pretended:
+    """A device that gives the reference's own logits, times `scale`, and counts what it is asked.
+
+    Args:
+        refusal: what it raises in place of running anything.
+    """
+
+    def __init__(self, scale: float = 1.0, refusal: Exception | None = None) -> None:
+        self.facts = DeviceFacts(device=CPU, kind="emulated", model="Cortex-A76", system="Linux", abi="arm64")
+        self.asked: list[int] = []
+        self.is_open = False
+        self._scale, self._refusal = scale, refusal
+
+    @contextmanager
+    def open(self, folder: Path, manifest: Any) -> Iterator[Any]:
+        if self._refusal is not None:
+            raise self._refusal
+        runner = quick.open_runner(folder, manifest)
+        run, self.is_open = runner.run, True
+
+        def scaled(clips: Any) -> Any:
+            self.asked.append(len(clips))
+            return run(clips) * np.float32(self._scale)
+
+        runner.run = scaled
+        yield runner
+        self.is_open = False
+
+
+@pytest.fixture
+def artifact(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    skip_without("tflite")
+    monkeypatch.setattr(artifacts, "lower", quick.lower)
+    plan = pipeline.make_plan(["tflite"], "fp32", tmp_path / "out")
+    [made] = pipeline.convert(seeded_student(SMALL), plan)
+    return made.folder
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, device: Pretended) -> Pretended:
+    monkeypatch.setattr(pipeline, "find_device", lambda name: device if name == CPU else pytest.fail(name))
+    return device
+
+
+def test_the_device_s_logits_are_judged_by_the_same_rules(
+    monkeypatch: pytest.MonkeyPatch, artifact: Path, run_command: Callable[..., Outcome]
+) -> None:
+    device = pretend(monkeypatch, Pretended())
+    code, out, err = run_command("parity", artifact, "--device", CPU, "--json")
+    report = json.loads(out)
+    assert (code, report["verdict"]) == (0, "pass")
+    assert (report["runner"]["kind"], report["runner"]["model"]) == ("emulated", "Cortex-A76")
+    assert any("takes there means nothing" in note for note in report["notes"])
+    assert f"run on {CPU}" in err
+    assert not device.is_open
+    pretend(monkeypatch, Pretended(scale=1.01))
+    code, out, _ = run_command("parity", artifact, "--device", CPU)
+    assert code == 5
+    assert out.startswith("FAIL")
+
+
+def test_clips_go_there_together(
+    monkeypatch: pytest.MonkeyPatch, artifact: Path, run_command: Callable[..., Outcome]
+) -> None:
+    device = pretend(monkeypatch, Pretended())
+    assert run_command("parity", artifact, "--device", CPU)[0] == 0
+    assert device.asked == [8]
+
+
+def test_its_report_takes_no_other_s_place(
+    monkeypatch: pytest.MonkeyPatch, artifact: Path, run_command: Callable[..., Outcome]
+) -> None:
+    pretend(monkeypatch, Pretended())
+    run_command("parity", artifact, "--device", CPU)
+    assert (artifact / "parity-arm64_cortex-a76.json").is_file()
+    assert not (artifact / "parity.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code", "told"),
+    [
+        (InconclusiveError("Nothing there runs tflite.", hint="Take executorch."), 7, "Nothing there runs tflite."),
+        (DeviceError("It went away.", hint="Look at the cable."), 6, "It went away."),
+    ],
+    ids=["can't", "failed"],
+)
+def test_a_device_that_does_not_run_it(
+    monkeypatch: pytest.MonkeyPatch,
+    artifact: Path,
+    run_command: Callable[..., Outcome],
+    refusal: Exception,
+    code: int,
+    told: str,
+) -> None:
+    pretend(monkeypatch, Pretended(refusal=refusal))
+    found, out, err = run_command("parity", artifact, "--device", CPU)
+    assert found == code
+    assert told in out + err
+
+
+@pytest.mark.parametrize("other", [("--locate",), ("--second-opinion", "reference")], ids=lambda words: words[0])
+def test_what_is_of_this_machine_alone(
+    artifact: Path, run_command: Callable[..., Outcome], other: tuple[str, ...]
+) -> None:
+    code, _, err = run_command("parity", artifact, "--device", CPU, *other)
+    assert code == 2
+    assert "--device somewhere else" in err
+
+
+def test_a_device_that_there_is_not(artifact: Path, run_command: Callable[..., Outcome]) -> None:
+    code, _, err = run_command("parity", artifact, "--device", "toaster:3")
+    assert code == 2
+    assert "'toaster:3'" in err
+    assert "dvfl-mobile devices" in err
