@@ -1,0 +1,82 @@
+import Foundation
+import XCTest
+
+@testable import HarnessCore
+
+/// The numbers that Python gives for the same values.
+final class VectorTests: XCTestCase {
+    private struct Vectors: Decodable {
+        struct Hashed: Decodable {
+            let length: Int
+            let sha256: String
+        }
+        struct Figures: Decodable {
+            let values: [Double]
+            let p50, p90, p99, median_low, median_high: Double
+        }
+        struct Apart: Decodable {
+            let reference, candidate: [Float]
+            let classes, same_top: Int
+            let sqnr_db: Decibels
+            let most_absolute: Double
+        }
+        struct Decibels: Decodable {
+            let value: Double
+            init(from decoder: any Decoder) throws {
+                let found = try decoder.singleValueContainer()
+                if let text = try? found.decode(String.self) {
+                    value = text == "inf" ? .infinity : -.infinity
+                } else {
+                    value = try found.decode(Double.self)
+                }
+            }
+        }
+        let sha256: [Hashed]
+        let statistics: [Figures]
+        let distances: [Apart]
+    }
+
+    private func vectors() throws -> Vectors {
+        try JSONDecoder().decode(
+            Vectors.self, from: Data(contentsOf: formats.appendingPathComponent("harness_vectors.json")))
+    }
+
+    func testHashes() throws {
+        for told in try vectors().sha256 {
+            let data = Data((0..<told.length).map { UInt8(7 * $0 % 251) })
+            XCTAssertEqual(SHA256.hex(of: data), told.sha256, "\(told.length) bytes")
+            var hash = SHA256()
+            for start in stride(from: 0, to: data.count, by: 37) {
+                hash.update(data[start..<min(start + 37, data.count)])
+            }
+            XCTAssertEqual(hash.finish(), told.sha256, "\(told.length) bytes, piece by piece")
+        }
+    }
+
+    func testStatistics() throws {
+        for told in try vectors().statistics {
+            let found = Statistics(of: told.values.shuffled())
+            // Values are whole numbers of nanoseconds below 2^53, so that only the interpolation can round.
+            let tolerance = 1e-15 * told.p99
+            XCTAssertEqual(found.p50, told.p50, accuracy: tolerance)
+            XCTAssertEqual(found.p90, told.p90, accuracy: tolerance)
+            XCTAssertEqual(found.p99, told.p99, accuracy: tolerance)
+            XCTAssertEqual(found.medianLow, told.median_low)
+            XCTAssertEqual(found.medianHigh, told.median_high)
+        }
+    }
+
+    func testDistances() throws {
+        for told in try vectors().distances {
+            let found = Distance(reference: told.reference, candidate: told.candidate, classes: told.classes)
+            if told.sqnr_db.value.isInfinite {
+                XCTAssertEqual(found.sqnrDb, told.sqnr_db.value)
+            } else {
+                // Both add 20 doubles, in another order: a few units in the last place, of figures below 200.
+                XCTAssertEqual(found.sqnrDb, told.sqnr_db.value, accuracy: 1e-11)
+            }
+            XCTAssertEqual(found.mostAbsolute, told.most_absolute)
+            XCTAssertEqual(found.sameTop, told.same_top)
+        }
+    }
+}

@@ -1,0 +1,71 @@
+"""The numbers that both languages must give: written here by Python, and asserted by the Swift tests too.
+
+Run as a script, it writes `harness_vectors.json` anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dvfl_mobile.metrics import sqnr_db
+from dvfl_mobile.racing import median_interval
+
+PATH = Path(__file__).with_name("harness_vectors.json")
+
+
+def vectors() -> dict[str, Any]:
+    """Everything in the file."""
+    return {
+        "sha256": [_hashed(length) for length in (0, 1, 3, 55, 56, 63, 64, 65, 119, 120, 1000, 100_003)],
+        "statistics": [_figures(count) for count in (1, 2, 3, 5, 10, 21, 59)],
+        "distances": [_distance(case) for case in range(5)],
+    }
+
+
+def _hashed(length: int) -> dict[str, Any]:
+    """The hash of the bytes 0, 7, 14, … modulo 251, so many of them."""
+    data = bytes((7 * index) % 251 for index in range(length))
+    return {"length": length, "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _figures(count: int) -> dict[str, Any]:
+    """Figures of so many times; for 21 and 59 the ranks change where the factor is another in its third digit."""
+    values = np.random.RandomState(count).lognormal(16, 0.2, count).round()
+    median, low, high = median_interval(values)
+    return {
+        "values": values.tolist(),
+        "p50": median,
+        "p90": float(np.percentile(values, 90)),
+        "p99": float(np.percentile(values, 99)),
+        "median_low": low,
+        "median_high": high,
+    }
+
+
+def _distance(case: int) -> dict[str, Any]:
+    """Two sets of logits of 4 clips and 5 classes; the first case has equal ones, the last only zeros to refer to."""
+    random = np.random.RandomState(case)
+    reference = random.normal(0, 3, (4, 5)).astype(np.float32)
+    noise = random.normal(0, [0, 1e-5, 0.1, 2, 1][case], (4, 5)).astype(np.float32)
+    if case == 4:
+        reference = np.zeros((4, 5), np.float32)
+    candidate = reference + noise
+    first, second = reference.astype(np.float64), candidate.astype(np.float64)
+    decibels = sqnr_db(first, second)
+    return {
+        "reference": reference.ravel().tolist(),
+        "candidate": candidate.ravel().tolist(),
+        "classes": 5,
+        "sqnr_db": decibels if np.isfinite(decibels) else str(decibels),
+        "most_absolute": float(np.abs(first - second).max()),
+        "same_top": int((first.argmax(-1) == second.argmax(-1)).sum()),
+    }
+
+
+if __name__ == "__main__":
+    PATH.write_text(json.dumps(vectors(), indent=1) + "\n", encoding="utf-8")
