@@ -11,7 +11,9 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do $$p -c '
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test venv lint format types check wheel-test clean help
+DEVICE_TOOLS := adb arm64 adb-arm64 qemu-7
+
+.PHONY: demo test venv device-tools lint format types check wheel-test clean help
 
 demo: venv ## set up, then take the embedded default student to all three targets
 	$(BIN)/dvfl-mobile deploy
@@ -28,6 +30,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV): about 3 GB once unpacked, a few minutes the first time"
 	@if [ -t 1 ]; then quiet=; else quiet=-qq; fi; $(BIN)/python -m pip install $$quiet -e '.[all,dev]' -c constraints.txt
 	@touch $@
+
+device-tools: ## unpack what tests of devices need from Debian's packages into build/device-tools
+	@.ci/device-tools build/device-tools $(DEVICE_TOOLS)
 
 lint: venv ## look for faults of style and of importing
 	$(BIN)/python -m ruff check .

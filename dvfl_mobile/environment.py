@@ -27,7 +27,8 @@ EXTRAS = {
     "tflite": "convert to TFLite, and run it",
     "quantize": "find scales, and train with rounding in place",
     "video": "read video files",
-    "plots": "draw what quantize --sensitivity measures",
+    "plots": "draw what quantize --sensitivity, parity --locate and profile --html show",
+    "harness": "build the native programs that devices run",
     "coreai": "convert to Core AI, and run its numbers; Linux x86-64 and macOS 26",
     "tensorflow": "a second opinion on a .tflite; no conversion needs it",
 }

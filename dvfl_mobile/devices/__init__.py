@@ -1,1 +1,1 @@
-"""Where artifacts run: this machine, a phone, an emulated Arm core. Each is found by a name such as `android:SERIAL`."""
+"""Where artifacts run: this machine, a phone, an emulated Arm core; each found by a name such as `android:SERIAL`."""

@@ -35,6 +35,8 @@ ALL_THERE = {
     "matplotlib": "3.10.0",
     "torchao": "0.18.0",
     "tensorflow": "2.21.0",
+    "cmake": "4.4.5",
+    "ninja": "1.13.2",
 }
 
 
@@ -83,10 +85,12 @@ def test_with_the_base_alone_everything_else_is_named(installed: dict[str, str])
         "matplotlib",
         "torchao",
         "tensorflow",
+        "cmake",
+        "ninja",
     ):
         del installed[name]
     found = look_around()
-    assert found.install == "pip install 'dvfl-mobile[executorch,coreml,tflite,quantize,video,plots]'"
+    assert found.install == "pip install 'dvfl-mobile[executorch,coreml,tflite,quantize,video,plots,harness]'"
     assert [(target.converts, target.runs) for target in found.targets] == [(False, False)] * 4
     assert "litert-torch isn't installed" in found.missing_for(["tflite"])
     assert found.missing_for(["video"]) == ["av isn't installed"]

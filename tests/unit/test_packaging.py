@@ -19,7 +19,11 @@ from dvfl_mobile import __version__
 from dvfl_mobile.environment import EXTRAS
 
 CHECKOUT = Path(__file__).parents[2]
-MAPPED = {"converters": "dvfl_mobile.converters", "quantization": "dvfl_mobile.quantization"}
+MAPPED = {
+    "android_harness": "dvfl_mobile.android_harness",
+    "converters": "dvfl_mobile.converters",
+    "quantization": "dvfl_mobile.quantization",
+}
 
 pytestmark = pytest.mark.skipif(
     not (CHECKOUT / "Makefile").exists(), reason="packaging is tested from a checkout, not from an installed wheel"
@@ -67,7 +71,7 @@ def test_the_sdist_and_the_wheel_hold_every_module(distributions: dict[str, Path
     with zipfile.ZipFile(distributions["wheel"]) as wheel:
         in_wheel = {name for name in wheel.namelist() if ".dist-info/" not in name}
         licences = [name for name in wheel.namelist() if name.endswith("licenses/LICENSE")]
-    assert in_wheel == {*_modules_as_installed(), *_templates(), "dvfl_mobile/py.typed"}
+    assert in_wheel == {*_modules_as_installed(), *_templates(), *_sources(), "dvfl_mobile/py.typed"}
     assert licences
     with tarfile.open(distributions["sdist"]) as sdist:
         in_sdist = {name.partition("/")[2] for name in sdist.getnames()}
@@ -100,7 +104,7 @@ def test_it_installs_and_runs_from_anywhere(
 def test_extras_are_those_that_doctor_knows(project: dict) -> None:
     extras = project["project"]["optional-dependencies"]
     assert set(extras) == {*EXTRAS, "all", "dev"}
-    assert extras["all"] == ["dvfl-mobile[executorch,coreml,tflite,quantize,video,plots]"]
+    assert extras["all"] == ["dvfl-mobile[executorch,coreml,tflite,quantize,video,plots,harness]"]
 
 
 def test_the_base_is_light(project: dict) -> None:
@@ -137,6 +141,15 @@ def _templates() -> set[str]:
     """What a conformance pack brings, which isn't code of ours to run."""
     folder = CHECKOUT / "dvfl_mobile" / "pack" / "templates"
     return {f"dvfl_mobile/pack/templates/{path.name}" for path in folder.iterdir()}
+
+
+def _sources() -> set[str]:
+    """What the native programs are built of."""
+    return {
+        f"dvfl_mobile/{path.relative_to(CHECKOUT).as_posix()}"
+        for path in (CHECKOUT / "android_harness" / "runner").rglob("*")
+        if path.is_file()
+    }
 
 
 def _modules_as_installed() -> set[str]:
