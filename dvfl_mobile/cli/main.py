@@ -26,6 +26,8 @@ COMMANDS = {
     "convert": "dvfl_mobile.cli.convert:convert",
     "parity": "dvfl_mobile.cli.parity:parity",
     "evaluate": "dvfl_mobile.cli.evaluate:evaluate",
+    "profile": "dvfl_mobile.cli.profile:profile",
+    "devices": "dvfl_mobile.cli.devices:devices",
     "pack": "dvfl_mobile.cli.pack:pack",
     "predict": "dvfl_mobile.cli.predict:predict",
     "inspect": "dvfl_mobile.cli.inspect:inspect",

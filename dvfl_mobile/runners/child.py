@@ -22,6 +22,8 @@ from dvfl_mobile.runners import failures, limits
 from dvfl_mobile.runners.base import Runner, Runtime, runtime_of
 from dvfl_mobile.runners.frames import NO_ARRAY, Document, Message, Wire
 from dvfl_mobile.runners.isolated_trace import document_of
+from dvfl_mobile.runners.measuring import open_measured
+from dvfl_mobile.runners.timed import timed_ending_now
 from dvfl_mobile.runners.traces import Trace
 from dvfl_mobile.runners.tracing import trace_here
 
@@ -57,7 +59,8 @@ class Servant:
             if doing in ("package", "give", "execute", "take"):
                 return self._package(doing, document, array)
             if doing == "time":
-                return Message({"times": self._runner.time(array, document["warmup"], document["runs"])}, NO_ARRAY)
+                timed = timed_ending_now(self._runner.time(array, document["warmup"], document["runs"]))
+                return Message(timed._asdict(), NO_ARRAY)
             return Message({}, np.asarray(self._runner.run(array), np.float32))
         except Exception as error:
             return Message({"error": failures.to_document(self._explained(error, doing))}, NO_ARRAY)
@@ -70,8 +73,12 @@ class Servant:
     def _open(self, document: Document) -> Message:
         manifest = Manifest.model_validate(document["manifest"])
         self._begin(Path(document["folder"], manifest.file), document["memory_bytes"])
-        self._runner = self._runtime.open_artifact(self._path, manifest)
-        return Message({"facts": self._runner.facts}, NO_ARRAY)
+        if "measured" not in document:
+            self._runner = self._runtime.open_artifact(self._path, manifest)
+            return Message({"facts": self._runner.facts}, NO_ARRAY)
+        threads, cores = document["measured"]
+        self._runner, load_ns = open_measured(self._runtime, self._path, manifest, threads, tuple(cores))
+        return Message({"facts": self._runner.facts, "load_ns": load_ns}, NO_ARRAY)
 
     def _trace(self, doing: str, document: Document, array: NDArray[Any]) -> Message:
         """An artifact's operators, and then each one's value."""

@@ -1,0 +1,134 @@
+"""Several devices at once: each in a thread of its own, and one that fails takes nothing from the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from threading import Event
+
+from dvfl_mobile import __version__
+from dvfl_mobile.devices.base import Device, find_device, found_devices
+from dvfl_mobile.devices.values import FoundDevice
+from dvfl_mobile.errors import DeviceError, DvflMobileError
+from dvfl_mobile.profiling.document import Asked, DeviceProfile, Failure, ProfileReport
+from dvfl_mobile.profiling.plan import Plan
+from dvfl_mobile.profiling.session import StoppedError, check_is_physical, profile_device
+from dvfl_mobile.profiling.subjects import Subject
+from dvfl_mobile.progress import Step
+
+ALL = "all"
+
+_Outcome = DeviceProfile | Failure
+
+
+def chosen_devices(names: Sequence[str]) -> list[str]:
+    """The devices to profile on, each once; `all` stands for every physical one that is ready.
+
+    Raises:
+        DeviceError: none is ready.
+    """
+    chosen: list[str] = []
+    for name in names or ["host"]:
+        chosen += ready_devices(found_devices()) if name == ALL else [name]
+    return list(dict.fromkeys(chosen))
+
+
+def ready_devices(found: Sequence[FoundDevice]) -> list[str]:
+    """The names of the physical ones that are ready.
+
+    Raises:
+        DeviceError: there are none.
+    """
+    ready = [each.device for each in found if each.is_ready and each.kind == "physical"]
+    if not ready:
+        raise DeviceError("No device is ready.", hint="See what keeps each: dvfl-mobile devices")
+    return ready
+
+
+def profile_fleet(
+    names: Sequence[str],
+    subjects: Sequence[Subject],
+    plan: Plan,
+    step_for: Callable[[str], Step],
+    *,
+    bound: float | None = None,
+    find: Callable[[str], Device] = find_device,
+) -> ProfileReport:
+    """Profile on each device of those names.
+
+    A single device's failure is raised; of several, each that fails is a row of the report.
+
+    Args:
+        step_for: what shows the steps of the device of a name; called from several threads.
+
+    Raises:
+        DvflMobileError: see `profile_device`, for a single device.
+    """
+    stop = Event()
+
+    def profile(name: str) -> DeviceProfile:
+        device = find(name)
+        check_is_physical(device)
+        return profile_device(device, subjects, plan, step_for(name), bound=bound, stop=stop)
+
+    if len(names) == 1:
+        return _report(plan, subjects, [profile(names[0])])
+    return _report(plan, subjects, _in_parallel(names, profile, stop))
+
+
+def _in_parallel(names: Sequence[str], profile: Callable[[str], DeviceProfile], stop: Event) -> list[_Outcome]:
+    """What each device came to, in the order of the names."""
+
+    def outcomes(group: Sequence[str]) -> list[tuple[str, _Outcome]]:
+        return [(name, _outcome(name, profile)) for name in group]
+
+    groups = _machines(names)
+    with ThreadPoolExecutor(len(groups), thread_name_prefix="device") as pool:
+        waiting = [pool.submit(outcomes, group) for group in groups]
+        try:
+            found = dict(pair for future in waiting for pair in future.result())
+        except BaseException:
+            # As by Ctrl-C: each device ends its round and is tidied up, before the pool lets go.
+            stop.set()
+            raise
+    return [found[name] for name in names]
+
+
+def _machines(names: Sequence[str]) -> list[list[str]]:
+    """Names of one machine together: `host` and `host:native` would disturb each other, and go in turn."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault("host" if name.partition(":")[0] == "host" else name, []).append(name)
+    return list(groups.values())
+
+
+def _outcome(name: str, profile: Callable[[str], DeviceProfile]) -> _Outcome:
+    try:
+        return profile(name)
+    except DvflMobileError as error:
+        return Failure(device=name, problem=error.problem, hint=error.hint, exit_code=error.exit_code)
+    except StoppedError:
+        return Failure(device=name, problem="It was stopped.", hint="", exit_code=DeviceError.exit_code)
+    except Exception as error:
+        # A fault of ours on one device: the others' results are worth keeping, and this one is reported as what it is.
+        problem = f"A fault of ours: {type(error).__name__}: {error}"
+        return Failure(device=name, problem=problem, hint="Please report it.", exit_code=DvflMobileError.exit_code)
+
+
+def _report(plan: Plan, subjects: Sequence[Subject], outcomes: Sequence[_Outcome]) -> ProfileReport:
+    return ProfileReport(
+        tool_version=__version__,
+        when=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        asked=Asked(
+            runs=plan.runs,
+            warmup=plan.warmup,
+            threads=plan.threads,
+            cores=plan.cores,
+            compute_units=plan.compute_units,
+            seed=plan.seed,
+            clip=subjects[0].clip.name,
+        ),
+        devices=tuple(outcome for outcome in outcomes if isinstance(outcome, DeviceProfile)),
+        failures=tuple(outcome for outcome in outcomes if isinstance(outcome, Failure)),
+    )

@@ -1,0 +1,71 @@
+"""Whether what was timed computed the right thing: a fast wrong answer is no latency."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from dvfl_mobile.metrics import sqnr_db
+from dvfl_mobile.parity import Verdict, thresholds_for
+from dvfl_mobile.profiling.document import OutputCheck, Round
+from dvfl_mobile.profiling.subjects import Subject
+from dvfl_mobile.runners.values import Logits
+from dvfl_mobile.wording import decibels
+
+ONE_CLIP_DB = 6.0
+"""A recipe's threshold is for many clips together; one clip's error may well be twice the amplitude of the mean's."""
+
+
+def check_output(subject: Subject, logits: Logits, rounds: Sequence[Round], *, same_options: bool) -> OutputCheck:
+    """Hold what a device gave for the clip against the reference form, and against what its timed processes gave.
+
+    Args:
+        logits: `(K,)`, of the device's own `run` of the clip.
+        same_options: whether that ran with the threads and units of the timed runs. If not, sums may be taken in
+            another order and differ in their last bits, so that other bytes prove nothing.
+    """
+    digest = hashlib.sha256(np.ascontiguousarray(logits, "<f4").tobytes()).hexdigest()
+    timed = {each.output_sha256 for each in rounds}
+    thresholds = thresholds_for(subject.artifact.manifest.recipe)
+    required = thresholds.min_sqnr_db - ONE_CLIP_DB
+    finite = bool(np.isfinite(logits).all())
+    reached = None
+    if subject.expected is not None and finite and logits.shape == subject.expected.shape:
+        reached = sqnr_db(subject.expected.astype(np.float64), logits.astype(np.float64))
+    verdict, sentence = _judged(subject, finite=finite, reached=reached, required=required)
+    if verdict is not Verdict.FAIL and timed != {digest}:
+        verdict, sentence = _other_bytes(len(timed), same_options=same_options)
+    return OutputCheck(
+        sha256=digest,
+        is_reproduced=timed == {digest},
+        sqnr_db=reached,
+        required_db=required,
+        verdict=verdict,
+        sentence=sentence,
+    )
+
+
+def _judged(subject: Subject, *, finite: bool, reached: float | None, required: float) -> tuple[Verdict, str]:
+    if not finite:
+        return Verdict.FAIL, "The output is wrong: its logits are not finite."
+    if subject.expected is None:
+        return Verdict.INCONCLUSIVE, f"Whether the output is right wasn't checked: {subject.why_not}"
+    if reached is None:
+        return Verdict.FAIL, "The output is wrong: it has another shape than the reference form's."
+    told = f"{decibels(reached)} against the reference form on the timed clip"
+    if reached < required:
+        return Verdict.FAIL, f"The output is wrong: {told}, and {required:g} dB is the least."
+    return Verdict.PASS, f"The output is right: {told}, and every timed process gave those very logits."
+
+
+def _other_bytes(count: int, *, same_options: bool) -> tuple[Verdict, str]:
+    if count > 1:
+        return Verdict.FAIL, f"The output isn't reliable: timed processes gave {count} different sets of logits."
+    if same_options:
+        return Verdict.FAIL, "The output is wrong: the timed processes gave other logits than a run of the same clip."
+    return Verdict.INCONCLUSIVE, (
+        "Whether the output is right wasn't checked: with these threads, cores or units the logits differ from those "
+        "of a plain run, which may be the order of sums."
+    )
