@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dvfl_mobile.cli.options import ArtifactFolder, Json
+
+if TYPE_CHECKING:
+    from dvfl_mobile.gpu_delegate.report import GpuDelegateReport
+    from dvfl_mobile.manifest import Manifest
 
 Operators = Annotated[bool, typer.Option("--operators", help="Show every operator, not the sums by stage.")]
 
@@ -14,11 +19,30 @@ Operators = Annotated[bool, typer.Option("--operators", help="Show every operato
 def inspect(artifact: ArtifactFolder, operators: Operators = False, json: Json = False) -> None:
     """Show what is in an artifact, and what is delegated.
 
-    Its bytes are checked against the manifest first. What fell back from the delegate is listed. It needs no torch.
+    Its bytes are checked against the manifest first. What fell back from the delegate is listed, and of a TFLite
+    artifact what a phone's GPU delegate would refuse, by its published rules. It needs no torch.
     """
     from dvfl_mobile import manifest
     from dvfl_mobile.cli.show import show_manifest
 
     found = manifest.read(artifact)
     manifest.verify(found, artifact)
-    show_manifest(found, artifact, operators=operators, json=json)
+    show_manifest(found, artifact, operators=operators, json=json, gpu=_gpu_delegate(found, artifact))
+
+
+def _gpu_delegate(found: Manifest, folder: Path) -> GpuDelegateReport | None:
+    """The GPU-delegate report on a TFLite artifact, left beside it; None for others, and where it can't be read."""
+    if found.target != "tflite":
+        return None
+    from dvfl_mobile.cli.console import print_warning
+    from dvfl_mobile.errors import ArtifactError
+    from dvfl_mobile.gpu_delegate.report import NAME, gpu_delegate_report
+    from dvfl_mobile.report import jsondoc
+
+    try:
+        report = gpu_delegate_report(found, folder)
+    except ArtifactError as error:
+        print_warning(f"There is no report on the GPU delegate: {error.problem}")
+        return None
+    jsondoc.leave(report, folder / NAME)
+    return report

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dvfl_mobile.artifacts import Artifact
     from dvfl_mobile.evaluation import EvaluationReport
     from dvfl_mobile.foreign import PackageReport
+    from dvfl_mobile.gpu_delegate.report import GpuDelegateReport
     from dvfl_mobile.locating.document import Location
     from dvfl_mobile.manifest import Manifest
     from dvfl_mobile.model.student import Student
@@ -186,14 +187,18 @@ def show_prediction(prediction: Prediction, *, json: bool) -> None:
         _print(terminal(prediction))
 
 
-def show_manifest(manifest: Manifest, folder: Path, *, operators: bool, json: bool) -> None:
-    """What is in an artifact."""
-    from dvfl_mobile.report import contents
+def show_manifest(
+    manifest: Manifest, folder: Path, *, operators: bool, json: bool, gpu: GpuDelegateReport | None = None
+) -> None:
+    """What is in an artifact, and what a GPU delegate would take of it where that is known."""
+    from dvfl_mobile.report import contents, gpu_delegate
 
     if json:
-        print_json(manifest)
-    else:
-        _print(contents.terminal(manifest, folder, operators=operators))
+        print_json(manifest if gpu is None else _joined(manifest, "gpu_delegate", gpu))
+        return
+    _print(contents.terminal(manifest, folder, operators=operators))
+    if gpu is not None:
+        _print(gpu_delegate.terminal(gpu, operators=operators))
 
 
 def _show(
@@ -213,17 +218,17 @@ def _show(
                 write_text(path, render_file(report))
     finally:  # a file that can't be written takes nothing from what was found
         if json:
-            print_json(report if located is None else _joined(report, located))
+            print_json(report if located is None else _joined(report, "locate", located))
         else:
             _print(render(report))
 
 
-def _joined(report: BaseModel, located: Location) -> dict[str, Any]:
-    """A report with a location in it."""
+def _joined(report: BaseModel, name: str, more: BaseModel) -> dict[str, Any]:
+    """A document with another in it."""
     from json import loads
 
     # By way of text, in which infinities are strings.
-    return {**loads(report.model_dump_json()), "locate": loads(located.model_dump_json())}
+    return {**loads(report.model_dump_json()), name: loads(more.model_dump_json())}
 
 
 def _print(renderable: RenderableType) -> None:
