@@ -107,7 +107,7 @@ def find(argument: str) -> EmulatedArm:
 def found() -> Sequence[FoundDevice]:
     """Every CPU that qemu plays here; none where qemu or Arm's C library isn't installed."""
     try:
-        qemu, version = found_qemu()
+        _, version = found_qemu()
         found_sysroot()
     except _BrokenQemuError as error:
         return [
@@ -117,7 +117,7 @@ def found() -> Sequence[FoundDevice]:
     except DeviceError:
         return ()
     return [
-        FoundDevice(device=f"arm64:{cpu}", kind="emulated", model=f"{cpu} under {qemu} {version}", status="ready")
+        FoundDevice(device=f"arm64:{cpu}", kind="emulated", model=f"{cpu} under qemu {version}", status="ready")
         for cpu in CPUS
     ]
 
