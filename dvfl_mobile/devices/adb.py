@@ -81,6 +81,8 @@ def listed_devices(seconds: float = ANSWER_S) -> list[Listed]:
     program, out = adb_program(), bytearray()
     try:
         ended = adb_process.run([program, "devices", "-l"], seconds, out.extend, MOST_TEXT_BYTES)
+    except OSError as error:
+        raise _unstartable(program, error) from error
     except ExpiredError:
         raise _no_list(f"it didn't answer within {plural(round(seconds), 'second')}") from None
     except TooMuchError:
@@ -194,6 +196,8 @@ class Adb:
         try:
             command = [self.program, "-s", self.serial, *arguments]
             return _text(adb_process.run(command, seconds, on_bytes, most_bytes, is_enough).errors)
+        except OSError as error:
+            raise _unstartable(self.program, error) from error
         except ExpiredError:
             raise self.error(silent(doing, seconds), SilentDeviceError) from None
         except TooMuchError:
@@ -226,6 +230,10 @@ class Adb:
 def _listed(found: re.Match[str]) -> Listed:
     properties = dict(word.split(":", 1) for word in found["rest"].split() if ":" in word)
     return Listed(shown(found["serial"]), shown(found["state"]), shown(properties.get("model", "").replace("_", " ")))
+
+
+def _unstartable(program: str, error: OSError) -> MissingAdbError:
+    return MissingAdbError(f"{program} can't be started: {error.strerror}.")
 
 
 def _no_list(why: str) -> DeviceError:

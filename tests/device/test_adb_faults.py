@@ -168,13 +168,14 @@ def test_a_restarted_daemon_stays_offline_until_it_is_disconnected(world: World,
 
 
 def _restarted(world: World, system: System) -> Phone:
-    """A phone whose daemon was killed and started again, and whom adb still calls offline: sometimes it looks again."""
+    """A phone whose daemon was killed and started again, and whom adb still calls offline."""
     for _ in range(5):
         phone = world.phone(system)
         phone.kill()
         world.until(lambda serial=phone.serial: f"{serial}\toffline" in world.adb("devices"), "adb never noticed")
+        # adb looks for it again at once, and then not for seconds: the daemon must come back in between.
+        time.sleep(0.5)
         phone.start_unseen()
-        time.sleep(0.2)
         said = world.adb("connect", phone.serial)
         if "already connected" in said and f"{phone.serial}\toffline" in world.adb("devices"):
             return phone

@@ -135,12 +135,16 @@ def test_faults_between_us_and_the_daemon(
     assert attempt(Adb(str(counting), phone.serial, ANSWER_S), 0) == "right"
     calls = int((tmp_path / "counting" / "count").read_text(encoding="ascii"))
 
+    deeds = list(meddling.DEEDS)
+    # All are written before any is started: a program can't be, while another thread's new process holds it open.
+    adbs = [
+        meddling.write(tmp_path / f"fault-{seed}", world.adb_path, deeds[seed % len(deeds)], (seed * 7) % calls, seed)
+        for seed in range(ADB_FAULTS)
+    ]
+
     def one(seed: int) -> Outcome:
-        deeds = list(meddling.DEEDS)
-        folder = tmp_path / f"fault-{seed}"
-        at = (seed * 7) % calls
-        adb = meddling.write(folder, world.adb_path, deeds[seed % len(deeds)], at, seed)
-        return _timed(lambda: attempt(Adb(str(adb), phone.serial, ANSWER_S), seed), (folder / "done").exists)
+        adb = Adb(str(adbs[seed]), phone.serial, ANSWER_S)
+        return _timed(lambda: attempt(adb, seed), adbs[seed].with_name("done").exists)
 
     with ThreadPoolExecutor(AT_ONCE) as threads:
         outcomes = list(threads.map(one, range(ADB_FAULTS)))

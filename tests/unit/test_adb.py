@@ -225,6 +225,14 @@ def test_devices_that_cannot_be_used_are_named(
         android.find(serial)
 
 
+def test_an_adb_that_cannot_be_started_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "adb").write_bytes(b"no program")
+    (tmp_path / "adb").chmod(0o755)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "adb"))
+    with pytest.raises(MissingAdbError, match="can't be started: Exec format error"):
+        android.find("A")
+
+
 _GETPROP = """#!/bin/sh
 case $1 in
     ro.product.model) echo "$MODEL" ;;
