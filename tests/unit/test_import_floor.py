@@ -17,6 +17,7 @@ from dvfl_mobile import converters, quantization
 
 # The first pattern that fits a module, by its path without the package, is its floor.
 FLOORS = (
+    ("android_harness", 0),
     ("delegation", 0),
     ("errors", 0),
     ("files", 0),
