@@ -26,7 +26,7 @@ from dvfl_mobile.racing import median_interval
 from dvfl_mobile.shapes import moving_shapes
 
 MOST_DIFFERENCE = 0.05
-HEAD = ["artifact", "native", "from Python", "native / Python", "95 % interval", "same logits", ""]
+HEAD = ["artifact", "native", "from Python", "native / Python", "95 % interval", "same logits", "within 5 %"]
 
 
 def race(artifact: Artifact, rounds: int, options: RunOptions, step: Step) -> list[str]:
