@@ -17,6 +17,7 @@ from dvfl_mobile.files import files_below, sha256_of, write_text
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.source import WeightSource
 from dvfl_mobile.quantization.settings import Quantization
+from dvfl_mobile.wording import first_problem
 
 NAME = "manifest.json"
 MOST_BYTES = 16 * 2**20
@@ -136,7 +137,7 @@ def read(folder: Path) -> Manifest:
         _check_version(document, path)
         manifest = Manifest.model_validate(document)
     except (ValueError, RecursionError, ValidationError) as error:
-        raise ArtifactError(f"{path} can't be understood: {_first_problem(error)}.", hint="Convert again.") from error
+        raise ArtifactError(f"{path} can't be understood: {_problem(error)}.", hint="Convert again.") from error
     if math.prod(manifest.clip.shape) > MOST_CLIP_BYTES:
         raise ArtifactError(f"{path} tells of clips of {manifest.clip.shape}; none is as large.", hint="Convert again.")
     return manifest
@@ -211,8 +212,5 @@ def _what_to_name_instead(folder: Path) -> str:
     return "Name the folder that convert wrote, such as out/nano/tflite/fp32."
 
 
-def _first_problem(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False)[0]
-        return f"{'.'.join(map(str, first['loc'])) or 'the document'}: {first['msg']}"
-    return "it isn't JSON"
+def _problem(error: Exception) -> str:
+    return first_problem(error) if isinstance(error, ValidationError) else "it isn't JSON"

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from decimal import ROUND_FLOOR, Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 NOT_FINITE = "not finite"
+_MOST_OF_A_PLACE = 120
 
 
 def printable(text: Any) -> Any:
@@ -39,3 +43,10 @@ def rounded_down(value: float, digits: int) -> Decimal:
 def plural(count: int, noun: str) -> str:
     """`1 clip`, `2 clips`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def first_problem(error: ValidationError) -> str:
+    """`clip.size: Input should be greater than 0`: the first thing that is wrong with a document, and where."""
+    first = error.errors(include_url=False)[0]
+    place = printable(".".join(map(str, first["loc"])))[:_MOST_OF_A_PLACE] or "the document"
+    return f"{place}: {first['msg']}"

@@ -30,6 +30,7 @@ from dvfl_mobile.quantization import graphs
 from dvfl_mobile.quantization.archive import ROOT, SETTINGS
 from dvfl_mobile.quantization.forms import LAYOUT, QuantizedForm, levelled_form
 from dvfl_mobile.quantization.settings import Quantization
+from dvfl_mobile.wording import first_problem
 
 _STUDENT, _WEIGHTS = "dvfl_mobile/student.safetensors", "dvfl_mobile/weights.safetensors"
 _MOST_SETTINGS = 64 * 2**20
@@ -134,10 +135,8 @@ def _contents(archive: zipfile.ZipFile, path: Path) -> _Contents:
     try:
         return _Contents.model_validate_json(archive.read(entry))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
         raise CheckpointError(
-            f"{path}: what it says of its quantization can't be understood "
-            f"({'.'.join(map(str, first['loc']))}: {first['msg']}).",
+            f"{path}: what it says of its quantization can't be understood ({first_problem(error)}).",
             hint="It was changed, or written by another version of dvfl-mobile: quantize again.",
         ) from error
 

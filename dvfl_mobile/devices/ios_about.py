@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dvfl_mobile.devices.values import DeviceState
 from dvfl_mobile.errors import DeviceError
+from dvfl_mobile.wording import first_problem
 
 MOST_BYTES = 16 * 2**20
 _MOST_OPERATIONS = 100_000
@@ -77,10 +78,8 @@ def read_about(data: bytes, device: str) -> About:
     try:
         return About.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the document"
         raise DeviceError(
-            f"What the app on {device} says of it can't be understood: {place}: {first['msg']}.",
+            f"What the app on {device} says of it can't be understood: {first_problem(error)}.",
             hint="The app and this dvfl-mobile are of different versions: build and install the app again.",
         ) from error
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from dvfl_mobile.devices.ios_tools import check_xcode, run_tool
 from dvfl_mobile.errors import DeviceError, InputError
+from dvfl_mobile.wording import first_problem
 
 CLOCK = "com.apple.dt.XCTMetric_Clock.time.monotonic"
 """The identifier of XCTClockMetric's figure."""
@@ -86,10 +87,8 @@ def parse_metrics(text: bytes, source: str) -> tuple[TestMetrics, ...]:
     try:
         return _METRICS.validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the document"
         raise DeviceError(
-            f"What xcresulttool says of {source} can't be understood: {place}: {first['msg']}.",
+            f"What xcresulttool says of {source} can't be understood: {first_problem(error)}.",
             hint="Update dvfl-mobile, or choose the Xcode that made the bundle with xcode-select.",
         ) from error
 

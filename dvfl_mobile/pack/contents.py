@@ -14,7 +14,7 @@ from dvfl_mobile.clips import ClipSpec
 from dvfl_mobile.errors import InputError
 from dvfl_mobile.manifest import FileEntry, TensorEntry
 from dvfl_mobile.parity import Line
-from dvfl_mobile.wording import printable
+from dvfl_mobile.wording import first_problem
 
 NAME = "pack.json"
 MOST_FRAMES = 1024
@@ -214,9 +214,7 @@ def read_document(kind: type[Model], data: bytes, where: str, hint: str) -> Mode
             )
         return kind.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = printable(".".join(map(str, first["loc"])))[:120] or "the document"
-        raise InputError(f"{where} can't be understood: {place}: {first['msg']}.", hint=hint) from error
+        raise InputError(f"{where} can't be understood: {first_problem(error)}.", hint=hint) from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where} can't be understood: it isn't JSON.", hint=hint) from error
 
