@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dvfl_mobile.converters.base import STATIC, Lowered, Request
-from dvfl_mobile.delegation import Delegation, Operation
+from dvfl_mobile.delegation import Delegation, Operation, module_of_tensor
 
 METADATA_FILE = "dvfl_mobile.json"
 """The associated file that holds classes and ClipSpec. TFLite's associated files are a ZIP archive after the model's
@@ -159,19 +159,5 @@ def _operation(step: dict[str, Any], tensors: dict[int, Any], *, delegated: bool
     else:
         work = 0
     # The model's own output is named by its signature: its filter still tells where it comes from.
-    module = _module_path(output["name"]) or _module_path(weight.get("name", ""))
+    module = module_of_tensor(output["name"]) or module_of_tensor(weight.get("name", ""))
     return Operation(operator, module, delegated, work, output["dtype"] == np.int8 if is_static else None)
-
-
-def _module_path(tensor_name: str) -> str:
-    return ".".join(_module_steps(tensor_name))
-
-
-def _module_steps(tensor_name: str) -> Iterator[str]:
-    """The module path in a tensor's name.
-
-    litert-torch writes `package.DeployForm/package.Stem_stem/torch.nn.Conv2d_proj;3`: a step for each module,
-    its class and then its name. Fused operators join several with `;`; the first stands for all.
-    """
-    for step in tensor_name.split(";")[0].split("/")[1:]:
-        yield step.rsplit(".", 1)[-1].partition("_")[2]

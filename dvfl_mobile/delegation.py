@@ -105,3 +105,13 @@ def module_path(node: Any) -> str:
     """The innermost module that a node of an exported graph comes from: `stage0.block0.mlp.fc1`; empty for none."""
     stack = node.meta.get("nn_module_stack")
     return str(list(stack.values())[-1][0]) if stack else ""
+
+
+def module_of_tensor(name: str) -> str:
+    """The module path in the name that litert-torch gives a tensor; empty for another's.
+
+    It writes `package.DeployForm/package.Stem_stem/torch.nn.Conv2d_proj;3`: a step for each module, its class and then
+    its name. Fused operators join several with `;`; the first stands for all.
+    """
+    steps = name.split(";")[0].split("/")[1:]
+    return ".".join(step.rsplit(".", 1)[-1].partition("_")[2] for step in steps)

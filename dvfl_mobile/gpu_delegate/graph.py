@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from dvfl_mobile.delegation import module_of_tensor
 from dvfl_mobile.errors import ArtifactError
 from dvfl_mobile.gpu_delegate.codes import CUSTOM, OPERATORS, OPTIONS, TYPES, Field
 from dvfl_mobile.gpu_delegate.flatbuffer import MalformedError, Source, Table
@@ -101,7 +102,7 @@ class Operator:
         weight = self.inputs[1] if len(self.inputs) > 1 else None
         # The model's own output is named by its signature: its filter still tells where it comes from.
         names = [tensor.name for tensor in (*self.outputs[:1], weight) if tensor is not None]
-        return next((path for path in map(module_path, names) if path), "")
+        return next((path for path in map(module_of_tensor, names) if path), "")
 
 
 @dataclass(frozen=True)
@@ -127,16 +128,6 @@ def read_graph(path: Path) -> Graph:
             return _graph(source)
     except (OSError, MalformedError, OverflowError) as error:
         raise ArtifactError(f"{path} can't be read as a .tflite: {error}.", hint="Convert again.") from error
-
-
-def module_path(tensor_name: str) -> str:
-    """The module path in the name that litert-torch gives a tensor; empty for another's.
-
-    It writes `package.DeployForm/package.Stem_stem/torch.nn.Conv2d_proj;3`: a step for each module, its class and then
-    its name. Fused operators join several with `;`; the first stands for all.
-    """
-    steps = tensor_name.split(";")[0].split("/")[1:]
-    return ".".join(step.rsplit(".", 1)[-1].partition("_")[2] for step in steps)
 
 
 def _graph(source: Source) -> Graph:

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from dvfl_mobile.delegation import module_of_tensor
 from dvfl_mobile.errors import ArtifactError
-from dvfl_mobile.gpu_delegate.graph import Graph, Operator, module_path, read_graph
+from dvfl_mobile.gpu_delegate.graph import Graph, Operator, read_graph
 from dvfl_mobile.gpu_delegate.pieces import delegated_pieces
 from dvfl_mobile.gpu_delegate.report import GpuDelegateReport, GpuRules, apply
 from dvfl_mobile.gpu_delegate.rules import _RULES, EDITIONS, Fate
@@ -417,7 +418,7 @@ def test_modules_and_multiply_adds(graph: Any) -> None:
     step = replace(conv(), outputs=[Value((1, 8, 8, 6), name=name)])
     [row] = apply(LATEST, graph(step)).rows
     assert (row.operator, row.module, row.multiply_adds) == ("conv_2d", "stem.proj", 64 * 6 * 36)
-    assert module_path("serving_default_clip:0") == ""
+    assert module_of_tensor("serving_default_clip:0") == ""
 
 
 def test_a_long_table_is_summed_up_unless_every_operator_is_asked_for(graph: Any) -> None:
