@@ -176,15 +176,21 @@ def _measured(
     from dvfl_mobile import artifacts
     from dvfl_mobile.cli.device_lines import device_lines
     from dvfl_mobile.cli.progress import steps
+    from dvfl_mobile.devices.base import find_device
     from dvfl_mobile.profiling.fleet import chosen_devices, profile_fleet
+    from dvfl_mobile.profiling.session import check_is_physical
 
     opened = [artifacts.open_artifact(folder) for folder in folders]
     with steps() as step:
         with step("look for devices"):
             chosen = chosen_devices(names)
+            # One alone that can't be used is told of before anything takes its time.
+            only = find_device(chosen[0]) if len(chosen) == 1 else None
+            if only is not None:
+                check_is_physical(only)
         subjects = _subjects(opened, clips, step)
-        if len(chosen) == 1:
-            return profile_fleet(chosen, subjects, plan, lambda _: step, bound=bound)
+        if only is not None:
+            return profile_fleet(chosen, subjects, plan, lambda _: step, bound=bound, find=lambda _: only)
     with device_lines() as step_for:
         return profile_fleet(chosen, subjects, plan, step_for, bound=bound)
 
