@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from dvfl_mobile.devices import adb_process
+from dvfl_mobile.devices import process
 from dvfl_mobile.devices.adb_lines import Lines
-from dvfl_mobile.devices.adb_process import ExpiredError, TooMuchError
 from dvfl_mobile.devices.adb_words import READY, Trouble, lost, said_trouble, shown, silent, state_trouble
+from dvfl_mobile.devices.process import ExpiredError, TooMuchError
 from dvfl_mobile.errors import DeviceError, DvflMobileError, MissingDependencyError
 from dvfl_mobile.wording import plural
 
@@ -80,7 +80,7 @@ def listed_devices(seconds: float = ANSWER_S) -> list[Listed]:
     """
     program, out = adb_program(), bytearray()
     try:
-        ended = adb_process.run([program, "devices", "-l"], seconds, out.extend, MOST_TEXT_BYTES)
+        ended = process.run([program, "devices", "-l"], seconds, out.extend, MOST_TEXT_BYTES)
     except OSError as error:
         raise _unstartable(program, error) from error
     except ExpiredError:
@@ -195,7 +195,7 @@ class Adb:
         """Call adb; what it said on stderr."""
         try:
             command = [self.program, "-s", self.serial, *arguments]
-            return _text(adb_process.run(command, seconds, on_bytes, most_bytes, is_enough).errors)
+            return _text(process.run(command, seconds, on_bytes, most_bytes, is_enough).errors)
         except OSError as error:
             raise _unstartable(self.program, error) from error
         except ExpiredError:

@@ -90,16 +90,7 @@ class IosRunner:
                 "Core ML chooses its threads and cores itself.", hint="Leave --threads and --cores out."
             )
         heard, _ = self._answer("time", clip[None], options)
-        timed = heard.of_phase("timed")
-        return Measurement(
-            load_ns=heard.load.load_ns,
-            warmup_ns=tuple(run.duration_ns for run in heard.of_phase("warmup")),
-            started_ns=tuple(run.start_ns for run in timed),
-            duration_ns=tuple(run.duration_ns for run in timed),
-            peak_memory_bytes=heard.memory.peak_bytes,
-            threads=heard.load.threads,
-            output_sha256=heard.output.sha256,
-        )
+        return heard.measurement()
 
     def _put_package(self, folder: Path) -> Package:
         name = self._manifest.file

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
-import signal
-import subprocess
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO
 
+from dvfl_mobile.devices import process
 from dvfl_mobile.errors import DeviceError
 from dvfl_mobile.wording import printable
 
 MOST_OUTPUT_BYTES = 64 * 2**20
 _MOST_SHOWN = 600
 _FIND_S = 60
-_KILL_S = 10
 _NEEDS_XCODE = "Install Xcode 16.3 or later, open it once, and choose it with: xcode-select --switch XCODE.app"
 
 
@@ -69,47 +63,23 @@ def run_tool(arguments: list[str], seconds: float) -> Ended:
         LateError: it didn't end in time.
         DeviceError: it can't be started, or printed more than any tool does.
     """
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as complaints:
-        status = _status(["xcrun", *arguments], seconds, out, complaints)
-        if out.tell() > MOST_OUTPUT_BYTES:
-            raise DeviceError(f"xcrun {_name(arguments)} printed more than any tool does.")
-        out.seek(0)
-        return Ended(status, out.read(), _end_of(complaints))
-
-
-def _status(command: list[str], seconds: float, out: IO[bytes], complaints: IO[bytes]) -> int:
+    out = bytearray()
     try:
-        # A group of its own, since xcrun may start the tool beside itself.
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=complaints, start_new_session=True
-        )
+        ended = process.run(["xcrun", *arguments], seconds, out.extend, MOST_OUTPUT_BYTES)
     except OSError as error:
         raise DeviceError(f"xcrun can't be started: {error.strerror}.", hint=_NEEDS_XCODE) from error
-    try:
-        status = process.wait(seconds)
-    except subprocess.TimeoutExpired:
+    except process.ExpiredError:
         raise LateError(
-            f"xcrun {_name(command[1:])} didn't end within {seconds:.0f} s, and was ended.",
+            f"xcrun {_name(arguments)} didn't end within {seconds:.0f} s, and was ended.",
             hint="Look at the phone: it may ask something. Connect it by cable, unlock it, and run it again.",
         ) from None
-    finally:
-        _end(process)
-    out.seek(0, os.SEEK_END)
-    return status
+    except process.TooMuchError:
+        raise DeviceError(f"xcrun {_name(arguments)} printed more than any tool does.") from None
+    return Ended(ended.status, bytes(out), _on_one_line(ended.errors[-_MOST_SHOWN:]))
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_KILL_S)
-
-
-def _end_of(complaints: IO[bytes]) -> str:
-    size = complaints.seek(0, os.SEEK_END)
-    complaints.seek(max(0, size - _MOST_SHOWN))
-    lines = complaints.read().decode("utf-8", errors="replace").splitlines()
+def _on_one_line(complaints: bytes) -> str:
+    lines = complaints.decode("utf-8", errors="replace").splitlines()
     return " ".join(printable(line.strip()) for line in lines if line.strip())
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dvfl_mobile.devices.adb_process import ExpiredError, TooMuchError, run
 from dvfl_mobile.devices.base import DeviceRunner
 from dvfl_mobile.devices.building import bundle_for
 from dvfl_mobile.devices.host_state import host_facts, host_state
 from dvfl_mobile.devices.native import NativeRunner
+from dvfl_mobile.devices.process import ExpiredError, TooMuchError, run
 from dvfl_mobile.devices.values import DeviceFacts, DeviceState
 from dvfl_mobile.errors import DeviceError
 from dvfl_mobile.files import sha256_of

@@ -107,18 +107,7 @@ class NativeRunner:
                 hint="Leave --compute-units out; it goes with Core ML.",
             )
         answer = self._answer("time", clip[None], options)
-        heard = answer.heard
-        timed = heard.of_phase("timed")
-        return Measurement(
-            load_ns=heard.load.load_ns,
-            warmup_ns=tuple(run.duration_ns for run in heard.of_phase("warmup")),
-            started_ns=tuple(run.start_ns for run in timed),
-            duration_ns=tuple(run.duration_ns for run in timed),
-            peak_memory_bytes=heard.memory.peak_bytes,
-            threads=heard.load.threads,
-            output_sha256=heard.output.sha256,
-            operators=with_modules(_timed(answer), self._manifest.delegation),
-        )
+        return answer.heard.measurement(with_modules(_timed(answer), self._manifest.delegation))
 
     def close(self) -> None:
         """Remove what was put there."""

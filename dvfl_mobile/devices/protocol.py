@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from dvfl_mobile.devices.values import Measurement, OperatorTime
 from dvfl_mobile.errors import DeviceError
 from dvfl_mobile.wording import printable
 
@@ -209,6 +210,20 @@ class Heard:
     def of_phase(self, phase: Phase) -> tuple[RunEvent, ...]:
         """The runs of one phase."""
         return tuple(run for run in self.runs if run.phase == phase)
+
+    def measurement(self, operators: tuple[OperatorTime, ...] = ()) -> Measurement:
+        """What a program measured that was asked for `time`."""
+        timed = self.of_phase("timed")
+        return Measurement(
+            load_ns=self.load.load_ns,
+            warmup_ns=tuple(run.duration_ns for run in self.of_phase("warmup")),
+            started_ns=tuple(run.start_ns for run in timed),
+            duration_ns=tuple(run.duration_ns for run in timed),
+            peak_memory_bytes=self.memory.peak_bytes,
+            threads=self.load.threads,
+            output_sha256=self.output.sha256,
+            operators=operators,
+        )
 
 
 class Listener:

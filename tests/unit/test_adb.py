@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dvfl_mobile.devices import adb_process, android
+from dvfl_mobile.devices import android, process
 from dvfl_mobile.devices.adb import VARIABLE, Listed, MissingAdbError, adb_program, parse_devices
 from dvfl_mobile.devices.adb_lines import MOST_LINE_BYTES, Lines
-from dvfl_mobile.devices.adb_process import ExpiredError, TooMuchError
 from dvfl_mobile.devices.adb_words import said_trouble, state_trouble
+from dvfl_mobile.devices.process import ExpiredError, TooMuchError
 from dvfl_mobile.errors import DeviceError, UsageError
 
 # As `adb devices -l` of version 34 prints it; the line of a device without permissions is written by hand from adb's
@@ -130,7 +130,7 @@ def _run(
     script: str, seconds: float = 10, most_bytes: int = 1000, enough: bytes = b"never"
 ) -> tuple[bytes, int, bytes]:
     out = bytearray()
-    ended = adb_process.run(["sh", "-c", script], seconds, out.extend, most_bytes, lambda: enough in out)
+    ended = process.run(["sh", "-c", script], seconds, out.extend, most_bytes, lambda: enough in out)
     return bytes(out), ended.status, ended.errors
 
 
@@ -177,7 +177,7 @@ def test_a_server_that_was_started_on_the_way_is_not_waited_for() -> None:
     out = bytearray()
     script = "setsid sleep 3 & echo $!; exit 0"
     start = time.monotonic()
-    adb_process.run(["sh", "-c", script], 10, out.extend, 1000)
+    process.run(["sh", "-c", script], 10, out.extend, 1000)
     assert time.monotonic() - start < 2
     assert _lives(int(out))
 
