@@ -330,7 +330,7 @@ def test_a_fork_does_not_take_it_along(opened: Open) -> None:
 
 
 SCRIPT = """
-import sys, threading
+import signal, sys, threading
 from pathlib import Path
 from dvfl_mobile.artifacts import open_artifact
 from dvfl_mobile.cli.interrupts import raising_interrupts
@@ -338,6 +338,8 @@ from dvfl_mobile.runners import process
 from dvfl_mobile.runners.base import open_runner
 import numpy as np
 
+# What a shell starts in the background ignores it, and all that it starts in turn.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 process._MODULE = "tests.faults.unruly"
 artifact = open_artifact(Path(sys.argv[1]))
 with raising_interrupts() as interrupts:
