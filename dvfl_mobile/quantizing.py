@@ -178,7 +178,7 @@ def make(student: Student, plan: QuantizePlan, out: Path, step: Step = silent) -
 
             save_form(made.form, path)
         if state is not None:
-            from dvfl_mobile.quantization.training_state import forget
+            from dvfl_mobile.training.state import forget
 
             forget(state)
     summary = made.summary.model_copy(update={"path": str(path), "size_bytes": path.stat().st_size})

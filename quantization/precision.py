@@ -1,9 +1,9 @@
-"""In what numbers quantization-aware training multiplies: float32, or bfloat16 where the processor has it."""
+"""What stays float32 where quantization-aware training multiplies in bfloat16."""
 
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,23 +11,6 @@ from torch.fx import GraphModule
 
 from dvfl_mobile.delegation import module_path
 from dvfl_mobile.quantization.annotate import PRODUCTS
-
-Precision = Literal["float32", "bfloat16"]
-
-# As torch names them: x86 has AVX-512 BF16 or AMX, Arm has BF16 by NEON or SVE.
-_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
-
-
-def chosen_precision(asked: Literal["auto", "float32", "bfloat16"], device: torch.device) -> Precision:
-    """What was asked for; for `auto`, bfloat16 where `device` has instructions for it."""
-    if asked != "auto":
-        return asked
-    return "bfloat16" if _has_bfloat16(device) else "float32"
-
-
-def autocast(precision: Precision, device: torch.device) -> torch.autocast:
-    """The block in which products are computed in `precision`."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def keep_float32(graph: GraphModule, rounded: Container[str]) -> None:
@@ -57,12 +40,3 @@ def _in_float32(product: Any, arguments: tuple[Any, ...]) -> Tensor:
     first: Tensor = arguments[0]
     with torch.autocast(first.device.type, enabled=False):
         return product(*(value.float() if isinstance(value, Tensor) else value for value in arguments))
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # torch before 2.13 can't say, and is not taken to have it: where it is emulated, it is slower than float32.
-    tell: Any = getattr(torch.cpu, "get_capabilities", dict)
-    capabilities = tell()
-    return any(capabilities.get(name, False) for name in _INSTRUCTIONS)

@@ -15,7 +15,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,14 +28,18 @@ from dvfl_mobile.model.student import Student
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.quantization import graphs
 from dvfl_mobile.quantization.distillation import distillation_loss
-from dvfl_mobile.quantization.distributed import Team, team
 from dvfl_mobile.quantization.edges import Edge
 from dvfl_mobile.quantization.forms import QuantizedForm, freeze, levelled_form
-from dvfl_mobile.quantization.precision import Precision, autocast, chosen_precision, keep_float32
+from dvfl_mobile.quantization.precision import keep_float32
 from dvfl_mobile.quantization.schedule import Schedule
 from dvfl_mobile.quantization.settings import QatSettings, Quantization, TrainingFacts
-from dvfl_mobile.quantization.training_state import begin
+from dvfl_mobile.training.precision import autocast, chosen_precision
+from dvfl_mobile.training.state import begin
+from dvfl_mobile.training.sums import GradientSums
+from dvfl_mobile.training.team import Team, team
 from dvfl_mobile.wording import plural
+
+_Precision = Literal["float32", "bfloat16"]
 
 _CONSTANT = (".mean.weight", ".mean_temporal.weight")  # means, written as products with 1/C and 1/T
 _STEM, _PIXELS = "stem.proj.weight", "stem.proj:in"
@@ -62,7 +66,7 @@ def train(
         labels: an index of the student's classes for each clip, or None; others count as None.
         source: where the clips are from, for the record.
         state: where to keep the state, under the lock of where the result will be. What is there is gone on with. It
-            stays at the end: remove it with `training_state.forget` once the result is written, so that a kill in
+            stays at the end: remove it with `training.state.forget` once the result is written, so that a kill in
             between loses nothing.
 
     Raises:
@@ -108,7 +112,7 @@ class _Trainer:
         changing: all tensors that steps change, by name; changed in place.
     """
 
-    def __init__(self, form: QuantizedForm, settings: QatSettings, precision: Precision, processes: Team) -> None:
+    def __init__(self, form: QuantizedForm, settings: QatSettings, precision: _Precision, processes: Team) -> None:
         self._settings, self._precision, self._team = settings, precision, processes
         start = levelled_form(form.student, form.settings.levels)
         # torchao puts no train() and eval() on an exported graph that mean the same as on a module; nothing in this
@@ -124,7 +128,7 @@ class _Trainer:
             for name, parameter in self._graph.named_parameters()
             if not name.endswith(_CONSTANT)
         }
-        self._sums = _Sums(self._learning, processes.device)
+        self._sums = GradientSums(self._learning, processes.device)
         self._optimizer = self._adamw(form)
         self.changing = self._all_that_changes()
 
@@ -135,8 +139,7 @@ class _Trainer:
         self._sums.clear()
         for clip, teacher, label in batch[self._team.rank :: self._team.count]:
             self._sums.add(self._loss(clip, teacher, label))
-        loss = self._sums.share(self._team, len(batch))
-        if loss is None:
+        if self._sums.share(self._team, len(batch)) is None:
             raise DvflMobileError(
                 f"Training broke down in step {index + 1}: the loss or its gradients are no longer finite.",
                 hint=f"Begin anew with a lower --learning-rate than {self._settings.learning_rate:g}.",
@@ -205,42 +208,6 @@ class _Trainer:
         return changing
 
 
-class _Sums:
-    """Gradients and loss, summed over the clips of a step in double precision."""
-
-    def __init__(self, parameters: Mapping[str, Tensor], device: torch.device) -> None:
-        self._parameters = list(parameters.values())
-        sizes = [values.numel() for values in self._parameters]
-        self._all = torch.zeros(sum(sizes) + 1, dtype=torch.float64, device=device)
-        *parts, self._loss = self._all.split([*sizes, 1])
-        self._parts = [part.view_as(values) for part, values in zip(parts, self._parameters, strict=True)]
-
-    def clear(self) -> None:
-        self._all.zero_()
-
-    def add(self, loss: Tensor) -> None:
-        """Add a clip's loss and its gradients."""
-        loss.backward()
-        self._loss += loss.detach()
-        for part, values in zip(self._parts, self._parameters, strict=True):
-            if values.grad is not None:
-                part += values.grad
-                values.grad = None
-
-    def share(self, processes: Team, clips: int) -> float | None:
-        """Give each parameter the mean gradient over the clips of all processes.
-
-        Returns:
-            The mean loss; None where it or a gradient isn't finite.
-        """
-        processes.sum(self._all).div_(clips)
-        if not bool(self._all.isfinite().all()):
-            return None
-        for part, values in zip(self._parts, self._parameters, strict=True):
-            values.grad = part.to(values.dtype)
-        return float(self._loss)
-
-
 def _teacher_logits(student: Student, clips: NDArray[np.uint8], processes: Team, show: Step) -> Tensor:
     """The float student's logits, `(N,K)`; each process computes its share of them."""
     form = levelled_form(student, ()).to(processes.device)
@@ -276,7 +243,7 @@ def _fingerprint(
     clips: NDArray[np.uint8],
     labels: Sequence[int | None],
     settings: QatSettings,
-    precision: Precision,
+    precision: _Precision,
 ) -> str:
     """The SHA-256 of everything that fixes the result; not how many processes there are, nor where."""
     pixels = hashlib.sha256()
@@ -298,7 +265,7 @@ def _title(settings: QatSettings, clips: NDArray[np.uint8]) -> str:
 
 
 def _facts(
-    settings: QatSettings, schedule: Schedule, processes: Team, precision: Precision, source: str, clips: int
+    settings: QatSettings, schedule: Schedule, processes: Team, precision: _Precision, source: str, clips: int
 ) -> TrainingFacts:
     return TrainingFacts(
         epochs=settings.epochs,

@@ -21,13 +21,15 @@ from torch.nn import functional
 from dvfl_mobile.errors import CheckpointError, DvflMobileError, UsageError
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.quantization import graphs, precision, ptq, qat, training_state
+from dvfl_mobile.quantization import graphs, precision, ptq, qat
 from dvfl_mobile.quantization.distillation import distillation_loss
 from dvfl_mobile.quantization.forms import QuantizedForm, freeze, levelled_form
 from dvfl_mobile.quantization.schedule import Schedule
 from dvfl_mobile.quantization.settings import CalibrationFacts, QatSettings, Quantization
-from dvfl_mobile.quantization.training_state import forget
 from dvfl_mobile.shapes import moving_shapes
+from dvfl_mobile.training import state as training_state
+from dvfl_mobile.training.precision import autocast, chosen_precision
+from dvfl_mobile.training.state import forget
 from tests.threads import threads
 
 # Two stages of the small network: most of the time goes into exporting it, for each training anew.
@@ -95,14 +97,14 @@ def killed_after(steps: int) -> Callable[..., Any]:
 def losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The mean loss of each step that is done."""
     seen: list[float] = []
-    share = qat._Sums.share
+    share = qat.GradientSums.share
 
-    def watched(*arguments: Any) -> float | None:
-        loss = share(*arguments)
-        seen.append(math.nan if loss is None else loss)
-        return loss
+    def watched(*arguments: Any) -> tuple[float, ...] | None:
+        means = share(*arguments)
+        seen.append(math.nan if means is None else means[0])
+        return means
 
-    monkeypatch.setattr(qat._Sums, "share", watched)
+    monkeypatch.setattr(qat.GradientSums, "share", watched)
     return seen
 
 
@@ -358,9 +360,9 @@ def test_bfloat16_is_taken_where_the_processor_has_it(monkeypatch: pytest.Monkey
         ({}, "float32"),
     ):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda told=capabilities: told, raising=False)
-        assert precision.chosen_precision("auto", cpu) == expected
-        assert precision.chosen_precision("float32", cpu) == "float32"
-        assert precision.chosen_precision("bfloat16", cpu) == "bfloat16"
+        assert chosen_precision("auto", cpu) == expected
+        assert chosen_precision("float32", cpu) == "float32"
+        assert chosen_precision("bfloat16", cpu) == "bfloat16"
 
 
 def test_in_bfloat16_what_stays_float_stays_float32(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -378,7 +380,7 @@ def test_in_bfloat16_what_stays_float_stays_float32(monkeypatch: pytest.MonkeyPa
         return in_float32[-1]
 
     monkeypatch.setattr(precision, "_in_float32", watched)
-    with precision.autocast("bfloat16", torch.device("cpu")):
+    with autocast("bfloat16", torch.device("cpu")):
         logits = graph(clip)
     assert {values.dtype for values in in_float32} == {torch.float32}
     assert not logits.equal(exact)  # the other products are not

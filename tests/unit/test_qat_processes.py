@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from dvfl_mobile.errors import UsageError
-from dvfl_mobile.quantization.distributed import team
 from dvfl_mobile.quantization.stored import load_form
+from dvfl_mobile.training.team import team
 
 # Five clips in batches of three: both processes have a share of unequal size, and in each epoch's last batch too.
 # `STATE` is where to keep the state, `STEPS` after how many steps the first process is killed, if at all.
@@ -26,9 +26,10 @@ torch.set_num_threads(1)
 logging.disable()
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.quantization import ptq, qat, stored, training_state
+from dvfl_mobile.quantization import ptq, qat, stored
 from dvfl_mobile.quantization.settings import CalibrationFacts, QatSettings
 from dvfl_mobile.shapes import moving_shapes
+from dvfl_mobile.training import state as training_state
 
 training_state._SAVE_EVERY_S = 0.0
 small = Architecture(embed_dim=16, img_size=32, num_classes=5, depths=(1, 1), focal_levels=(2, 2), focal_windows=(3, 3))

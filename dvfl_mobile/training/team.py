@@ -50,7 +50,17 @@ class Team:
     def take_from_first(self, values: Tensor) -> None:
         """Fill `values` with those of the first process."""
         if self.count > 1:
-            dist.broadcast(values, src=0)
+            there = values.to(self.device)  # NCCL carries what is on its devices, and nothing else
+            dist.broadcast(there, src=0)
+            values.copy_(there)
+
+    def all_of(self, value: _Result) -> list[_Result]:
+        """Every process's `value`, in the order of the processes."""
+        given: list[Any] = [None] * self.count
+        if self.count == 1:
+            return [value]
+        dist.all_gather_object(given, value)
+        return given
 
     def by_first(self, action: Callable[[], _Result]) -> _Result:
         """What `action` gives in the first process, in all; where it fails there, all fail."""
@@ -76,11 +86,7 @@ class Team:
         Raises:
             UsageError: they were.
         """
-        if self.count == 1:
-            return
-        given: list[Any] = [None] * self.count
-        dist.all_gather_object(given, fingerprint)
-        if len(set(given)) > 1:
+        if len(set(self.all_of(fingerprint))) > 1:
             raise UsageError(
                 "The processes were given different models, clips or settings, or compute in different precisions.",
                 hint="Start the same command everywhere, on the same files, with --precision float32 or bfloat16.",
