@@ -140,7 +140,16 @@ def frame_indices_by_time(times: NDArray[Any], spec: ClipSpec, view: View = SING
     Args:
         times: when each decoded frame is shown, `(total,)`, in any unit, never decreasing.
     """
-    drawn = frame_indices(len(times), spec, view)
+    return nearest_in_time(frame_indices(len(times), spec, view), times)
+
+
+def nearest_in_time(drawn: NDArray[np.int64], times: NDArray[Any]) -> NDArray[np.int64]:
+    """The decoded frames nearest to where `drawn` would be if the frames came at even intervals, `(T,)`.
+
+    Args:
+        drawn: indices into as many frames as there are times.
+        times: as in `frame_indices_by_time`.
+    """
     first, last = float(times[0]), float(times[-1])
     if last <= first:
         return drawn

@@ -143,6 +143,12 @@ def pictures(path: Path, *, upright: bool = True) -> Iterator[NDArray[np.uint8]]
             yield _upright(rgb, _matrix(frame)) if upright else rgb
 
 
+def pictures_at(path: Path, indices: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+    """The decoded frames at `indices`, in that order, each `(h,w,3)` RGB, upright. Raises what `read_clip` does."""
+    found = dict(_pictures_at(path, {int(index) for index in indices}))
+    return [found[int(index)] for index in indices]
+
+
 def encoding_of(path: Path) -> VideoEncoding:
     """How a video is stored, by its headers alone. Raises what `read_clip` does."""
     with _opened(path) as (container, stream):
@@ -158,24 +164,31 @@ def drawn_indices(facts: VideoFacts, spec: ClipSpec, view: View = SINGLE_VIEW) -
 
 
 def _draw(path: Path, spec: ClipSpec, views: list[View], drawn: list[NDArray[np.int64]]) -> list[NDArray[np.uint8]]:
+    pixels = [np.zeros(spec.shape, np.uint8) for _ in views]
+    for index, picture in _pictures_at(path, {int(index) for indices in drawn for index in indices}):
+        for view, indices, of_view in zip(views, drawn, pixels, strict=True):
+            if index in indices:
+                of_view[indices == index] = prepare(picture[None], spec, view)[0]
+    return pixels
+
+
+def _pictures_at(path: Path, wanted: set[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """The decoded frames of these numbers, `(h,w,3)` RGB, upright; no more of the video is read than they need."""
+    _import_av()
     from av.video.reformatter import VideoReformatter
 
     # One converter for all frames, on one thread: setting it up costs 20 times what a small frame does.
     converter = VideoReformatter()
-    pixels = [np.zeros(spec.shape, np.uint8) for _ in views]
-    missing = {int(index) for indices in drawn for index in indices}
+    missing = set(wanted)
     with _opened(path) as (container, stream):
         for index, frame in enumerate(_frames(path, container, stream, _Tally())):
             if index not in missing:
                 continue
             rgb = converter.reformat(frame, format="rgb24", threads=1).to_ndarray()
-            picture = _upright(rgb, _matrix(frame))[None]
-            for view, indices, of_view in zip(views, drawn, pixels, strict=True):
-                if index in indices:
-                    of_view[indices == index] = prepare(picture, spec, view)[0]
+            yield index, _upright(rgb, _matrix(frame))
             missing.remove(index)
             if not missing:
-                return pixels
+                return
     raise VideoError(f"{path} gave fewer frames the second time it was read.", hint="Wait until it is fully written.")
 
 

@@ -68,6 +68,24 @@ def load_checkpoint(
     )
 
 
+def read_weights(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...] | None]:
+    """The weights of any file that `load_checkpoint` opens, by their keys, whatever network they are of.
+
+    Returns:
+        Weights in float32, and the class names that the file brings; None where it brings none.
+
+    Raises:
+        CheckpointError: the file can't be read, isn't safe to read, or holds numbers that aren't finite.
+    """
+    _check_is_file(path)
+    contents = _read(path)
+    with _naming(path):
+        weights, _ = _as_float32(contents.weights)
+        _check_finite(weights)
+    classes = contents.metadata.classes if contents.metadata is not None else None
+    return {key: _own(value) for key, value in weights.items()}, classes
+
+
 @dataclass(frozen=True)
 class _Contents:
     """What a file held: weights by official key, and what came with them."""

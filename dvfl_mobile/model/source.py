@@ -11,9 +11,11 @@ class WeightSource(BaseModel):
     """Where weights came from, in a way that can be checked again.
 
     Attributes:
-        kind: `checkpoint` for weights read from a file, `seeded` for weights drawn by a random generator.
+        kind: `checkpoint` for trained weights, read from a file or trained here; `seeded` for weights drawn by a random
+            generator.
         name: the file's name, or what the seeded weights are called.
-        sha256: of the checkpoint file; for seeded weights, of all tensors' bytes in sorted key order. Hex.
+        sha256: of the checkpoint file; for weights drawn or trained here, of all tensors' bytes in sorted key order.
+            Hex.
         size_bytes: of the checkpoint file, or of all tensors.
     """
 
