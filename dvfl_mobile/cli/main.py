@@ -21,6 +21,8 @@ from dvfl_mobile.errors import DvflMobileError, InputError, MissingDependencyErr
 from dvfl_mobile.files import writing_to
 
 COMMANDS = {
+    "train": "dvfl_mobile.cli.train:train",
+    "distill": "dvfl_mobile.cli.distill:distill",
     "deploy": "dvfl_mobile.cli.deploy:deploy",
     "quantize": "dvfl_mobile.cli.quantize:quantize",
     "convert": "dvfl_mobile.cli.convert:convert",

@@ -87,6 +87,7 @@ VENDORS = {
     "matplotlib": ("report.plots",),
     "safetensors": ("model.stored", "model.student"),
     "tensorflow": ("runners.tflite_tensorflow",),
+    "yaml": ("training.official_config",),
     "torchao": ("quantization.*",),
     "torch": ("model.*", "quantization.*", "converters.*", "runners.*", "training.*", "locating.*"),
 }

@@ -104,7 +104,7 @@ def test_it_installs_and_runs_from_anywhere(
 def test_extras_are_those_that_doctor_knows(project: dict) -> None:
     extras = project["project"]["optional-dependencies"]
     assert set(extras) == {*EXTRAS, "all", "dev"}
-    assert extras["all"] == ["dvfl-mobile[executorch,coreml,tflite,quantize,video,plots,harness]"]
+    assert extras["all"] == ["dvfl-mobile[executorch,coreml,tflite,quantize,video,plots,training,harness]"]
 
 
 def test_the_base_is_light(project: dict) -> None:

@@ -1,0 +1,60 @@
+"""What was asked for on the command line and in an official configuration, put together into settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from dvfl_mobile.errors import UsageError
+from dvfl_mobile.training.official_config import OfficialConfig
+from dvfl_mobile.training.settings import Augmentation, Distillation, TrainSettings, official_adamw
+
+# Stochastic depth as the official configurations have it, by variant.
+_DROP_PATH = {"nano": 0.1, "tiny": 0.2, "small": 0.3, "base": 0.5}
+
+
+def chosen_settings(
+    given: Mapping[str, Any], official: OfficialConfig | None, *, model: str, processes: int, distils: bool
+) -> TrainSettings:
+    """The settings: what was given, else what the configuration says, else the official defaults.
+
+    Args:
+        given: by the names of `TrainSettings`, `Augmentation` and `Distillation`; None where nothing was given.
+        distils: whether there is a teacher.
+
+    Raises:
+        UsageError: they don't go together.
+    """
+    asked = {name: value for name, value in given.items() if value is not None}
+    base = dict(official.settings) if official is not None else _defaults(asked, model)
+    if official is not None:
+        base |= {"micro_batch": official.process_batch[0], "global_batch": official.global_batch(processes)}
+    augmentation = {**base.pop("augmentation", {}), **_of(Augmentation, asked)}
+    distillation = {**base.pop("distillation", {}), **_of(Distillation, asked)}
+    fields = {**base, **_of(TrainSettings, asked)}
+    if fields.get("clip_gradient") == 0:
+        fields["clip_gradient"] = None
+    if "epochs" in asked and "warmup_epochs" not in asked:
+        # The official share of a training, where that is made shorter or longer.
+        fields["warmup_epochs"] = int(fields["epochs"]) // 6
+    try:
+        return TrainSettings(
+            **fields,
+            augmentation=Augmentation(**augmentation),
+            distillation=Distillation(**distillation) if distils else None,
+        )
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = f"--{'-'.join(map(str, problem['loc'])).replace('_', '-')}: " if problem["loc"] else ""
+        raise UsageError(f"{where}{problem['msg'].removeprefix('Value error, ')}.") from error
+
+
+def _defaults(asked: Mapping[str, Any], model: str) -> dict[str, Any]:
+    chosen: dict[str, Any] = official_adamw() if asked.get("optimizer") == "adamw" else {}
+    return {"drop_path": _DROP_PATH.get(model, 0.1), **chosen}
+
+
+def _of(part: type[Augmentation | Distillation | TrainSettings], asked: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in asked.items() if name in part.model_fields}

@@ -1,0 +1,394 @@
+"""The loop: steps of one global batch, from a start or from where a kill left it, in one process or in many.
+
+One step is one global batch, cut in pieces that go through the network one after the other; each process takes its
+share of the pieces. Their gradients are added up, on processors in double precision, so that the sum doesn't depend
+on how they were shared out; then every process makes the same step. Everything random is drawn for a place (seed,
+epoch, clip), so the state holds no generators: weights, what the optimizer remembers, and the best score are all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.errors import DvflMobileError, UsageError
+from dvfl_mobile.model.build import sha256_of_weights
+from dvfl_mobile.model.network import VideoFocalNet
+from dvfl_mobile.model.student import Student
+from dvfl_mobile.progress import Step, silent
+from dvfl_mobile.training.data import Samples
+from dvfl_mobile.training.depth import DrawnDepth
+from dvfl_mobile.training.journal import Journal
+from dvfl_mobile.training.loader import Chunk, load
+from dvfl_mobile.training.losses import TEACHER_LOSSES, label_loss
+from dvfl_mobile.training.mixing import mix, soft_targets
+from dvfl_mobile.training.optimizer import make_optimizer, memory_of, set_rate
+from dvfl_mobile.training.precision import Precision, autocast, chosen_precision
+from dvfl_mobile.training.schedule import Schedule
+from dvfl_mobile.training.settings import TrainSettings
+from dvfl_mobile.training.state import TrainingState, begin
+from dvfl_mobile.training.sums import GradientSums
+from dvfl_mobile.training.team import Team
+from dvfl_mobile.training.validation import Score, TestClips, count_right
+
+_FIRST_SCALE, _GROW_AFTER = 2.0**16, 2000  # as torch.amp.GradScaler
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is learned, and from what.
+
+    Attributes:
+        samples: to train on.
+        test: to choose the best weights by; None: the last ones are.
+        classes: a name for each logit.
+        clip: what the network eats.
+        teacher: to follow; its logits are for the same classes.
+    """
+
+    samples: Samples
+    test: TestClips | None
+    classes: tuple[str, ...]
+    clip: ClipSpec
+    teacher: Student | None = None
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Where what comes of it is kept; only the first process writes.
+
+    Attributes:
+        state: the file to go on from after a kill; None: none is kept.
+        journal: None: none is written.
+        best: called with weights by official key, whenever they are the best so far.
+    """
+
+    state: Path | None = None
+    journal: Journal | None = None
+    best: Callable[[Mapping[str, Tensor]], None] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to; the same in every process.
+
+    Attributes:
+        weights: after the last step, by official key: the moving average's where there is one.
+        steps, epochs: that were done.
+        best_epoch: counted from 1; None where nothing was validated.
+        best: its score.
+        unreadable: videos that others stood in for.
+    """
+
+    weights: dict[str, Tensor]
+    steps: int
+    epochs: int
+    best_epoch: int | None
+    best: Score | None
+    precision: Precision
+    unreadable: tuple[str, ...]
+
+
+def train(
+    network: VideoFocalNet,
+    task: Task,
+    settings: TrainSettings,
+    keeping: Keeping,
+    team: Team,
+    *,
+    workers: int = 2,
+    step: Step = silent,
+) -> Outcome:
+    """Train a network, all of whose weights change in place.
+
+    Raises:
+        UsageError: the task has no clips, or processes were given different things.
+        CheckpointError: the state is that of another training, or damaged.
+        OutputError: state, journal or weights can't be written.
+        VideoError: too many videos in a row can't be read.
+        DvflMobileError: the loss or its gradients are no longer finite.
+    """
+    if not len(task.samples):
+        raise UsageError("There is nothing to train on.")
+    precision = chosen_precision(settings.precision, team.device)
+    schedule = Schedule(settings, len(task.samples))
+    trainer = _Trainer(network, task, settings, precision, team)
+    fingerprint = _fingerprint(trainer, task, settings, precision)
+    team.check_same(fingerprint)
+    kept = begin(keeping.state, fingerprint, trainer.changing, team)
+    run = _Run(trainer, task, settings, schedule, keeping, kept, team)
+    show = step if team.is_first else silent
+    run.go(workers, show)
+    unreadable = sorted({name for names in team.all_of(task.samples.unreadable) for name in names})
+    return Outcome(
+        weights=trainer.weights(),
+        steps=run.done,
+        epochs=run.done // schedule.epoch_steps,
+        best_epoch=trainer.best_epoch,
+        best=trainer.best_score,
+        precision=precision,
+        unreadable=tuple(unreadable),
+    )
+
+
+class _Run:
+    """The steps that are left, and what happens between them."""
+
+    def __init__(
+        self,
+        trainer: _Trainer,
+        task: Task,
+        settings: TrainSettings,
+        schedule: Schedule,
+        keeping: Keeping,
+        kept: TrainingState,
+        team: Team,
+    ) -> None:
+        self._trainer, self._task, self._settings, self._schedule = trainer, task, settings, schedule
+        self._keeping, self._kept, self._team = keeping, kept, team
+        self._journal = keeping.journal if team.is_first else None
+        self.done = kept.done
+
+    def go(self, workers: int, show: Step) -> None:
+        if self._journal is not None:
+            self._journal.begin(self.done)
+        with closing(load(self._task.samples, self._wanted(), workers)) as loaded:
+            self._epochs(loaded, show)
+        if self._task.test is None:
+            self._keep_best()
+        if self._journal is not None:
+            self._journal.end()
+
+    def _epochs(self, loaded: Iterator[Chunk], show: Step) -> None:
+        while self.done < self._schedule.steps and not self._is_over():
+            epoch = self._schedule.epoch(self.done)
+            left = (epoch + 1) * self._schedule.epoch_steps - self.done
+            with show(f"epoch {epoch + 1} of {self._settings.epochs}", left) as advance:
+                for _ in range(left):
+                    self._step(loaded)
+                    if not self._schedule.ends_epoch(self.done - 1):
+                        self._kept.keep(self.done, now=False)
+                    advance()
+            self._end_epoch(epoch, show)
+            self._kept.keep(self.done, now=True)
+
+    def _wanted(self) -> Iterator[tuple[int, list[int]]]:
+        for step in range(self.done, self._schedule.steps):
+            for chunk in self._schedule.chunks(step, self._team.rank, self._team.count):
+                yield self._schedule.epoch(step), [int(index) for index in chunk]
+
+    def _step(self, loaded: Iterator[Chunk]) -> None:
+        began = time.monotonic()
+        mine = len(self._schedule.chunks(self.done, self._team.rank, self._team.count))
+        rate = self._schedule.learning_rate(self.done)
+        figures = self._trainer.step(
+            self.done, (next(loaded) for _ in range(mine)), len(self._schedule.batch(self.done)), rate
+        )
+        self.done += 1
+        if self._journal is not None:
+            seconds = round(time.monotonic() - began, 4)
+            epoch = self._schedule.epoch(self.done - 1) + 1
+            self._journal.note("step", self.done, epoch=epoch, learning_rate=rate, **figures, seconds=seconds)
+
+    def _end_epoch(self, epoch: int, show: Step) -> None:
+        if self._task.test is None:
+            return
+        with show("validate", len(range(0, len(self._task.test), self._team.count))) as advance:
+            score = self._trainer.validate(self._task.test, advance)
+        if self._journal is not None:
+            self._journal.note("epoch", self.done, epoch=epoch + 1, **vars(score))
+        if self._trainer.is_best(epoch, score):
+            self._keep_best()
+
+    def _keep_best(self) -> None:
+        if self._team.is_first and self._keeping.best is not None:
+            self._keeping.best(self._trainer.weights())
+
+    def _is_over(self) -> bool:
+        """Whether patience has run out; told by what the state holds, so that a kill doesn't change it."""
+        best = self._trainer.best_epoch
+        if self._settings.patience is None or best is None or self.done % self._schedule.epoch_steps:
+            return False
+        return self.done // self._schedule.epoch_steps - best >= self._settings.patience
+
+
+class _Trainer:
+    """The network, and everything else that a step changes.
+
+    Attributes:
+        changing: all tensors that steps change, by name; changed in place.
+    """
+
+    def __init__(
+        self, network: VideoFocalNet, task: Task, settings: TrainSettings, precision: Precision, team: Team
+    ) -> None:
+        self._task, self._settings, self._precision, self._team = task, settings, precision, team
+        self._network = network.to(team.device).requires_grad_(True)
+        self._depth = DrawnDepth(self._network, settings.seed)
+        self._teacher = None if task.teacher is None else task.teacher.network.to(team.device)
+        self._parameters: dict[str, Tensor] = dict(self._network.named_parameters())
+        # A device of CUDA has half the memory to spare that a processor has, and double precision is slow there.
+        dtype = torch.float64 if team.device.type == "cpu" else torch.float32
+        self._sums = GradientSums(self._parameters, team.device, figures=3, dtype=dtype)
+        self._optimizer = make_optimizer(self._parameters, settings)
+        self._average = (
+            {name: values.detach().clone() for name, values in self._parameters.items()} if settings.average else {}
+        )
+        self._scale = torch.tensor([_FIRST_SCALE if precision == "float16" else 1.0, 0.0], dtype=torch.float64)
+        self._best = torch.tensor([-1.0, 0, 0, 0, 0], dtype=torch.float64)  # epoch, and the fields of its score
+        self.changing = {
+            **{f"parameters/{name}": values for name, values in self._parameters.items()},
+            **memory_of(self._optimizer, self._parameters),
+            **{f"average/{name}": values for name, values in self._average.items()},
+            "loss_scale": self._scale,
+            "best": self._best,
+        }
+
+    @property
+    def best_epoch(self) -> int | None:
+        """Counted from 1; None before anything was validated."""
+        epoch = int(self._best[0])
+        return None if epoch < 0 else epoch + 1
+
+    @property
+    def best_score(self) -> Score | None:
+        if self.best_epoch is None:
+            return None
+        videos, right, right_in_five, loss = self._best[1:].tolist()
+        return Score(int(videos), int(right), int(right_in_five), loss)
+
+    def is_best(self, epoch: int, score: Score) -> bool:
+        """Whether a score is at least as good as the best so far, which it then is; by the count that is right."""
+        if self.best_epoch is not None and score.right < self._best[2]:
+            return False
+        self._best.copy_(
+            torch.tensor([epoch, score.videos, score.right, score.right_in_five, score.loss], dtype=torch.float64)
+        )
+        return True
+
+    def weights(self) -> dict[str, Tensor]:
+        """Copies of the weights to be kept, by official key."""
+        chosen = self._average or self._parameters
+        return {name: values.detach().cpu().clone() for name, values in chosen.items()}
+
+    def step(self, index: int, chunks: Iterator[Chunk], clips: int, learning_rate: float) -> dict[str, float | None]:
+        """One step on one global batch of so many clips, of which this process has its chunks.
+
+        Returns:
+            Means over the batch: `loss`, `label_loss`, `teacher_loss`; and the `gradient_norm` before it was clipped.
+        """
+        self._network.train()
+        self._sums.clear()
+        for chunk in chunks:
+            self._add(chunk)
+        means = self._sums.share(self._team, clips, float(self._scale[0]))
+        if means is None:
+            self._overflowed(index)
+            return {"loss": None, "label_loss": None, "teacher_loss": None, "gradient_norm": None}
+        most = self._settings.clip_gradient
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), float("inf") if most is None else most)
+        set_rate(self._optimizer, learning_rate)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        for name, values in self._average.items():
+            values.lerp_(self._parameters[name].detach(), 1 - self._settings.average)
+        self._grow_scale()
+        loss, labels, teacher = means
+        return {
+            "loss": loss,
+            "label_loss": labels,
+            "teacher_loss": None if self._teacher is None else teacher,
+            "gradient_norm": float(norm),
+        }
+
+    def validate(self, test: TestClips, advance: Callable[[], None]) -> Score:
+        self._network.eval()
+        with torch.inference_mode():
+            return count_right(self._evaluated, test, self._team, self._settings.micro_batch, advance)
+
+    def _evaluated(self, pixels: Tensor) -> Tensor:
+        with autocast(self._precision, self._team.device):
+            clips = _normalized(pixels, self._task.clip)
+            return functional_call(self._network, self._average, (clips,)) if self._average else self._network(clips)
+
+    def _add(self, chunk: Chunk) -> None:
+        device, augmentation = self._team.device, self._settings.augmentation
+        targets, known = soft_targets(chunk.labels, len(self._task.classes), augmentation.label_smoothing)
+        pixels, targets, known = mix(
+            chunk.pixels.to(device).float(),
+            targets.to(device),
+            known.to(device),
+            chunk.samples,
+            chunk.epoch,
+            augmentation,
+            self._settings.seed,
+        )
+        self._depth.draw(chunk.samples, chunk.epoch, device)
+        with autocast(self._precision, device):
+            logits = self._network(_normalized(pixels, self._task.clip)).float()
+        labels = (label_loss(logits, targets) * known).sum()
+        teacher = self._teacher_loss(logits, pixels)
+        distillation = self._settings.distillation
+        loss = labels if distillation is None else (1 - distillation.weight) * labels + distillation.weight * teacher
+        self._sums.add(loss, labels, teacher, scale=float(self._scale[0]))
+
+    def _teacher_loss(self, logits: Tensor, pixels: Tensor) -> Tensor:
+        distillation = self._settings.distillation
+        if distillation is None or self._teacher is None or self._task.teacher is None:
+            return logits.new_zeros(())
+        with autocast(self._precision, self._team.device), torch.no_grad():
+            told = self._teacher(_normalized(pixels, self._task.teacher.clip))
+        return TEACHER_LOSSES[distillation.loss](logits, told.float(), distillation.temperature).sum()
+
+    def _overflowed(self, index: int) -> None:
+        """In float16, leave the step out and scale the loss down; otherwise, or where that is no help, give up."""
+        self._optimizer.zero_grad(set_to_none=True)
+        if self._precision == "float16" and self._scale[0] > 1:
+            self._scale.copy_(torch.tensor([float(self._scale[0]) / 2, 0.0]))
+            return
+        raise DvflMobileError(
+            f"Training broke down in step {index + 1}: the loss or its gradients are no longer finite.",
+            hint=f"Begin anew with a lower --learning-rate than {self._settings.learning_rate:g}.",
+        )
+
+    def _grow_scale(self) -> None:
+        if self._precision != "float16":
+            return
+        self._scale[1] += 1
+        if self._scale[1] >= _GROW_AFTER:
+            self._scale.copy_(torch.tensor([float(self._scale[0]) * 2, 0.0]))
+
+
+def _normalized(pixels: Tensor, clip: ClipSpec) -> Tensor:
+    """Raw pixels `(B,T,3,S,S)` to what a network eats."""
+    mean, std = (pixels.new_tensor(values)[:, None, None] for values in (clip.mean, clip.std))
+    return (pixels - mean) / std
+
+
+def _fingerprint(trainer: _Trainer, task: Task, settings: TrainSettings, precision: Precision) -> str:
+    """The SHA-256 of everything that fixes the result; not how many processes there are, nor where.
+
+    Videos are told by name and label: reading all of them first would take as long as an epoch.
+    """
+    teacher = None if task.teacher is None else dict(task.teacher.network.state_dict())
+    told = {
+        "settings": settings.model_dump(mode="json", exclude={"precision"}),
+        "precision": precision,
+        "start": sha256_of_weights(trainer.weights()),
+        "teacher": teacher and sha256_of_weights({name: values.cpu() for name, values in teacher.items()}),
+        "classes": task.classes,
+        "clip": task.clip.model_dump(mode="json"),
+        "samples": task.samples.names,
+        "test": None if task.test is None else task.test.names,
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()

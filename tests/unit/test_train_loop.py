@@ -1,0 +1,307 @@
+"""The training loop: what it learns, what it keeps, and that a kill at any step leaves no trace in the weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dvfl_mobile.errors import CheckpointError, DvflMobileError, UsageError
+from dvfl_mobile.model.build import build_network
+from dvfl_mobile.training import loop
+from dvfl_mobile.training import state as training_state
+from dvfl_mobile.training.depth import DrawnDepth, DrawnDropPath
+from dvfl_mobile.training.initialize import seeded_weights
+from dvfl_mobile.training.journal import read_journal
+from dvfl_mobile.training.loop import Outcome
+from dvfl_mobile.training.settings import Augmentation, TrainSettings
+from dvfl_mobile.training.validation import Score
+from tests.threads import threads
+from tests.training import (
+    QUICK,
+    TINY,
+    Drawn,
+    Killed,
+    architecture,
+    distilling,
+    killed_after,
+    same,
+    trained,
+)
+
+STEPS = 6  # of QUICK: three epochs of eleven clips in steps of five
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(training_state, "_SAVE_EVERY_S", 0.0)
+    with threads(1):
+        yield
+
+
+@cache
+def whole() -> Outcome:
+    """What `QUICK` comes to without a kill."""
+    return trained()
+
+
+def plain(**changes: Any) -> TrainSettings:
+    """Without anything that makes learning slower than need be on so few clips."""
+    still = {"augmentation": Augmentation.none(), "drop_path": 0.0, "average": 0.0, "global_batch": 11}
+    return QUICK.model_copy(update={**still, "micro_batch": 11, "epochs": 25, **changes})
+
+
+def losses(folder: Path, kind: str = "loss") -> list[float]:
+    return [line[kind] for line in read_journal(folder / "log.jsonl") if line["event"] == "step"]
+
+
+@pytest.mark.parametrize("optimizer", [{}, {"optimizer": "adamw", "learning_rate": 0.3, "warmup_learning_rate": 0.0}])
+def test_it_learns_the_labels_of_clips(tmp_path: Path, optimizer: dict[str, Any]) -> None:
+    outcome = trained(plain(epochs=45, **optimizer), tmp_path, test=Drawn())
+    assert losses(tmp_path)[-1] < 0.5 * losses(tmp_path)[0]
+    assert outcome.best is not None
+    assert outcome.best.right >= 8, "of 11; chance would be 3"
+
+
+@pytest.mark.parametrize("loss", ["forward_kl", "official"])
+def test_it_follows_a_teacher_without_any_label(tmp_path: Path, loss: str) -> None:
+    settings = distilling(plain(), weight=1.0, temperature=2.0, loss=loss)
+    trained(settings, tmp_path, samples=Drawn(labelled=False), test=None)
+    following = losses(tmp_path, "teacher_loss")
+    if loss == "forward_kl":
+        assert following[-1] < 0.3 * following[0]
+    else:
+        assert following[-1] < following[0]
+    assert losses(tmp_path, "label_loss") == [0.0] * 25
+
+
+def test_alpha_is_the_teachers_share_and_labels_have_the_rest(tmp_path: Path) -> None:
+    trained(distilling(plain(epochs=2), weight=0.3), tmp_path, test=None)
+    for line in read_journal(tmp_path / "log.jsonl"):
+        expected = 0.3 * line["teacher_loss"] + 0.7 * line["label_loss"]
+        assert line["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_same_seed_gives_the_same_to_the_bit_whatever_the_number_of_threads_that_decode() -> None:
+    assert same(whole().weights, trained(workers=4).weights)
+
+
+def test_another_seed_gives_other_weights() -> None:
+    assert not same(whole().weights, trained(QUICK.model_copy(update={"seed": 1})).weights)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [QUICK, distilling(QUICK.model_copy(update={"optimizer": "adamw", "learning_rate": 0.1, "average": 0.0}))],
+    ids=["sgd", "distil, adamw"],
+)
+def test_a_kill_after_any_step_leaves_no_trace(tmp_path: Path, settings: TrainSettings) -> None:
+    unbroken = trained(settings)
+    for steps in range(1, STEPS + 1):
+        folder = tmp_path / str(steps)
+        with pytest.raises(Killed):
+            trained(settings, folder, killed_after(steps))
+        went_on = trained(settings, folder)
+        assert same(went_on.weights, unbroken.weights), f"killed after step {steps}"
+        assert (went_on.best_epoch, went_on.best) == (unbroken.best_epoch, unbroken.best)
+        journal = read_journal(folder / "log.jsonl")
+        assert [line["step"] for line in journal if line["event"] == "step"] == list(range(1, STEPS + 1))
+        assert [line["epoch"] for line in journal if line["event"] == "epoch"] == [1, 2, 3]
+
+
+def test_a_kill_in_every_step_leaves_no_trace(tmp_path: Path) -> None:
+    kills = 0
+    while True:
+        try:
+            outcome = trained(QUICK, tmp_path, killed_after(2))
+        except Killed:
+            kills += 1
+            continue
+        break
+    assert kills == 3  # the state is of the step before, but for the second, which ends an epoch
+    assert same(outcome.weights, whole().weights)
+
+
+def test_only_a_minutes_work_is_lost_where_the_state_is_written_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_state, "_SAVE_EVERY_S", 60.0)
+    with pytest.raises(Killed):
+        trained(QUICK, tmp_path, killed_after(3))
+    stored, _ = training_state.load_safetensors(tmp_path / "state.safetensors")
+    assert int(stored["steps_done"]) == 2  # the first epoch's end
+    assert same(trained(QUICK, tmp_path).weights, whole().weights)
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"learning_rate": 1.0}, {"micro_batch": 4}, {"epochs": 4}])
+def test_the_state_of_another_training_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    with pytest.raises(Killed):
+        trained(QUICK, tmp_path, killed_after(1))
+    with pytest.raises(CheckpointError, match="another training"):
+        trained(QUICK.model_copy(update=change), tmp_path)
+
+
+def test_the_pieces_a_batch_is_cut_in_hardly_change_the_result() -> None:
+    still = QUICK.model_copy(update={"augmentation": Augmentation.none()})
+    one = trained(still.model_copy(update={"micro_batch": 5})).weights
+    other = trained(still.model_copy(update={"micro_batch": 1})).weights
+    # Products over other shapes round otherwise: a few last bits of weights up to 1, carried through six steps.
+    for name, values in one.items():
+        torch.testing.assert_close(values, other[name], rtol=1e-4, atol=1e-5)
+
+
+def test_the_best_weights_are_those_of_the_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([Score(6, 2, 4, 1.0), Score(6, 5, 6, 0.9), Score(6, 3, 6, 0.8)])
+    monkeypatch.setattr(loop, "count_right", lambda *_: next(scores))
+    kept: list[Any] = []
+    outcome = trained(best=kept.append)
+    assert len(kept) == 2
+    assert outcome.best_epoch == 2
+    assert outcome.best == Score(6, 5, 6, 0.9)
+    assert not same(kept[-1], outcome.weights)
+
+
+def test_of_equal_scores_the_later_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "count_right", lambda *_: Score(6, 2, 4, 1.0))
+    assert trained().best_epoch == 3
+
+
+def test_without_validation_the_last_weights_are_the_best() -> None:
+    kept: list[Any] = []
+    outcome = trained(best=kept.append, test=None)
+    assert len(kept) == 1
+    assert same(kept[0], outcome.weights)
+    assert outcome.best is None
+
+
+def test_patience_ends_it_and_a_kill_at_the_end_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = iter([4, 3, 3, 3, 3, 3])
+    monkeypatch.setattr(loop, "count_right", lambda *_: Score(6, next(right), 4, 1.0))
+    patient = QUICK.model_copy(update={"epochs": 9, "patience": 2})
+    first = trained(patient, tmp_path)
+    assert (first.epochs, first.best_epoch) == (3, 1)
+    again = trained(patient, tmp_path)  # the state is there still: as after a kill before the result was written
+    assert (again.epochs, again.best_epoch) == (3, 1)
+    assert same(first.weights, again.weights)
+
+
+def test_the_moving_average_is_what_is_kept() -> None:
+    """By hand: after one step from w to v, it is half of each."""
+    settings = QUICK.model_copy(update={"epochs": 1, "warmup_epochs": 0, "global_batch": 11})
+    before = seeded_weights(architecture(settings), 0)
+    averaged = trained(settings).weights
+    after = trained(settings.model_copy(update={"average": 0.0})).weights
+    for name, values in averaged.items():
+        torch.testing.assert_close(values, (before[name] + after[name]) / 2, rtol=1e-6, atol=1e-7)
+
+
+def test_gradients_are_clipped_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[float] = []
+    step = torch.optim.SGD.step
+
+    def watched(self: Any) -> None:
+        gradients = [values.grad for group in self.param_groups for values in group["params"]]
+        lengths.append(float(torch.stack([gradient.norm() for gradient in gradients]).norm()))
+        step(self)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", watched)
+    trained(QUICK.model_copy(update={"epochs": 2, "clip_gradient": 0.01}))
+    assert lengths == pytest.approx([0.01] * 4, rel=1e-3)
+
+
+def test_biases_and_norms_dont_decay() -> None:
+    """With gradients clipped to next to nothing, decay is all that is left."""
+    settings = QUICK.model_copy(
+        update={"epochs": 2, "weight_decay": 0.5, "clip_gradient": 1e-20, "average": 0.0, "momentum": 0.0}
+    )
+    before, after = seeded_weights(architecture(settings), 0), trained(settings).weights
+    for name, values in before.items():
+        if values.ndim > 1:
+            assert float(after[name].norm()) < 0.999 * float(values.norm()), name
+        else:
+            torch.testing.assert_close(after[name], values, rtol=0, atol=1e-20)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_learns_too(tmp_path: Path, precision: str) -> None:
+    outcome = trained(plain(precision=precision), tmp_path)
+    assert outcome.precision == precision
+    done = [loss for loss in losses(tmp_path) if loss is not None]
+    assert done[-1] < 0.6 * done[0]
+    assert all(values.dtype is torch.float32 for values in outcome.weights.values())
+
+
+def test_float16_leaves_a_step_out_that_overflows_and_a_kill_changes_nothing(tmp_path: Path) -> None:
+    half = QUICK.model_copy(update={"precision": "float16"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "_FIRST_SCALE", 2.0**40)
+        unbroken = trained(half, tmp_path / "whole")
+        assert losses(tmp_path / "whole")[0] is None
+        with pytest.raises(Killed):
+            trained(half, tmp_path / "killed", killed_after(2))
+        assert same(trained(half, tmp_path / "killed").weights, unbroken.weights)
+
+
+def test_a_loss_that_is_no_number_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "label_loss", lambda logits, _: logits.sum(-1) * np.nan)
+    with pytest.raises(DvflMobileError, match="step 1: the loss"):
+        trained()
+
+
+def test_nothing_to_train_on_is_refused() -> None:
+    with pytest.raises(UsageError):
+        trained(samples=Drawn(0))
+
+
+def test_every_weight_gets_a_gradient(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        trained(QUICK, tmp_path, killed_after(1))
+    stored, _ = training_state.load_safetensors(tmp_path / "state.safetensors")
+    momentum = {name: values for name, values in stored.items() if name.startswith("momentum_buffer/")}
+    assert len(momentum) == len(seeded_weights(TINY, 0))
+    assert [name for name, values in momentum.items() if not values.any()] == []
+
+
+def test_a_journal_cut_short_by_a_kill_is_gone_on_with(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        trained(QUICK, tmp_path, killed_after(4))
+    with (tmp_path / "log.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"event": "step", "step": 5})[:-4])
+    trained(QUICK, tmp_path)
+    assert [line["step"] for line in read_journal(tmp_path / "log.jsonl") if line["event"] == "step"] == [*range(1, 7)]
+
+
+def test_stochastic_depth_has_the_rates_it_should_and_the_state_dict_stays() -> None:
+    network = build_network(TINY.model_copy(update={"drop_path_rate": 0.4}), seeded_weights(TINY, 0))
+    keys = list(network.state_dict())
+    depth = DrawnDepth(network, seed=0)
+    assert list(network.state_dict()) == keys
+    first, last = (module for module in network.modules() if isinstance(module, DrawnDropPath))
+    assert (first.rate, last.rate) == (0.0, pytest.approx(0.4))
+    depth.draw(range(500), 0, torch.device("cpu"))
+    kept = torch.stack(last.kept)
+    assert kept.shape == (2, 500, 4)
+    assert float(kept.float().mean()) == pytest.approx(0.6, abs=0.03)  # 4000 draws: 4 standard deviations
+    assert bool(torch.stack(first.kept).all())
+    last.train()
+    tokens = torch.ones(500, 4, 1, 1, 2)
+    assert float(last(tokens).mean()) == pytest.approx(1, abs=0.05)
+    assert last.eval()(tokens).equal(tokens)
+
+
+def test_a_clip_has_the_same_depth_in_any_company() -> None:
+    network = build_network(TINY.model_copy(update={"drop_path_rate": 0.5}), seeded_weights(TINY, 0))
+    depth = DrawnDepth(network, seed=3)
+    last = [module for module in network.modules() if isinstance(module, DrawnDropPath)][-1]
+    depth.draw([4, 9], 1, torch.device("cpu"))
+    together = last.kept[0][1]
+    depth.draw([9], 1, torch.device("cpu"))
+    assert last.kept[0][0].equal(together)
