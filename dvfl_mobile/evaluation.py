@@ -6,29 +6,29 @@ whether there were enough of them to tell. The statistics are in `paired`; an un
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, model_validator
 
 from dvfl_mobile import __version__, paired
-from dvfl_mobile.catalog import Split, SplitName, find_split
-from dvfl_mobile.clips import View, views
-from dvfl_mobile.datasets import VideoRef, read_clips
+from dvfl_mobile.catalog import SplitName
+from dvfl_mobile.clips import ClipSpec, View, views
+from dvfl_mobile.confusion import Confused, confused_classes
 from dvfl_mobile.errors import (
     ArtifactError,
     CheckpointError,
     InconclusiveError,
     UsageError,
-    VideoError,
 )
-from dvfl_mobile.manifest import Manifest, verify
+from dvfl_mobile.labelled import ChosenVideos, Pixels, Wanted, ask_each, choose, shares_of, some
+from dvfl_mobile.manifest import verify
 from dvfl_mobile.parity import ArtifactFacts, ClipFacts, Document, Line, Verdict, runner_notes, weights_notes
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.report import jsondoc
@@ -39,13 +39,12 @@ from dvfl_mobile.wording import percent, plural, rounded_down
 if TYPE_CHECKING:
     from dvfl_mobile.artifacts import Artifact
     from dvfl_mobile.model.student import Student
+    from dvfl_mobile.training.team import Team
 
 EVALUATION_NAME = "evaluation.json"
-_NAMED_AT_MOST = 5
 _TOP = 5
 
 Probabilities = NDArray[np.float64]
-_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -86,6 +85,11 @@ class Question:
         """The views of each video."""
         return views(self.views, self.crops)
 
+    @property
+    def wanted(self) -> Wanted:
+        """The videos that it is about."""
+        return Wanted(self.source, self.split, self.data_root, self.most)
+
 
 class VideoOutcome(Document):
     """What both said of one video.
@@ -121,6 +125,12 @@ class Score(Document):
     share: FiniteFloat
     low: FiniteFloat
     high: FiniteFloat
+
+    @classmethod
+    def of(cls, right: int, videos: int, confidence: float) -> Score:
+        """The score of so many right answers."""
+        interval = paired.wilson(right, videos, confidence)
+        return cls(right=right, videos=videos, share=right / videos, low=interval.low, high=interval.high)
 
 
 class Accuracy(Document):
@@ -185,6 +195,7 @@ class EvaluationReport(Document):
         max_drop, confidence: as asked; `videos_to_decide` would, by about even chance, at the rates of flips seen.
         pooled: None where nothing could be run.
         classes: those that the videos have, in the order of the model's.
+        class_names: the model's, all of them. confused: which the artifact took for which.
     """
 
     schema_version: Literal[1] = 1
@@ -205,6 +216,8 @@ class EvaluationReport(Document):
     notes: tuple[Line, ...] = ()
     pooled: PairedFigures | None = None
     classes: tuple[ClassFigures, ...] = ()
+    class_names: tuple[Line, ...] = ()
+    confused: tuple[Confused, ...] = ()
     rows: tuple[VideoOutcome, ...] = ()
 
     @model_validator(mode="after")
@@ -215,7 +228,11 @@ class EvaluationReport(Document):
 
 
 def evaluate(
-    artifact: Artifact, question: Question, reference: Path | None = None, step: Step = silent
+    artifact: Artifact,
+    question: Question,
+    reference: Path | None = None,
+    step: Step = silent,
+    processes: Team | None = None,
 ) -> EvaluationReport:
     """Ask the artifact and the reference form about every video of a split; the report also goes into its folder.
 
@@ -225,6 +242,7 @@ def evaluate(
 
     Args:
         reference: the checkpoint to compare with, in place of the one stored with the artifact.
+        processes: those that torchrun started, to share the videos out; all get the same report, the first leaves it.
 
     Raises:
         VideoError: videos have no label, or none that the model has; or not one of them could be read.
@@ -233,17 +251,17 @@ def evaluate(
     """
     manifest = artifact.manifest
     drawn = question.drawn
-    chosen = _choose(manifest, question)
+    chosen = choose(manifest.classes, question.wanted, "artifact")
     try:
         check_runs_here(manifest)
     except InconclusiveError as error:
         verify(manifest, artifact.folder)
-        return _store(artifact, undecided(artifact, question, chosen, error))
+        return _store(artifact, undecided(artifact, question, chosen, error), processes)
     student = _reference_student(artifact, reference)
-    with step(f"PyTorch and {manifest.target}", len(chosen.refs)) as advance:
+    with step(f"PyTorch and {manifest.target}", shares_of(chosen, processes)) as advance:
         pair = _open_pair(artifact, student)
-        answers = _ask(pair, chosen, manifest, drawn, advance)
-    return _store(artifact, decided(artifact, question, chosen, pair, answers))
+        answers = _ask(pair, chosen, manifest.clip, drawn, processes, advance)
+    return _store(artifact, decided(artifact, question, chosen, pair, answers), processes)
 
 
 def judge(pooled: PairedFigures | None, max_drop: float) -> Verdict:
@@ -264,9 +282,7 @@ def compare(rows: Sequence[VideoOutcome], confidence: float) -> PairedFigures:
     bounds, resampled = paired.drop_bounds(flips, confidence), paired.bootstrap(flips, confidence)
 
     def score(is_right: Callable[[VideoOutcome], bool]) -> Score:
-        right = sum(map(is_right, rows))
-        interval = paired.wilson(right, len(rows), confidence)
-        return Score(right=right, videos=len(rows), share=right / len(rows), low=interval.low, high=interval.high)
+        return Score.of(sum(map(is_right, rows)), len(rows), confidence)
 
     return PairedFigures(
         videos=len(rows),
@@ -305,17 +321,6 @@ def by_class(rows: Sequence[VideoOutcome], name_of: Callable[[int], str]) -> tup
 
 
 @dataclass(frozen=True)
-class ChosenVideos:
-    """The videos to ask about: each has a label; `classes` are the model's K names, `split` is what they are of."""
-
-    refs: tuple[VideoRef, ...]
-    classes: tuple[str, ...]
-    source: str
-    split: str
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class RunnerPair:
     """Both runners, and whose weights the reference has."""
 
@@ -351,6 +356,8 @@ def decided(
         videos_to_decide=needed,
         pooled=pooled,
         classes=by_class(answers.rows, ArtifactFacts.of(artifact.manifest, artifact.folder, chosen.classes).class_name),
+        class_names=chosen.classes,
+        confused=confused_classes([(row.label, row.artifact_top1) for row in answers.rows], chosen.classes),
         rows=answers.rows,
         **_common(artifact, question, chosen, pair.artifact.facts),
     )
@@ -414,103 +421,6 @@ def _reason(verdict: Verdict, pooled: PairedFigures, question: Question, needed:
     return f"{drop}, and {sure} it may be anything {between}; {allowed}. {more}"
 
 
-def _choose(manifest: Manifest, question: Question) -> ChosenVideos:
-    """The videos of the split, with the labels that the model gives its classes."""
-    if _are_assumed(manifest.classes):
-        split = find_split(question.source, question.split, data_root=question.data_root, classes=None)
-        classes, notes = _taken_names(manifest, split)
-    else:
-        split = find_split(question.source, question.split, data_root=question.data_root, classes=manifest.classes)
-        classes, notes = manifest.classes, []
-    _check_labels(split, manifest, question)
-    refs = _spread_by_class(split.refs, question.most)
-    if len(refs) < len(split.refs):
-        notes.append(f"{len(refs)} of {len(split.refs)} videos, spread evenly by class; --max-clips takes more.")
-    of_split = question.split if split.is_split else "all"
-    return ChosenVideos(tuple(refs), classes, split.source, of_split, (*notes, *split.notes))
-
-
-def _are_assumed(classes: Sequence[str]) -> bool:
-    """Whether the names are those that loading a checkpoint without names puts in their place."""
-    return list(classes) == [f"class_{index}" for index in range(len(classes))]
-
-
-def _taken_names(manifest: Manifest, split: Split) -> tuple[tuple[str, ...], list[str]]:
-    count = len(manifest.classes)
-    if not split.classes:  # a list that gives numbers: these are the model's own
-        return manifest.classes, []
-    if len(split.classes) != count:
-        raise VideoError(
-            f"{split.source} has {len(split.classes)} classes ({_some(split.classes)}), and the artifact has {count} "
-            "whose names it doesn't know.",
-            hint="Convert again with --labels, so that classes can be matched by name.",
-        )
-    order = "in alphabetical order" if list(split.classes) == sorted(split.classes) else "in the data set's own order"
-    note = f"Class names aren't known to the artifact: the split's {count} classes were taken {order}."
-    return split.classes, [note]
-
-
-def _check_labels(split: Split, manifest: Manifest, question: Question) -> None:
-    count = len(manifest.classes)
-    if not split.refs:
-        raise VideoError(f"{split.source} has no videos in its {question.split} split.", hint="Name another split.")
-    without = [ref for ref in split.refs if ref.label is None]
-    if len(without) == len(split.refs):
-        _refuse_other_classes(split, manifest, question)
-    if without:
-        raise VideoError(
-            f"{split.source}: no label is known for {len(without)} of {plural(len(split.refs), 'video')}; the first is "
-            f"{without[0].name or without[0].path}.",
-            hint="Put each video in a folder named as its class, or list path,label lines in a CSV.",
-        )
-    beyond = [ref for ref in split.refs if ref.label is not None and ref.label >= count]
-    if beyond:
-        raise VideoError(
-            f"{beyond[0].name or beyond[0].path} has the label {beyond[0].label}; the artifact has {count} classes, "
-            f"0 to {count - 1}.",
-            hint="Evaluate it on the data set that it was trained for.",
-        )
-
-
-def _refuse_other_classes(split: Split, manifest: Manifest, question: Question) -> None:
-    """Say so where videos have classes, and none of them is one of the model's."""
-    if _are_assumed(manifest.classes):
-        return
-    own = find_split(question.source, question.split, data_root=question.data_root, classes=None)
-    if own.classes and all(ref.label is not None for ref in own.refs):
-        raise VideoError(
-            f"None of the {len(own.classes)} classes of {split.source} ({_some(own.classes)}) is one of the "
-            f"artifact's {len(manifest.classes)} ({_some(manifest.classes)}).",
-            hint="Evaluate it on the data set that it was trained for, or convert again with the right --labels.",
-        )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED_AT_MOST} more" if names[_NAMED_AT_MOST:] else ""
-    return ", ".join(names[:_NAMED_AT_MOST]) + more
-
-
-def _spread_by_class(refs: Sequence[VideoRef], most: int | None) -> list[VideoRef]:
-    """At most `most` videos in their order: as many of each class as of any other, where it has so many."""
-    if most is None or len(refs) <= most:
-        return list(refs)
-    of_class: defaultdict[int | None, list[VideoRef]] = defaultdict(list)
-    for ref in refs:
-        of_class[ref.label].append(ref)
-    quotas: Counter[int | None] = Counter()
-    while quotas.total() < most:
-        unfilled = [label for label, members in of_class.items() if quotas[label] < len(members)]
-        quotas.update(_evenly(unfilled, most - quotas.total()))
-    kept = {id(ref) for label, members in of_class.items() for ref in _evenly(members, quotas[label])}
-    return [ref for ref in refs if id(ref) in kept]
-
-
-def _evenly(items: Sequence[_Item], most: int) -> list[_Item]:
-    if len(items) <= most:
-        return list(items)
-    return [items[index * len(items) // most] for index in range(most)]
-
-
 def _reference_student(artifact: Artifact, checkpoint: Path | None) -> Student:
     from dvfl_mobile.artifacts import reference_of
     from dvfl_mobile.model.checkpoint import load_checkpoint
@@ -533,26 +443,20 @@ def _open_pair(artifact: Artifact, student: Student) -> RunnerPair:
 
 
 def _ask(
-    pair: RunnerPair, chosen: ChosenVideos, manifest: Manifest, drawn: Sequence[View], advance: Callable[[], None]
+    pair: RunnerPair,
+    chosen: ChosenVideos,
+    spec: ClipSpec,
+    drawn: Sequence[View],
+    processes: Team | None,
+    advance: Callable[[], None],
 ) -> Answers:
-    """Let both answer on the same clips of each video, one video after another."""
-    rows: list[VideoOutcome] = []
-    unreadable: list[VideoError] = []
-    damaged: list[str] = []
-    for ref in chosen.refs:
-        clips = list(read_clips([ref], manifest.clip, drawn, on_damage=lambda _, error: unreadable.append(error)))
-        if clips and ref.label is not None:
-            pixels = np.stack([clip.pixels for clip in clips])
-            rows.append(_outcome(clips[0].name, ref.label, pair.reference.run(pixels), pair.artifact.run(pixels)))
-            damaged += [f"{clips[0].name}: {clips[0].damage}"] if clips[0].damage else []
-        advance()
-    if not rows:
-        raise VideoError(
-            f"None of the {plural(len(chosen.refs), 'video')} in {chosen.source} could be read. The first: "
-            f"{unreadable[0].problem}",
-            hint=unreadable[0].hint,
-        )
-    return Answers(tuple(rows), (*_about_damage(unreadable, damaged, len(chosen.refs)), *_about_infinities(rows)))
+    """Let both answer on the same clips of each video; each process takes its share, and all get all answers."""
+
+    def answer(name: str, label: int, pixels: Pixels) -> VideoOutcome:
+        return _outcome(name, label, pair.reference.run(pixels), pair.artifact.run(pixels))
+
+    told = ask_each(chosen, spec, drawn, answer, processes, advance)
+    return Answers(told.rows, (*told.notes, *_about_infinities(told.rows)))
 
 
 def _outcome(name: str, label: int, reference: Logits, artifact: Logits) -> VideoOutcome:
@@ -562,7 +466,7 @@ def _outcome(name: str, label: int, reference: Logits, artifact: Logits) -> Vide
             f"The artifact gave logits of shape {artifact.shape}, the reference form {reference.shape}.",
             hint="Compare it with the checkpoint that it was made from, or convert that checkpoint again.",
         )
-    expected, found = _probabilities(reference), _probabilities(artifact)
+    expected, found = mean_probabilities(reference), mean_probabilities(artifact)
     if expected is None:
         raise CheckpointError(
             f"The reference form's own logits on {name} are not finite: nothing compares with those.",
@@ -575,13 +479,13 @@ def _outcome(name: str, label: int, reference: Logits, artifact: Logits) -> Vide
         label=label,
         reference_top1=chosen,
         artifact_top1=answer,
-        reference_in_top5=_is_in_top(expected, label),
-        artifact_in_top5=found is not None and _is_in_top(found, label),
+        reference_in_top5=is_in_top(expected, label),
+        artifact_in_top5=found is not None and is_in_top(found, label),
         agree=answer == chosen,
     )
 
 
-def _probabilities(logits: Logits) -> Probabilities | None:
+def mean_probabilities(logits: Logits) -> Probabilities | None:
     """`(K,)`: the mean over views of the softmax of `(V,K)`; None if a logit isn't finite."""
     if not np.isfinite(logits).all():
         return None
@@ -590,25 +494,19 @@ def _probabilities(logits: Logits) -> Probabilities | None:
     return np.asarray((odds / odds.sum(axis=1, keepdims=True)).mean(axis=0))
 
 
-def _is_in_top(probabilities: Probabilities, label: int) -> bool:
+def is_in_top(probabilities: Probabilities, label: int) -> bool:
     return label in np.argsort(-probabilities, kind="stable")[:_TOP]
-
-
-def _about_damage(unreadable: Sequence[VideoError], damaged: Sequence[str], asked: int) -> list[str]:
-    lines = [f"{len(unreadable)} of {asked} videos could not be read and don't count."] if unreadable else []
-    lines += [f"Not read: {error.problem}" for error in unreadable]
-    lines += [f"{plural(len(damaged), 'video')} damaged, drawn from what could be read."] if damaged else []
-    return [*lines, *damaged]
 
 
 def _about_infinities(rows: Sequence[VideoOutcome]) -> list[str]:
     names = [row.name for row in rows if row.artifact_top1 is None]
     if not names:
         return []
-    return [f"The artifact's logits are not finite on {plural(len(names), 'video')}, counted as wrong: {_some(names)}."]
+    return [f"The artifact's logits are not finite on {plural(len(names), 'video')}, counted as wrong: {some(names)}."]
 
 
-def _store(artifact: Artifact, report: EvaluationReport) -> EvaluationReport:
+def _store(artifact: Artifact, report: EvaluationReport, processes: Team | None) -> EvaluationReport:
     """Leave the report in the artifact's folder too."""
-    jsondoc.leave(report, artifact.folder / EVALUATION_NAME)
+    if processes is None or processes.is_first:
+        jsondoc.leave(report, artifact.folder / EVALUATION_NAME)
     return report

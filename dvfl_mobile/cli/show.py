@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from rich.console import RenderableType
 
+    from dvfl_mobile.accuracy import AccuracyReport
     from dvfl_mobile.artifacts import Artifact
     from dvfl_mobile.evaluation import EvaluationReport
     from dvfl_mobile.foreign import PackageReport
@@ -131,12 +132,31 @@ def show_annotations(report: ParityReport | PackReport) -> None:
     sys.stderr.write(annotations.github(report.verdict, title, report.reasons, file))
 
 
-def show_evaluation(report: EvaluationReport, *, json: bool, junit: Path | None, markdown: Path | None) -> None:
-    """One evaluation."""
+def show_evaluation(
+    report: EvaluationReport, folder: Path, *, json: bool, junit: Path | None, markdown: Path | None
+) -> None:
+    """One evaluation, and the artifact's confusion matrix as a picture in its folder."""
     from dvfl_mobile.report import evaluation
+    from dvfl_mobile.report.confusion import PICTURE_NAME
 
     files = ((junit, evaluation.junit), (markdown, evaluation.markdown))
     _show(report, evaluation.terminal, files, json=json)
+    if report.rows:
+        _draw(lambda path: evaluation.draw(report, path), folder / PICTURE_NAME)
+
+
+def show_accuracy(report: AccuracyReport, out: Path | None, *, json: bool, markdown: Path | None) -> None:
+    """A checkpoint's accuracy; report and confusion matrix also go into `out`."""
+    from dvfl_mobile.files import write_text
+    from dvfl_mobile.report import accuracy, jsondoc
+    from dvfl_mobile.report.confusion import PICTURE_NAME
+
+    _show(report, accuracy.terminal, ((markdown, accuracy.markdown),), json=json)
+    if out is not None:
+        write_text(out / "accuracy.json", jsondoc.text(report))
+        _draw(lambda path: accuracy.draw(report, path), out / PICTURE_NAME)
+    elif not json:
+        print_note("-o FOLDER keeps this report, and the confusion matrix as a picture.")
 
 
 def show_summary(summary: DeploySummary, *, json: bool, junit: Path | None, markdown: Path | None) -> None:
@@ -199,6 +219,18 @@ def show_manifest(
     _print(contents.terminal(manifest, folder, operators=operators))
     if gpu is not None:
         _print(gpu_delegate.terminal(gpu, operators=operators))
+
+
+def _draw(draw: Callable[[Path], None], path: Path) -> None:
+    """Draw a picture that nothing depends on: where it can't be drawn, or not there, that is said and no more."""
+    from dvfl_mobile.errors import MissingDependencyError, OutputError
+
+    try:
+        draw(path)
+    except (MissingDependencyError, OutputError) as error:
+        print_note(f"The confusion matrix wasn't drawn: {error.problem}")
+        return
+    print_note(f"The confusion matrix is {path}.")
 
 
 def _show(

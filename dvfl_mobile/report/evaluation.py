@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from dvfl_mobile.confusion import confusion_matrix
 from dvfl_mobile.evaluation import ClassFigures, EvaluationReport, PairedFigures, Score, points, points_up
 from dvfl_mobile.parity import Verdict
+from dvfl_mobile.report import confusion, tables
 from dvfl_mobile.report import junit as xml
 from dvfl_mobile.report import markdown as md
-from dvfl_mobile.report import tables
 from dvfl_mobile.report.terminal import grid, headline, paragraph
 from dvfl_mobile.wording import percent, plural
 
@@ -37,6 +40,12 @@ def terminal(report: EvaluationReport) -> RenderableType:
             Text(f"\n{_class_title(report)}"),
             grid(_CLASS_COLUMNS, _class_rows(report), folding={0}, right={1, 2, 3, 4, 5}),
         ]
+        if report.confused:
+            rows = confusion.rows(report.confused)
+            parts += [
+                Text("\nThe artifact's confusions"),
+                grid(confusion.COLUMNS, rows, folding={0, 1}, right={2}),
+            ]
     return Group(*parts, *paragraph(_remarks(report)))
 
 
@@ -54,7 +63,16 @@ def markdown(report: EvaluationReport) -> str:
             f"{_class_title(report)}:",
             md.table(_CLASS_COLUMNS, _class_rows(report)),
         ]
+        if report.confused:
+            parts.append(md.table(confusion.COLUMNS, confusion.rows(report.confused)))
     return md.document([*parts, md.bullets(_remarks(report))])
+
+
+def draw(report: EvaluationReport, path: Path) -> None:
+    """The artifact's confusion matrix as a picture. Raises what `confusion.draw` does."""
+    matrix = confusion_matrix([(row.label, row.artifact_top1) for row in report.rows], len(report.class_names))
+    title = f"{tables.artifact_title(report.artifact)} on {report.videos.source}"
+    confusion.draw(matrix, report.class_names, title, path)
 
 
 def junit(report: EvaluationReport) -> str:

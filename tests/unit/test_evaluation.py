@@ -7,7 +7,6 @@ import json
 import platform
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from dvfl_mobile import evaluation
+from dvfl_mobile import labelled as labelling
 from dvfl_mobile import manifest as manifests
 from dvfl_mobile.artifacts import Artifact
 from dvfl_mobile.catalog import Split
@@ -97,8 +97,8 @@ def ask(monkeypatch, artifact):
             VideoRef(Path(f"{index}.avi"), label, classes[label], name=names[index] if names else f"{index}.avi")
             for index, label in enumerate(labels)
         ]
-        monkeypatch.setattr(evaluation, "find_split", lambda *_, **__: Split(tuple(refs), classes, "ucf, test split"))
-        monkeypatch.setattr(evaluation, "read_clips", undecoded)
+        monkeypatch.setattr(labelling, "find_split", lambda *_, **__: Split(tuple(refs), classes, "ucf, test split"))
+        monkeypatch.setattr(labelling, "read_clips", undecoded)
         use_scripts(monkeypatch, Scripted(reference), Scripted(found))
         return evaluate(artifact, question or Question("ucf"))
 
@@ -283,10 +283,10 @@ def test_damage_is_told(monkeypatch, ask):
     report = ask([0], [0], [0])
     assert report.videos.notes == ()
     clip = Clip(np.zeros(SPEC.shape, np.uint8), "a.avi", 0, "3 of 12 frames could not be decoded.")
-    monkeypatch.setattr(evaluation, "read_clips", lambda *_, **__: [clip])
+    monkeypatch.setattr(labelling, "read_clips", lambda *_, **__: [clip])
     pair = RunnerPair(Scripted([0]), Scripted([0]), "a.pth")
-    chosen = evaluation.ChosenVideos((VideoRef(Path("a.avi"), 0),), CLASSES, "ucf", "test", ())
-    answers = evaluation._ask(pair, chosen, SimpleNamespace(clip=SPEC), [], lambda: None)
+    chosen = labelling.ChosenVideos((VideoRef(Path("a.avi"), 0),), CLASSES, "ucf", "test", ())
+    answers = evaluation._ask(pair, chosen, SPEC, [], None, lambda: None)
     assert answers.notes[-1] == "a.avi: 3 of 12 frames could not be decoded."
 
 
