@@ -104,6 +104,7 @@ def measure(student: Student, question: Question, step: Step = silent, processes
 
     Raises:
         VideoError: videos have no label, or none that the student has; or not one of them could be read.
+        UsageError: the test split shares videos or groups with the training split, and that wasn't allowed.
         CheckpointError: the student's logits aren't finite.
     """
     drawn = question.drawn

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dvfl_mobile.datasets import VideoRef, find_videos, loosely, visible
 from dvfl_mobile.environment import DATA_VARIABLE
 from dvfl_mobile.errors import VideoError
+from dvfl_mobile.leaks import NO_LEAK, Leak, read_links, shared
 from dvfl_mobile.splits import (
     Found,
     Layout,
     SplitName,
     Wanted,
+    dvfl_lists,
     hmdb_lists,
     kinetics_folders,
     kinetics_lists,
     names_by_label,
     no_split,
+    regrouped,
     split_folders,
     ssv2_lists,
     ucf_groups,
     ucf_lists,
 )
 
-__all__ = ["DATA_SETS", "DataSet", "Split", "SplitName", "find_split"]
+__all__ = ["DATA_SETS", "DataSet", "Place", "Split", "SplitName", "find_split", "place_of"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class DataSet:
         page: where its publisher offers it.
         layouts: the functions that read its split, tried in turn.
         drawing: how its folder should look.
+        videos: how many the publisher gives it, in all, to train on and to test on; None where nobody says, or where
+            the number shrinks as videos vanish.
     """
 
     class_count: int
@@ -46,6 +51,7 @@ class DataSet:
     page: str
     layouts: tuple[Layout, ...]
     drawing: str
+    videos: tuple[int | None, int | None, int | None] = (None, None, None)
 
 
 DATA_SETS: dict[str, DataSet] = {
@@ -53,29 +59,32 @@ DATA_SETS: dict[str, DataSet] = {
         50,
         ("UCF50", "UCF-50"),
         "https://www.crcv.ucf.edu/data/UCF50.php",
-        (ucf_groups,),
+        (dvfl_lists, ucf_groups),
         """
 UCF50/
     BaseballPitch/v_BaseballPitch_g01_c01.avi
-    …""",
+    …
+    train.csv, val.csv          (DVFL-Net's own lists; may be missing)""",
+        (6681, None, None),
     ),
     "ucf101": DataSet(
         101,
         ("UCF101", "UCF-101"),
         "https://www.crcv.ucf.edu/data/UCF101.php",
-        (ucf_lists, ucf_groups),
+        (ucf_lists, dvfl_lists, ucf_groups),
         """
 UCF101/
     ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi
     …
     ucfTrainTestlist/          (may be missing, or lie beside UCF101/)
         classInd.txt, trainlist01.txt, testlist01.txt""",
+        (13320, 9537, 3783),
     ),
     "hmdb51": DataSet(
         51,
         ("HMDB51", "hmdb51_org", "HMDB"),
         "https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/",
-        (hmdb_lists,),
+        (hmdb_lists, dvfl_lists),
         """
 hmdb51/
     brush_hair/*.avi
@@ -83,6 +92,7 @@ hmdb51/
     testTrainMulti_7030_splits/          (or splits/; may lie beside hmdb51/)
         brush_hair_test_split1.txt
         …""",
+        (6766, 3570, 1530),
     ),
     "ssv2": DataSet(
         174,
@@ -94,6 +104,7 @@ ssv2/
     20bn-something-something-v2/*.webm          (or videos/)
     labels/
         labels.json, train.json, validation.json          (or something-something-v2-….json)""",
+        (220847, 168913, 24777),
     ),
     "kinetics400": DataSet(
         400,
@@ -114,8 +125,9 @@ kinetics400/
     ),
 }
 
+GROUPS = "groups"
 # What a folder is tried for that is given by its path and isn't called as a data set is.
-_LAYOUTS = (ucf_lists, hmdb_lists, ssv2_lists, kinetics_lists, split_folders, ucf_groups)
+_LAYOUTS = (ucf_lists, hmdb_lists, ssv2_lists, kinetics_lists, dvfl_lists, split_folders, ucf_groups)
 _INNER_FOLDERS = frozenset({"videos", *(loosely(name) for known in DATA_SETS.values() for name in known.folders)})
 
 
@@ -129,6 +141,8 @@ class Split:
         source: what reports call it, such as `ucf50, training split`.
         notes: sentences that a reader must know.
         is_split: False where the source gives no split, and everything in it was taken.
+        missing: videos that its list names and that aren't there, as the list tells them.
+        leak: what it shares with the source's other split, by UCF's groups.
     """
 
     refs: tuple[VideoRef, ...]
@@ -136,6 +150,16 @@ class Split:
     source: str
     notes: tuple[str, ...] = ()
     is_split: bool = True
+    missing: tuple[str, ...] = ()
+    leak: Leak = NO_LEAK
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a source of videos is: `name` of a known data set or None, and its folder or file."""
+
+    name: str | None
+    path: Path
 
 
 def find_split(
@@ -148,6 +172,7 @@ def find_split(
     - **A folder**: laid out as one of the data sets, or in `train` and `test`, or with videos named as UCF's are,
       which are split by group. Any other is taken whole, and `is_split` is False.
     - **A `.csv`**, `path,label` a line: a split by itself, whichever is asked for.
+    - **`NAME:groups` or `FOLDER:groups`**: the same videos, split by UCF's groups whatever lists and folders say.
 
     Listed videos that aren't there are left out, and counted in a note.
 
@@ -158,15 +183,28 @@ def find_split(
     Raises:
         VideoError: there is no such data set or path, it isn't laid out as it should be, or the split has no videos.
     """
+    whole, colon, way = str(source).rpartition(":")
+    if colon and way == GROUPS:
+        return _by_groups(place_of(whole, data_root), str(source), split, classes)
+    place = place_of(source, data_root)
+    if place.name is not None:
+        return _by_name(place.name, place.path, split, classes)
+    return _by_folder(place.path, split, classes) if place.path.is_dir() else _by_file(place.path, classes)
+
+
+def place_of(source: str | Path, data_root: Path | None = None) -> Place:
+    """Where the videos of a source are, as `find_split` looks for them.
+
+    Raises:
+        VideoError: there is no such data set or path.
+    """
     name = _known_name(str(source))
     folder = _look_for(name, data_root) if name else None
     if name and folder:
-        return _by_name(name, folder, split, classes)
+        return Place(name, folder)
     path = Path(source)
-    if path.is_dir():
-        return _by_folder(path, split, classes)
     if path.exists() or path.suffix.lower() == ".csv":
-        return _by_file(path, classes)
+        return Place(None, path)
     raise _not_found(name, data_root) if name else _no_such(source)
 
 
@@ -201,7 +239,7 @@ def _by_name(name: str, folder: Path, split: SplitName, classes: Sequence[str] |
             f"{folder} doesn't look as {name} should, so its {_called(split)} split can't be told.",
             hint=_how_it_looks(name),
         )
-    return _as_split(name, wanted, found)
+    return _as_split(name, wanted, found, DATA_SETS[name].layouts)
 
 
 def _by_folder(folder: Path, split: SplitName, classes: Sequence[str] | None) -> Split:
@@ -209,7 +247,18 @@ def _by_folder(folder: Path, split: SplitName, classes: Sequence[str] | None) ->
     wanted = _wanted(folder, split, classes, is_known=name is not None)
     layouts = (*DATA_SETS[name].layouts, split_folders, ucf_groups) if name else _LAYOUTS
     found = next(_found(layouts, wanted), None) or no_split(wanted)
-    return _as_split(str(folder), wanted, found)
+    return _as_split(str(folder), wanted, found, layouts)
+
+
+def _by_groups(place: Place, source: str, split: SplitName, classes: Sequence[str] | None) -> Split:
+    wanted = _wanted(place.path, split, classes, is_known=place.name is not None)
+    found = regrouped(wanted) if place.path.is_dir() else None
+    if found is None:
+        raise VideoError(
+            f"{place.path} can't be split by group: not all of its videos are named as UCF's are.",
+            hint="Videos of UCF50 and UCF101 are named v_<Class>_g<group>_c<clip>; leave :groups out for others.",
+        )
+    return _as_split(source, wanted, found, (regrouped,))
 
 
 def _by_file(path: Path, classes: Sequence[str] | None) -> Split:
@@ -234,16 +283,30 @@ def _found(layouts: Sequence[Layout], wanted: Wanted) -> Iterator[Found]:
             yield found
 
 
-def _as_split(source: str, wanted: Wanted, found: Found) -> Split:
+def _as_split(source: str, wanted: Wanted, found: Found, layouts: Sequence[Layout]) -> Split:
     called = f"{source}, {_called(wanted.split)} split" if found.is_split else source
     if not found.refs:
         raise VideoError(
             f"{called}: not one video of it is in {wanted.folder}.", hint="Add some, or name another source."
         )
     notes = found.notes
+    leak = _leak(wanted, found, layouts)
+    if leak:
+        notes += (f"Training and test share {leak}: clips cut from one video are in both.",)
     if wanted.classes is not None and all(ref.label is None for ref in found.refs):
         notes += (f"{source} tells no class that the model knows, so its videos have no labels.",)
-    return Split(tuple(found.refs), tuple(found.classes), called, notes, found.is_split)
+    return Split(tuple(found.refs), tuple(found.classes), called, notes, found.is_split, found.missing, leak)
+
+
+def _leak(wanted: Wanted, found: Found, layouts: Sequence[Layout]) -> Leak:
+    """What a split shares with the other one of its source; nothing where no name tells a group."""
+    if not found.is_split or all(ref.group is None for ref in found.refs):
+        return NO_LEAK
+    try:
+        other = next(_found(layouts, replace(wanted, split="test" if wanted.split == "train" else "train")), None)
+    except VideoError:  # it isn't there, or can't be read: that is for whoever asks for it
+        return NO_LEAK
+    return shared(found.refs, other.refs if other else (), read_links(wanted.folder))
 
 
 def _called(split: SplitName) -> str:

@@ -112,8 +112,8 @@ def read_clips(
 
 def _from_folder(folder: Path, classes: Sequence[str] | None) -> list[VideoRef]:
     beside = [path for path in visible(folder) if is_video(path)]
-    folders = {path: _videos_below(path) for path in visible(folder) if path.is_dir()}
-    inside = [_named_by_folder(path, of_class, folder) for of_class, paths in folders.items() for path in paths]
+    folders = {path: videos_below(path) for path in visible(folder) if path.is_dir()}
+    inside = [named_by_folder(path, of_class, folder) for of_class, paths in folders.items() for path in paths]
     if not beside and not inside:
         raise VideoError(
             f"{folder} holds no videos.",
@@ -184,7 +184,8 @@ def _named_by_file(path: Path, folder: Path) -> VideoRef:
     return VideoRef(path, class_name=ucf["class"], group=int(ucf["group"]), name=_name(path, folder))
 
 
-def _named_by_folder(path: Path, of_class: Path, folder: Path) -> VideoRef:
+def named_by_folder(path: Path, of_class: Path, folder: Path) -> VideoRef:
+    """A video of the class that a folder is named after; reports call it by its path below `folder`."""
     ucf = _UCF_NAME.fullmatch(path.stem)
     return VideoRef(path, class_name=of_class.name, group=int(ucf["group"]) if ucf else None, name=_name(path, folder))
 
@@ -200,7 +201,8 @@ def visible(folder: Path) -> list[Path]:
         raise VideoError(f"{folder} can't be listed: {error.strerror}.", hint="Check its permissions.") from error
 
 
-def _videos_below(folder: Path) -> list[Path]:
+def videos_below(folder: Path) -> list[Path]:
+    """All videos in a folder, at any depth, in order."""
     paths = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
     return sorted(path for path in paths if is_video(path))
 

@@ -58,6 +58,7 @@ class Question:
         max_drop: how much accuracy the artifact may lose, as a share: 0.01 is one point.
         confidence: how sure the verdict must be, 0.5 to below 1.
         most: take no more videos than this; None: all.
+        allow_leaks: take a test split that shares videos or groups with the training split.
     """
 
     source: str | Path
@@ -68,6 +69,7 @@ class Question:
     max_drop: float = 0.01
     confidence: float = 0.95
     most: int | None = None
+    allow_leaks: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_drop < 1:
@@ -88,7 +90,7 @@ class Question:
     @property
     def wanted(self) -> Wanted:
         """The videos that it is about."""
-        return Wanted(self.source, self.split, self.data_root, self.most)
+        return Wanted(self.source, self.split, self.data_root, self.most, self.allow_leaks)
 
 
 class VideoOutcome(Document):
@@ -246,7 +248,7 @@ def evaluate(
 
     Raises:
         VideoError: videos have no label, or none that the model has; or not one of them could be read.
-        UsageError: the reference has other classes or clips than the artifact.
+        UsageError: the reference has other classes or clips than the artifact; or the test split leaks.
         CheckpointError: the reference's own logits aren't finite.
     """
     manifest = artifact.manifest

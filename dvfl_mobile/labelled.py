@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dvfl_mobile.catalog import Split, SplitName, find_split
+from dvfl_mobile.catalog import GROUPS, Split, SplitName, find_split
 from dvfl_mobile.clips import Clip, ClipSpec, View
 from dvfl_mobile.datasets import VideoRef, read_clips
-from dvfl_mobile.errors import VideoError
+from dvfl_mobile.errors import UsageError, VideoError
 from dvfl_mobile.wording import plural
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Wanted:
     split: SplitName
     data_root: Path | None
     most: int | None
+    allow_leaks: bool
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def choose(known: Sequence[str], wanted: Wanted, whose: str) -> ChosenVideos:
 
     Raises:
         VideoError: videos have no label, or none that the model has.
+        UsageError: the test split shares videos or groups with the training split, and that wasn't allowed.
     """
     model = _Model(tuple(known), whose)
     if model.is_unnamed:
@@ -88,6 +90,12 @@ def choose(known: Sequence[str], wanted: Wanted, whose: str) -> ChosenVideos:
         split = find_split(wanted.source, wanted.split, data_root=wanted.data_root, classes=model.classes)
         classes, notes = model.classes, []
     _check_labels(split, model, wanted)
+    if wanted.split == "test" and split.leak and not wanted.allow_leaks:
+        raise UsageError(
+            f"{split.source} shares {split.leak} with the training split: an accuracy on it is no claim about new "
+            "videos.",
+            hint=f"Split it by group instead, --data {wanted.source}:{GROUPS}, or add --allow-leaks.",
+        )
     refs = _spread_by_class(split.refs, wanted.most)
     if len(refs) < len(split.refs):
         notes.append(f"{len(refs)} of {len(split.refs)} videos, spread evenly by class; --max-clips takes more.")

@@ -14,8 +14,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from dvfl_mobile.datasets import VideoRef, by_group, find_videos, is_video, loosely, visible, with_labels
+from dvfl_mobile.datasets import (
+    VideoRef,
+    by_group,
+    find_videos,
+    is_video,
+    loosely,
+    named_by_folder,
+    videos_below,
+    visible,
+    with_labels,
+)
 from dvfl_mobile.errors import VideoError
+from dvfl_mobile.leaks import read_links
 from dvfl_mobile.wording import plural
 
 SplitName = Literal["train", "test"]
@@ -67,6 +78,7 @@ class Found:
     classes: Sequence[str]
     notes: tuple[str, ...] = ()
     is_split: bool = True
+    missing: tuple[str, ...] = ()
 
 
 Layout = Callable[[Wanted], Found | None]
@@ -101,9 +113,42 @@ def ucf_groups(wanted: Wanted) -> Found | None:
     """
     if _split_folders(wanted) or any(ref.group is None for ref in wanted.videos):
         return None
-    train, test = by_group(wanted.videos)
-    note = "Split by UCF's groups: 1 to 7 are for testing, the others for training."
-    return Found(train if wanted.split == "train" else test, _classes(wanted), (note,))
+    return _by_ucf_groups(wanted, wanted.videos, _classes(wanted))
+
+
+def regrouped(wanted: Wanted) -> Found | None:
+    """All videos of a folder at any depth, split by UCF's groups whatever lists and folders say: this leaks nothing.
+
+    A video's class is that of the folder that it lies in.
+    """
+    everything = _all_videos(wanted)
+    if not everything or any(ref.group is None for ref in everything):
+        return None
+    names = sorted({ref.class_name for ref in everything if ref.class_name is not None})
+    classes = names if wanted.classes is None else wanted.classes
+    return _by_ucf_groups(wanted, with_labels(everything, classes, wanted.folder), classes)
+
+
+def dvfl_lists(wanted: Wanted) -> Found | None:
+    """The lists that DVFL-Net's own code reads: `train.csv` and `val.csv`, `<path>,<number of the class>` a line.
+
+    The class's name is that of the folder in the path, and the numbers give the classes' order. Those that it brings
+    for UCF50 and UCF101 put clips of one group in both: https://github.com/hayatkhan8660-maker/DVFL-Net (DATA.md).
+    """
+    names = {"train": "train.csv", "test": "val.csv"}
+    found = _first(place for place in wanted.list_places if _has(place, names.values()))
+    if found is None:
+        return None
+    rows = {split: _dvfl_list(found / name) for split, name in names.items()}
+    numbers = {row.class_name: number for split in rows for row, number in rows[split]}
+    official = tuple(sorted(numbers, key=lambda name: (numbers[name], name)))
+    by_stem = {(loosely(ref.path.parent.name), ref.path.stem): ref for ref in _all_videos(wanted)}
+    listed = [row for row, _ in rows[wanted.split]]
+    pairs = [
+        (row.text, _of_class(by_stem.get((loosely(row.class_name), Path(row.text).stem)), row.class_name))
+        for row in listed
+    ]
+    return _picked(wanted, found / names[wanted.split], pairs, official)
 
 
 def hmdb_lists(wanted: Wanted) -> Found | None:
@@ -178,8 +223,7 @@ def split_folders(wanted: Wanted) -> Found | None:
     train, test = both
     unused = [path.name for path in wanted.with_videos.values() if path not in both]
     notes = (f"Of {wanted.folder}, this is used in neither split: {', '.join(unused)}.",) if unused else ()
-    found = _from_folder(wanted, train if wanted.split == "train" else test, both, notes)
-    return replace(found, notes=notes + _leaks(found.refs, test if wanted.split == "train" else train))
+    return _from_folder(wanted, train if wanted.split == "train" else test, both, notes)
 
 
 def no_split(wanted: Wanted) -> Found:
@@ -196,6 +240,17 @@ def names_by_label(refs: Iterable[VideoRef]) -> tuple[str, ...]:
     names = {ref.label: ref.class_name for ref in refs}
     known = [names.get(index) for index in range(len(names))]
     return tuple(name for name in known if name is not None) if all(known) else ()
+
+
+def _by_ucf_groups(wanted: Wanted, videos: Sequence[VideoRef], classes: Sequence[str]) -> Found:
+    train, test = by_group(videos)
+    links = read_links(wanted.folder)
+    tested = {links.of(ref) for ref in test}
+    kept = [ref for ref in train if links.of(ref) not in tested]
+    notes = ("Split by UCF's groups: 1 to 7 are for testing, the others for training.",)
+    if len(kept) < len(train):
+        notes += (f"{plural(len(train) - len(kept), 'video')} in neither split: linked to a group that is tested on.",)
+    return Found(kept if wanted.split == "train" else test, classes, notes)
 
 
 class _Row(NamedTuple):
@@ -225,27 +280,13 @@ def _picked(
     if missing:
         notes += (f"{len(missing)} of {len(listed)} videos that {path.name} lists are missing: {_first_few(missing)}.",)
     classes = official if wanted.classes is None else wanted.classes
-    return Found(with_labels(there, classes, path), classes, notes)
+    return Found(with_labels(there, classes, path), classes, notes, missing=tuple(missing))
 
 
 def _split_folders(wanted: Wanted) -> tuple[Path, Path] | None:
     train, test = wanted.with_videos.get("train"), _named(wanted.with_videos, _TEST_FOLDERS)
     others = wanted.with_videos.keys() - {"train", *_TEST_FOLDERS}
     return None if train is None or test is None or others else (train, test)
-
-
-def _leaks(refs: Iterable[VideoRef], other: Path) -> tuple[str, ...]:
-    """Whether clips of one UCF video are on both sides."""
-    groups = _ucf_pairs(refs)
-    shared = groups & _ucf_pairs(find_videos(other)) if groups else groups
-    if not shared:
-        return ()
-    return (f"Training and test share {plural(len(shared), 'UCF group')}: clips cut from one video are in both.",)
-
-
-def _ucf_pairs(refs: Iterable[VideoRef]) -> set[tuple[str, int]]:
-    """Class and group of each video, the class as the file's own name tells it."""
-    return {(ref.path.stem.lower().rpartition("_g")[0], ref.group) for ref in refs if ref.group is not None}
 
 
 def _from_folder(wanted: Wanted, folder: Path, both: Sequence[Path], notes: tuple[str, ...] = ()) -> Found:
@@ -420,6 +461,27 @@ def _kinetics_rows(path: Path) -> list[_Row]:
             expected = "label, youtube_id, time_start, time_end"
             raise _unreadable(path, reader.line_num, ", ".join(map(str, cells.values())), expected) from None
     return rows
+
+
+def _dvfl_list(path: Path) -> list[tuple[_Row, int]]:
+    rows = []
+    for number, line in _lines(path):
+        text, comma, index = line.rpartition(",")
+        if not comma:
+            text, _, index = line.rpartition(" ")
+        if number == 1 and not index.strip().isdecimal():
+            continue
+        name = Path(text.strip()).parent.name
+        if not name or not index.strip().isdecimal():
+            raise _unreadable(path, number, line, "<path>/<Class>/<video>,<number>")
+        rows.append((_Row(text.strip(), name), int(index)))
+    return rows
+
+
+def _all_videos(wanted: Wanted) -> list[VideoRef]:
+    """Every video at any depth, with UCF's group where its name tells one."""
+    folder = wanted.folder
+    return [named_by_folder(path, path.parent, folder) for path in videos_below(folder)]
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

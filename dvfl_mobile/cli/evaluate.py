@@ -48,6 +48,9 @@ MaxDrop = Annotated[
         show_default=False,
     ),
 ]
+AllowLeaks = Annotated[
+    bool, typer.Option("--allow-leaks", help="Take a test split that shares videos or groups with the training split.")
+]
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -74,6 +77,7 @@ def evaluate(
     max_drop: MaxDrop = None,
     confidence: Confidence = 0.95,
     max_clips: MaxVideos = None,
+    allow_leaks: AllowLeaks = False,
     reference: Reference = None,
     labels: Labels = None,
     out: Out = None,
@@ -100,6 +104,7 @@ def evaluate(
         max_drop=0.01 if max_drop is None else max_drop,
         confidence=confidence,
         most=max_clips,
+        allow_leaks=allow_leaks,
     )
     if model.is_dir():
         _refuse({"--labels": labels, "--out": out}, "go with a checkpoint; an artifact has its own")

@@ -21,6 +21,7 @@ from dvfl_mobile.errors import DvflMobileError, InputError, MissingDependencyErr
 from dvfl_mobile.files import writing_to
 
 COMMANDS = {
+    "data": "dvfl_mobile.cli.data:app",
     "train": "dvfl_mobile.cli.train:train",
     "distill": "dvfl_mobile.cli.distill:distill",
     "deploy": "dvfl_mobile.cli.deploy:deploy",
@@ -85,8 +86,12 @@ def _app() -> typer.Typer:
     app = typer.Typer(add_completion=False, rich_markup_mode=None, epilog=EXIT_CODES)
     app.callback(invoke_without_command=True)(_root)
     for name, home in COMMANDS.items():
-        module, function = home.split(":")
-        app.command(name)(getattr(import_module(module), function))
+        module, _, what = home.partition(":")
+        command = getattr(import_module(module), what)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
     return app
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from dvfl_mobile.accuracy import AccuracyReport
     from dvfl_mobile.artifacts import Artifact
+    from dvfl_mobile.data_check import DataReport
     from dvfl_mobile.evaluation import EvaluationReport
     from dvfl_mobile.foreign import PackageReport
     from dvfl_mobile.gpu_delegate.report import GpuDelegateReport
@@ -157,6 +158,13 @@ def show_accuracy(report: AccuracyReport, out: Path | None, *, json: bool, markd
         _draw(lambda path: accuracy.draw(report, path), out / PICTURE_NAME)
     elif not json:
         print_note("-o FOLDER keeps this report, and the confusion matrix as a picture.")
+
+
+def show_data(report: DataReport) -> None:
+    """What was found of a data set."""
+    from dvfl_mobile.report import data
+
+    _print(data.terminal(report))
 
 
 def show_summary(summary: DeploySummary, *, json: bool, junit: Path | None, markdown: Path | None) -> None:

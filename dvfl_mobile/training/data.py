@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +20,6 @@ from dvfl_mobile.training.augment import cut, draw_box, draw_indices, recolour
 from dvfl_mobile.training.draws import Draw, stream
 from dvfl_mobile.training.settings import Augmentation
 from dvfl_mobile.video import VideoFacts, pictures_at, probe
-from dvfl_mobile.wording import plural
 
 _MOST_IN_A_ROW = 10
 
@@ -146,38 +145,7 @@ def hold_out(refs: Sequence[VideoRef], share: float, seed: int) -> tuple[list[Vi
     )
 
 
-@dataclass(frozen=True)
-class Leak:
-    """What two splits share.
-
-    Attributes:
-        groups: (class, group) pairs of UCF's names that are in both: clips cut from one video.
-        videos: files that are in both.
-    """
-
-    groups: int
-    videos: int
-
-    def __bool__(self) -> bool:
-        return bool(self.groups or self.videos)
-
-    def __str__(self) -> str:
-        parts = [plural(self.groups, "group")] if self.groups else []
-        return " and ".join([*parts, *([plural(self.videos, "video")] if self.videos else [])])
-
-
-def shared(one: Iterable[VideoRef], other: Iterable[VideoRef]) -> Leak:
-    """What two splits share, told by UCF's names and by the files."""
-    ones, others = list(one), list(other)
-    files = {ref.path.resolve() for ref in ones} & {ref.path.resolve() for ref in others}
-    return Leak(len(_pairs(ones) & _pairs(others)), len(files))
-
-
 def sides_matter(source: str) -> bool:
     """Whether a data set's classes tell left from right, by its name or its folder's: mirrored, it is of another."""
     known = {loosely(name) for name in ("ssv2", *DATA_SETS["ssv2"].folders)}
     return loosely(Path(source).name) in known
-
-
-def _pairs(refs: Iterable[VideoRef]) -> set[tuple[str, int]]:
-    return {(ref.path.stem.lower().rpartition("_g")[0], ref.group) for ref in refs if ref.group is not None}

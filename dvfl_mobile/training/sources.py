@@ -9,7 +9,8 @@ from pathlib import Path
 from dvfl_mobile.catalog import Split, find_split
 from dvfl_mobile.datasets import VideoRef
 from dvfl_mobile.errors import UsageError
-from dvfl_mobile.training.data import hold_out, shared
+from dvfl_mobile.leaks import shared
+from dvfl_mobile.training.data import hold_out
 from dvfl_mobile.wording import plural
 
 HELD_OUT, TEST, NOTHING = "held-out", "test", "none"

@@ -354,7 +354,7 @@ def test_of_test_and_val_the_test_folder_is_taken_and_the_other_named(tmp_path: 
 def test_train_and_test_folders_that_share_ucf_groups_are_told(tmp_path: Path) -> None:
     _touch(tmp_path / "mine", "train/Archery/v_Archery_g01_c01.avi", "test/Archery/v_Archery_g01_c02.avi")
     for split in _both(tmp_path / "mine"):
-        assert split.notes == ("Training and test share 1 UCF group: clips cut from one video are in both.",)
+        assert split.notes == ("Training and test share 1 (class, group) pair: clips cut from one video are in both.",)
 
 
 def test_a_folder_without_a_split_is_taken_whole_and_says_so(tmp_path: Path) -> None:

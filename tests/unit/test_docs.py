@@ -32,7 +32,9 @@ def text_of(page: Path) -> str:
 
 
 def rows(command: Any) -> Iterator[str]:
-    """The rows that a command's table of options must have, as Markdown."""
+    """The rows that a command's table of options must have, as Markdown; of a group, those of all its commands."""
+    for one in getattr(command, "commands", {}).values():
+        yield from rows(one)
     for parameter in command.params:
         if parameter.name == "help":
             continue

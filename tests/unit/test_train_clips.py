@@ -14,8 +14,9 @@ import torch
 from dvfl_mobile.clips import ClipSpec
 from dvfl_mobile.datasets import VideoRef
 from dvfl_mobile.errors import VideoError
+from dvfl_mobile.leaks import shared
 from dvfl_mobile.training.augment import Box, cut, draw_box, draw_indices, recolour
-from dvfl_mobile.training.data import VideoSamples, hold_out, shared, sides_matter
+from dvfl_mobile.training.data import VideoSamples, hold_out, sides_matter
 from dvfl_mobile.training.draws import Draw, stream
 from dvfl_mobile.training.mixing import mix, soft_targets
 from dvfl_mobile.training.schedule import Schedule
@@ -178,7 +179,7 @@ def test_what_two_splits_share_is_counted_by_class_and_group() -> None:
     refs = named(10)
     leak = shared(refs[::2], refs[1::2])
     assert (leak.groups, leak.videos) == (10, 0)
-    assert str(shared(refs[:2], refs[:1])) == "1 group and 1 video"
+    assert str(shared(refs[:2], refs[:1])) == "1 (class, group) pair and 1 video"
 
 
 @pytest.mark.parametrize("name", ["ssv2", "/data/something-something-v2", "SSV2"])
