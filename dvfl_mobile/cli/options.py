@@ -14,7 +14,7 @@ Checkpoint = Annotated[
     typer.Argument(
         metavar="CHECKPOINT",
         help="A .pth or .safetensors file, or for convert and deploy a quantized form (.pt2). Without one: the "
-        "embedded default student, which is untrained.",
+        "embedded default student, a pico.",
         show_default=False,
     ),
 ]

@@ -178,6 +178,28 @@ Jitter = Annotated[
         show_default=False,
     ),
 ]
+CropArea = Annotated[
+    float | None,
+    typer.Option(
+        "--crop-area",
+        min=0.01,
+        max=1.0,
+        metavar="SHARE",
+        help="Least share of the picture's area that a training clip shows. Default: 0.08.",
+        show_default=False,
+    ),
+]
+Grey = Annotated[
+    float | None,
+    typer.Option(
+        "--grey",
+        min=0.0,
+        max=1.0,
+        metavar="SHARE",
+        help="How often a clip loses its colours. Default: 0.2.",
+        show_default=False,
+    ),
+]
 Average = Annotated[
     float | None,
     typer.Option(
@@ -249,6 +271,8 @@ def make_plan(given: dict[str, Any], model: str | None, teacher: Path | None) ->
     from dvfl_mobile.training.official_config import read_official_config
     from dvfl_mobile.training.run import TrainPlan, process_count
 
+    if given["crop_area"] is not None:
+        given = {**given, "crop_area": (given["crop_area"], 1.0)}
     official = None if given["config"] is None else read_official_config(given["config"])
     data = given["data"] or (official.data if official is not None else None)
     if data is None:
