@@ -247,7 +247,7 @@ def _by_ucf_groups(wanted: Wanted, videos: Sequence[VideoRef], classes: Sequence
     links = read_links(wanted.folder)
     tested = {links.of(ref) for ref in test}
     kept = [ref for ref in train if links.of(ref) not in tested]
-    notes = ("Split by UCF's groups: 1 to 7 are for testing, the others for training.",)
+    notes: tuple[str, ...] = ("Split by UCF's groups: 1 to 7 are for testing, the others for training.",)
     if len(kept) < len(train):
         notes += (f"{plural(len(train) - len(kept), 'video')} in neither split: linked to a group that is tested on.",)
     return Found(kept if wanted.split == "train" else test, classes, notes)
