@@ -52,7 +52,7 @@ def deploy(
 ) -> None:
     """Convert to all targets, and check each against PyTorch.
 
-    A recipe with static scales is quantized first, on the clips of --calib.
+    A recipe with static scales is quantized first, on the clips of --calib; clips without a recipe mean static int8.
 
     Ends with 0 when nothing failed, and names what could not be decided on this machine (--strict makes that 7).
     With 5 when an artifact failed.
@@ -62,7 +62,8 @@ def deploy(
     from dvfl_mobile.cli.show import show_student, show_summary
     from dvfl_mobile.parity import Verdict
 
-    plan = pipeline.make_plan(targets or [], pipeline.recipe_of(checkpoint, recipe), out, minimum_ios)
+    meant = pipeline.recipe_of(checkpoint, recipe, has_clips=calib is not None)
+    plan = pipeline.make_plan(targets or [], meant, out, minimum_ios)
     calibration = quantizing.plan_for_deploy(plan.recipe, calib, data_root=data_root, samples=samples)
     with steps() as step:
         with step("load"):
