@@ -16,6 +16,7 @@ from dvfl_mobile.errors import VideoError
 from dvfl_mobile.leaks import Leak, read_links, shared
 from dvfl_mobile.parity import Document, Line
 from dvfl_mobile.progress import Step, silent
+from dvfl_mobile.splits import dvfl_listed
 from dvfl_mobile.video import probe
 from dvfl_mobile.wording import plural
 
@@ -155,6 +156,9 @@ def _files_of(splits: dict[SplitName, Split]) -> list[Path]:
 
 
 def _leak(splits: dict[SplitName, Split], folder: Path) -> Leak:
+    listed = dvfl_listed(folder) if not splits else None
+    if listed is not None:  # the lists are here, and none of their videos
+        return shared(*listed, read_links(folder))
     if len(splits) < len(_SPLITS) or not all(split.is_split for split in splits.values()):
         return Leak()
     if splits["train"].refs == splits["test"].refs:  # a list, which is a split by itself
@@ -191,9 +195,9 @@ def _shortfalls(
     if known is None:
         return found
     if classes != known.class_count:
-        found.append(f"{classes} of {known.class_count} classes are there.")
+        found.append(f"{classes} of its {known.class_count} classes are there.")
     if known.videos[0] is not None and videos < known.videos[0]:
-        found.append(f"{videos:,} of {known.videos[0]:,} videos are there.")
+        found.append(f"{videos:,} of its {known.videos[0]:,} videos are there.")
     return found
 
 

@@ -1,7 +1,8 @@
 """What two splits share: clips that were cut from one video, by UCF's names, and the very same files.
 
 UCF's clips are named `v_<Class>_g<group>_c<clip>`, and all clips of a class and group show one video. Groups may show
-the same footage too; a file `linked_groups.txt` in a data set's folder tells which, a class a line:
+the same footage too; a file `linked_groups.txt` in a data set's folder tells which, a class a line, and whatever names
+no group is prose:
 
     Basketball: {g07,g19} {g01,g05}
 """
@@ -19,7 +20,9 @@ from dvfl_mobile.wording import plural
 
 LINKS_NAME = "linked_groups.txt"
 
-_LINE = re.compile(r"(?P<class>[\w ()-]+):\s*(?P<sets>(\{[g\d,\s]+\}\s*)+)")
+_SET = r"\{\s*g\d+(\s*,\s*g\d+)*\s*\}"
+_LINE = re.compile(rf"(?P<class>[\w ()-]+):\s*(?P<sets>({_SET}\s*)+)")
+_NAMES_A_GROUP = re.compile(r"\bg\d")
 _MOST_BYTES = 2**20
 
 Pair = tuple[str, int]
@@ -69,7 +72,7 @@ def read_links(folder: Path) -> Links:
     """The linked groups that a data set's folder tells of; none where it tells of none.
 
     Raises:
-        VideoError: the list can't be read.
+        VideoError: the list can't be read, or a line that names groups isn't as it should be.
     """
     path = folder / LINKS_NAME
     if not path.is_file():
@@ -80,13 +83,24 @@ def read_links(folder: Path) -> Links:
     except (OSError, UnicodeDecodeError) as error:
         raise VideoError(f"{path} can't be read: {error}.", hint="Copy it again, as UTF-8 text.") from error
     first: dict[Pair, Pair] = {}
-    for line in lines:
+    for number, line in enumerate(lines, 1):
         found = _LINE.fullmatch(line.strip())
+        if found is None and _NAMES_A_GROUP.search(line):
+            raise VideoError(
+                f"{path}, line {number}: expected <Class>: {{g<group>,g<group>}} …, found {line.strip()}.",
+                hint="A link that is misread would let a leak pass: write it as Basketball: {g07,g19} {g01,g05}",
+            )
         for linked in re.findall(r"\{([^}]*)\}", found["sets"]) if found else ():
-            groups = sorted(int(number) for number in re.findall(r"\d+", linked))
             name = loosely(found["class"]) if found else ""
-            first |= {(name, group): (name, groups[0]) for group in groups}
+            first |= _joined(first, {(name, int(group)) for group in re.findall(r"\d+", linked)})
     return Links(first)
+
+
+def _joined(first: Mapping[Pair, Pair], linked: set[Pair]) -> dict[Pair, Pair]:
+    """One more set of linked groups, joined with those before that it shares a group with."""
+    heads = {first.get(pair, pair) for pair in linked}
+    members = linked | {pair for pair, head in first.items() if head in heads}
+    return dict.fromkeys(members, min(members))
 
 
 def shared(one: Iterable[VideoRef], other: Iterable[VideoRef], links: Links | None = None) -> Leak:

@@ -31,6 +31,7 @@ from dvfl_mobile.wording import plural
 
 SplitName = Literal["train", "test"]
 
+_DVFL_LISTS = {"train": "train.csv", "test": "val.csv"}
 _TEST_FOLDERS = ("test", "val", "validation", "validate")
 # Kinetics' own test split came without labels at first; what the literature calls its test is val.
 _KINETICS_TEST_FOLDERS = ("val", "validation", "validate", "test")
@@ -135,11 +136,10 @@ def dvfl_lists(wanted: Wanted) -> Found | None:
     The class's name is that of the folder in the path, and the numbers give the classes' order. Those that it brings
     for UCF50 and UCF101 put clips of one group in both: https://github.com/hayatkhan8660-maker/DVFL-Net (DATA.md).
     """
-    names = {"train": "train.csv", "test": "val.csv"}
-    found = _first(place for place in wanted.list_places if _has(place, names.values()))
+    found = _first(place for place in wanted.list_places if _has(place, _DVFL_LISTS.values()))
     if found is None:
         return None
-    rows = {split: _dvfl_list(found / name) for split, name in names.items()}
+    rows = {split: _dvfl_list(found / name) for split, name in _DVFL_LISTS.items()}
     numbers = {row.class_name: number for split in rows for row, number in rows[split]}
     official = tuple(sorted(numbers, key=lambda name: (numbers[name], name)))
     by_stem = {(loosely(ref.path.parent.name), ref.path.stem): ref for ref in _all_videos(wanted)}
@@ -148,7 +148,18 @@ def dvfl_lists(wanted: Wanted) -> Found | None:
         (row.text, _of_class(by_stem.get((loosely(row.class_name), Path(row.text).stem)), row.class_name))
         for row in listed
     ]
-    return _picked(wanted, found / names[wanted.split], pairs, official)
+    return _picked(wanted, found / _DVFL_LISTS[wanted.split], pairs, official)
+
+
+def dvfl_listed(folder: Path) -> tuple[list[VideoRef], list[VideoRef]] | None:
+    """What DVFL-Net's lists in a folder name, to train on and to test on, whether it is there or not; None without."""
+    if not _has(folder, _DVFL_LISTS.values()):
+        return None
+    train, test = (
+        [named_by_folder(folder / row.text, (folder / row.text).parent, folder) for row, _ in _dvfl_list(folder / name)]
+        for name in _DVFL_LISTS.values()
+    )
+    return train, test
 
 
 def hmdb_lists(wanted: Wanted) -> Found | None:

@@ -26,7 +26,7 @@ def terminal(report: DataReport) -> RenderableType:
         damaged.append(f"and {len(report.damaged) - _NAMED} more damaged videos; --json names all.")
     return Group(
         *parts,
-        *paragraph([leak_sentence(report)] if len(report.splits) > 1 else []),
+        *paragraph([leak_sentence(report)] if len(report.splits) > 1 or report.leak else []),
         *paragraph(report.problems),
         *paragraph([*damaged, *report.notes]),
     )
@@ -40,10 +40,16 @@ def leak_sentence(report: DataReport) -> str:
 
 
 def _counts(report: DataReport) -> str:
-    classes = f"{report.classes} classes" + (f" of {report.expected_classes}" if report.expected_classes else "")
-    videos = f"{report.videos:,} videos" + (f" of {report.expected_videos:,}" if report.expected_videos else "")
+    classes = _of(report.classes, report.expected_classes, "class", "classes")
+    videos = _of(report.videos, report.expected_videos, "video", "videos")
     decoded = f", all decoded: {len(report.unreadable)} unreadable, {len(report.damaged)} damaged"
     return f"{classes}, {videos}{decoded if report.decoded else ''}."
+
+
+def _of(found: int, expected: int | None, one: str, many: str) -> str:
+    if expected is None:
+        return f"{found:,} {one if found == 1 else many}"
+    return f"{found:,} of {expected:,} {many}"
 
 
 def _row(one: SplitFacts) -> tuple[str, ...]:

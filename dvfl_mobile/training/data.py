@@ -16,6 +16,7 @@ from dvfl_mobile.catalog import DATA_SETS
 from dvfl_mobile.clips import ClipSpec, nearest_in_time
 from dvfl_mobile.datasets import VideoRef, loosely
 from dvfl_mobile.errors import VideoError
+from dvfl_mobile.leaks import Links
 from dvfl_mobile.training.augment import cut, draw_box, draw_indices, recolour
 from dvfl_mobile.training.draws import Draw, stream
 from dvfl_mobile.training.settings import Augmentation
@@ -116,17 +117,21 @@ class VideoSamples:
         return self._facts[path]
 
 
-def hold_out(refs: Sequence[VideoRef], share: float, seed: int) -> tuple[list[VideoRef], list[VideoRef]]:
+def hold_out(
+    refs: Sequence[VideoRef], share: float, seed: int, links: Links | None = None
+) -> tuple[list[VideoRef], list[VideoRef]]:
     """Set a share of each class's videos aside, whole groups together: clips of a group are cut from one video.
 
-    A class of one group keeps it for training.
+    A class of one group keeps it for training. Groups that `links` joins count as one.
 
     Returns:
         (to train on, held out), each in the order given.
     """
+    links = links or Links()
     groups: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for index, ref in enumerate(refs):
-        name = f"video {index}" if ref.group is None else f"group {ref.group}"
+        footage = links.of(ref)
+        name = f"video {index}" if footage is None else f"group {footage[1]}"
         groups[str(ref.class_name if ref.class_name is not None else ref.label)][name].append(index)
     held: set[int] = set()
     for place, of_class in enumerate(sorted(groups)):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dvfl_mobile.catalog import Split, find_split
+from dvfl_mobile.catalog import GROUPS, Split, find_split, place_of
 from dvfl_mobile.datasets import VideoRef
 from dvfl_mobile.errors import UsageError
-from dvfl_mobile.leaks import shared
+from dvfl_mobile.leaks import Links, read_links, shared
 from dvfl_mobile.training.data import hold_out
 from dvfl_mobile.wording import plural
 
@@ -61,15 +61,21 @@ def find_sources(
     if validate == NOTHING:
         return found
     if validate == HELD_OUT:
-        return _with_held_out(found, seed)
+        return _with_held_out(found, seed, _links(data, data_root))
     other = find_split(
         data if validate == TEST else validate, "test", data_root=data_root, classes=split.classes or classes
     )
-    return _with_test(found, other, allow_leaks=allow_leaks)
+    return _with_test(found, other, _links(data, data_root), allow_leaks=allow_leaks)
 
 
-def _with_held_out(found: Sources, seed: int) -> Sources:
-    train, held = hold_out(found.train, _SHARE, seed)
+def _links(data: str, data_root: Path | None) -> Links:
+    """The linked groups that the data's folder tells of, or for a list the folder that it lies in."""
+    path = place_of(data.removesuffix(f":{GROUPS}"), data_root).path
+    return read_links(path if path.is_dir() else path.parent)
+
+
+def _with_held_out(found: Sources, seed: int, links: Links) -> Sources:
+    train, held = hold_out(found.train, _SHARE, seed, links)
     if not held or all(ref.label is None for ref in held):
         why = "they have no labels" if held else "no class has videos enough to set some aside"
         return replace(found, notes=(*found.notes, f"Nothing is validated, and the last weights are the best: {why}."))
@@ -77,8 +83,8 @@ def _with_held_out(found: Sources, seed: int) -> Sources:
     return replace(found, train=tuple(train), test=tuple(held), test_name=name)
 
 
-def _with_test(found: Sources, test: Split, *, allow_leaks: bool) -> Sources:
-    leak = shared(found.train, test.refs)
+def _with_test(found: Sources, test: Split, links: Links, *, allow_leaks: bool) -> Sources:
+    leak = shared(found.train, test.refs, links)
     notes = (
         *(note for note in test.notes if note not in found.notes),
         f"The best weights were chosen on {test.source}: how many of it they get right is no claim about new videos.",

@@ -99,6 +99,27 @@ def test_links_and_leaks_by_hand(tmp_path: Path) -> None:
         read_links(tmp_path)
 
 
+def test_links_that_share_a_group_are_one(tmp_path: Path) -> None:
+    (tmp_path / LINKS_NAME).write_text("A: {g08,g09} {g01,g02}\nA: {g02,g09}\n", encoding="utf-8")
+    links = read_links(tmp_path)
+    footage = {links.of(VideoRef(Path(clip_name("A", group, 1)), group=group)) for group in (1, 2, 8, 9)}
+    assert footage == {("a", 1)}
+
+
+@pytest.mark.parametrize("line", ["A: {g01,g08", "A: {g01 g08}", "A: [g01,g08]", "{g01,g08}", "A: {g01,g08} g09"])
+def test_a_link_that_would_be_misread_is_refused(line: str, tmp_path: Path) -> None:
+    (tmp_path / LINKS_NAME).write_text(f"Groups that show the same footage:\n{line}\n", encoding="utf-8")
+    with pytest.raises(VideoError, match=r"linked_groups\.txt, line 2: expected"):
+        read_links(tmp_path)
+
+
+def test_lists_without_their_videos_still_tell_what_they_share(leaking: Path) -> None:
+    for split in ("train", "val"):
+        shutil.rmtree(leaking / split)
+    report = check_data(str(leaking))
+    assert (report.shared_groups, report.shared_videos, report.is_whole) == (2, 0, False)
+
+
 def test_what_is_not_whole_is_named(leaking: Path) -> None:
     (leaking / "val/Diving" / clip_name("Diving", 6, 1)).unlink()
     (leaking / "train/Diving" / clip_name("Diving", 3, 1)).write_bytes(b"")
@@ -106,8 +127,8 @@ def test_what_is_not_whole_is_named(leaking: Path) -> None:
     report = check_data("ucf50", leaking.parent)
     text = " ".join(report.problems)
     assert "1 of 6 listed videos are missing, such as val/Diving/v_Diving_g06_c01.avi." in text
-    assert "2 of 50 classes are there." in text
-    assert "18 of 6,681 videos are there." in text
+    assert "2 of its 50 classes are there." in text
+    assert "18 of its 6,681 videos are there." in text
     assert "1 file without a byte." in text
     assert "1 video in no split: train/Archery/extra.avi" in report.notes
     assert not report.is_whole
@@ -145,7 +166,7 @@ def test_exit_codes(leaking: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("data", "check", f"{leaking}:groups", "--json") == 0
     capsys.readouterr()
     assert run("data", "check", "ucf50", "--data-root", leaking.parent, "--json") == 3
-    assert json.loads(capsys.readouterr().out)["problems"][0] == "2 of 50 classes are there."
+    assert json.loads(capsys.readouterr().out)["problems"][0] == "2 of its 50 classes are there."
     assert run("data", "check", "hmdb51", "--data-root", leaking.parent) == 3
     assert "serre-lab" in capsys.readouterr().err
     assert run("data", "check", leaking / "nowhere") == 3

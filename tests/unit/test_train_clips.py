@@ -14,7 +14,7 @@ import torch
 from dvfl_mobile.clips import ClipSpec
 from dvfl_mobile.datasets import VideoRef
 from dvfl_mobile.errors import VideoError
-from dvfl_mobile.leaks import shared
+from dvfl_mobile.leaks import Links, shared
 from dvfl_mobile.training.augment import Box, cut, draw_box, draw_indices, recolour
 from dvfl_mobile.training.data import VideoSamples, hold_out, sides_matter
 from dvfl_mobile.training.draws import Draw, stream
@@ -98,6 +98,14 @@ def test_hue_turns_as_on_the_circle_of_hsv() -> None:
         assert np.abs(after - expected).max() < 1e-2
 
 
+def test_a_circle_of_six_is_gone_around_as_by_the_remainder_to_the_bit() -> None:
+    from dvfl_mobile.training import augment
+
+    edges = np.array([-6, -1, -1e-7, -1e-38, 0, 1e-38, 5.9999995, 6, 6.0000005, 11, 11.999999], np.float32)
+    places = np.concatenate([edges, draws().uniform(-6, 12, 10_000).astype(np.float32)])
+    assert (augment._around(places) == places % np.float32(6)).all()
+
+
 @pytest.fixture(scope="module")
 def refs(tmp_path_factory: pytest.TempPathFactory, write_video) -> list[VideoRef]:  # type: ignore[no-untyped-def]
     folder = tmp_path_factory.mktemp("videos")
@@ -168,6 +176,14 @@ def test_whole_groups_of_every_class_are_held_out() -> None:
     assert [sum(ref.label == label for ref in held) for label in (0, 1)] == [4, 4]  # the least that is a whole group
     assert hold_out(refs, 0.1, seed=0) == (train, held)
     assert any(hold_out(refs, 0.1, seed=seed)[1] != held for seed in range(1, 5))
+
+
+def test_linked_groups_are_held_out_together_or_not_at_all() -> None:
+    refs = named(20)
+    links = Links({("archery", group): ("archery", 1) for group in (1, 2, 3)})
+    sides = [hold_out(refs, 0.1, seed, links) for seed in range(20)]
+    assert not any(shared(train, held, links) for train, held in sides)
+    assert any(shared(train, held, links) for train, held in (hold_out(refs, 0.1, seed) for seed in range(20)))
 
 
 def test_a_class_of_one_group_keeps_it_for_training() -> None:

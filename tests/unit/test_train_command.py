@@ -154,7 +154,7 @@ def test_validating_on_what_was_trained_on_is_refused_unless_allowed(videos: Pat
     command = ("train", "--data", listed, "--validate", "test", *QUICK, "--epochs", 1, "-o", tmp_path / "out")
     outcome = told(*command)
     assert outcome.code == 2
-    assert "share 14 groups and 14 videos" in outcome.err
+    assert "share 14 (class, group) pairs and 14 videos" in outcome.err
     outcome = told(*command, "--allow-leaks")
     assert outcome.code == 0, outcome.err
     assert any("says nothing" in note for note in result_of(tmp_path / "out").notes)
