@@ -33,7 +33,7 @@ from dvfl_mobile.clips import normalize
 from dvfl_mobile.converters.base import Request, lower, target_named
 from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.model.architecture import Architecture
-from dvfl_mobile.model.default import default_student
+from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.deploy import DeployForm
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.racing import median_interval
@@ -197,7 +197,7 @@ def main() -> int:
     parser.add_argument("--targets", nargs="+", choices=sorted(EXPORT), default=sorted(EXPORT))
     parser.add_argument("--markdown", type=Path, help="also write the table here")
     options = parser.parse_args()
-    student, rows, good = default_student(), [], True
+    student, rows, good = seeded_student(Architecture.variant("nano", 8)), [], True
     with tempfile.TemporaryDirectory() as folder, steps() as step:
         for target in options.targets:
             with step(f"export for {target}"):

@@ -24,6 +24,7 @@ from dvfl_mobile.errors import (
     UsageError,
 )
 from dvfl_mobile.manifest import verify
+from dvfl_mobile.model.card import card_of
 from dvfl_mobile.parity import ArtifactFacts, ParityReport, SecondOpinion, Thresholds
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.quantization.recipes import Recipe, check_carried, recipe_named
@@ -46,7 +47,7 @@ LOCATION_NAME = "locate.json"
 MOST_CLIPS = 32
 _AT_ONCE = 8
 """Clips that a device is given at once: each start of the program there loads the model anew."""
-_DEFAULT_RECIPE = "fp32"
+_DEFAULT_RECIPE, _CALIBRATED_RECIPE = "fp32", "static_wi8_ai8"
 _IOS, _USUAL_IOS = (16, 17, 18), 17
 
 
@@ -117,8 +118,11 @@ def _minimum_ios(recipe: Recipe, asked: int | None) -> int:
     return asked
 
 
-def recipe_of(checkpoint: Path | None, recipe: str | None) -> str:
+def recipe_of(checkpoint: Path | None, recipe: str | None, *, has_clips: bool = False) -> str:
     """The recipe that is meant: the one asked for, else a quantized form's own, else `fp32`.
+
+    Args:
+        has_clips: whether clips to calibrate on were named: then static int8 is meant where no recipe is told.
 
     Raises:
         UsageError: a quantized form was made by another recipe than the one asked for, or one is asked for that has
@@ -137,7 +141,9 @@ def recipe_of(checkpoint: Path | None, recipe: str | None) -> str:
                 hint="Leave --recipe out, or quantize the checkpoint again.",
             )
         return made
-    return _DEFAULT_RECIPE if asked is None else asked.name
+    if asked is not None:
+        return asked.name
+    return _CALIBRATED_RECIPE if has_clips else _DEFAULT_RECIPE
 
 
 def check_scales(model: Student | QuantizedForm, recipe: Recipe) -> None:
@@ -327,6 +333,7 @@ def deploy(
         weights=student.source.kind,
         clips=clip_set.facts,
         rows=rows,
+        card=card_of(student.source.sha256),
         notes=(*student.notes, *plan.notes, *artifacts.warnings_of(model)),
     )
 

@@ -54,7 +54,7 @@ StudentModel = Annotated[
     typer.Option(
         "--student",
         metavar="MODEL",
-        help="nano, tiny, small, base, or another shape as focalnet-WIDTH-DEPTHS. Default: nano, or --config's.",
+        help="pico, nano, tiny, small, base, or another shape as focalnet-WIDTH-DEPTHS. Default: nano, or --config's.",
         show_default=False,
     ),
 ]

@@ -49,7 +49,7 @@ Model = Annotated[
     typer.Option(
         "--model",
         metavar="MODEL",
-        help="nano, tiny, small, base, or another shape as focalnet-WIDTH-DEPTHS. Default: nano, or --config's.",
+        help="pico, nano, tiny, small, base, or another shape as focalnet-WIDTH-DEPTHS. Default: nano, or --config's.",
         show_default=False,
     ),
 ]

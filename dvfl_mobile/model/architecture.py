@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _VARIANTS = {
+    "pico": ((1, 1, 2, 1), 32),
     "nano": ((1, 1, 2, 1), 96),
     "tiny": ((2, 2, 6, 2), 96),
     "small": ((2, 2, 18, 2), 96),
@@ -75,7 +76,7 @@ class Architecture(BaseModel):
 
     @classmethod
     def variant(cls, name: str, num_classes: int = 1000, num_frames: int = 8) -> Architecture:
-        """`nano`, `tiny`, `small` or `base`, as published."""
+        """`nano`, `tiny`, `small` or `base`, as published, or our own `pico`: a nano of a third of the width."""
         depths, embed_dim = _VARIANTS[name]
         return cls(depths=depths, embed_dim=embed_dim, num_classes=num_classes, num_frames=num_frames)
 

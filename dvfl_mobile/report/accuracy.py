@@ -121,4 +121,4 @@ def _class_rows(report: AccuracyReport) -> list[tuple[str, ...]]:
 
 
 def _remarks(report: AccuracyReport) -> list[str]:
-    return [*report.notes, *report.videos.notes]
+    return list(dict.fromkeys((*report.notes, *report.videos.notes)))

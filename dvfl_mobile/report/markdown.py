@@ -36,6 +36,7 @@ def deploy(summary: DeploySummary) -> str:
             escape(f"From {summary.checkpoint}. {tables.deploy_headline(summary)}"),
             table(tables.DEPLOY_COLUMNS, tables.deploy_rows(summary)),
             escape(tables.deploy_places(summary)),
+            *([table(tables.RECORDED_COLUMNS, tables.recorded_rows(summary))] if summary.recorded else []),
             bullets(summary.reasons),
             bullets(tables.deploy_remarks(summary)),
         ]

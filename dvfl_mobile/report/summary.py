@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from dvfl_mobile import __version__
+from dvfl_mobile.model.card import ModelCard, RecordedScore
 from dvfl_mobile.parity import (
     ClipFacts,
     Decibels,
@@ -72,6 +73,8 @@ class DeploySummary(Document):
         checkpoint: the name of the weights' file, or of the default student.
         verdict: fail if any row failed, else inconclusive if any could not be decided here, else pass.
         reasons: a sentence for each row's check that did not pass, beginning with the row's name.
+        recorded: how often these weights are right, where that came with them; nothing of it was measured now.
+        recorded_on: the videos that it was counted on; None where nothing was.
     """
 
     schema_version: Literal[1] = 1
@@ -83,6 +86,8 @@ class DeploySummary(Document):
     weights: Literal["checkpoint", "seeded"]
     clips: ClipFacts
     rows: tuple[DeployRow, ...] = Field(min_length=1)
+    recorded: tuple[RecordedScore, ...] = ()
+    recorded_on: Line | None = None
     notes: tuple[Line, ...]
 
     @property
@@ -104,8 +109,9 @@ def summarize(
     clips: ClipFacts,
     rows: Sequence[DeployRow],
     notes: Sequence[str] = (),
+    card: ModelCard | None = None,
 ) -> DeploySummary:
-    """Join the rows of one `deploy`; `notes` are what a reader must know besides."""
+    """Join the rows of one `deploy`; `notes` are what a reader must know besides, `card` is the weights'."""
     return DeploySummary(
         tool_version=__version__,
         verdict=worst_of([row.verdict for row in rows]),
@@ -115,5 +121,7 @@ def summarize(
         weights=weights,
         clips=clips,
         rows=tuple(rows),
+        recorded=card.scores if card else (),
+        recorded_on=card.data if card else None,
         notes=(*weights_notes(weights), *notes),
     )

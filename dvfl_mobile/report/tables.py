@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from dvfl_mobile.model.card import RecordedScore
+from dvfl_mobile.paired import wilson
 from dvfl_mobile.parity import ArtifactFacts, ClipMetrics, ParityReport, PooledMetrics, Verdict
 from dvfl_mobile.report.summary import DeployRow, DeploySummary
 from dvfl_mobile.wording import NOT_FINITE, decibels, percent, plural, rounded_down
 
 CHECK_COLUMNS = ("", "measured", "required", "")
 CLIP_COLUMNS = ("clip", "reference", "artifact", "SQNR")
+RECORDED_COLUMNS = ("recorded of these weights", "right", "top-1", "95 % interval")
 DEPLOY_COLUMNS = ("artifact", "size", "delegated", "SQNR", "top-1", "time", "verdict")
 
 _CHECK_NAMES = {
@@ -20,6 +23,7 @@ _CHECK_NAMES = {
     "opinion_tensorflow": "second opinion: tensorflow",
 }
 _WORST = 5
+_RECORDED = "Right answers were recorded when these weights were made, not now"
 
 
 def parity_title(report: ParityReport) -> str:
@@ -139,6 +143,21 @@ def _deploy_row(row: DeployRow) -> tuple[str, ...]:
     )
 
 
+def recorded_rows(summary: DeploySummary) -> list[tuple[str, ...]]:
+    """A row for each recipe and target that these weights were counted in."""
+    return [_recorded_row(score) for score in summary.recorded]
+
+
+def _recorded_row(score: RecordedScore) -> tuple[str, ...]:
+    interval = wilson(score.right, score.videos, 0.95)
+    return (
+        score.name,
+        f"{score.right} of {score.videos}",
+        percent(score.share),
+        f"{percent(interval.low)} to {percent(interval.high)}",
+    )
+
+
 def deploy_headline(summary: DeploySummary) -> str:
     """What came of it, in one sentence."""
     failed = [row.name for row in summary.rows if row.verdict is Verdict.FAIL]
@@ -156,4 +175,5 @@ def deploy_places(summary: DeploySummary) -> str:
 
 def deploy_remarks(summary: DeploySummary) -> list[str]:
     """What a reader must know of weights and clips, and of the artifacts besides."""
-    return [*summary.notes, *summary.clips.notes]
+    recorded = [f"{_RECORDED}: {summary.recorded_on}."] if summary.recorded else []
+    return [*recorded, *summary.notes, *summary.clips.notes]

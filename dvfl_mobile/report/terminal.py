@@ -43,9 +43,16 @@ def deploy(summary: DeploySummary) -> RenderableType:
         Text(),
         grid(tables.DEPLOY_COLUMNS, tables.deploy_rows(summary), folding={0}, right={1, 2, 3, 4, 5}, verdict=6),
         *paragraph([tables.deploy_places(summary)]),
+        *_recorded(summary),
         *paragraph(summary.reasons),
         *paragraph(tables.deploy_remarks(summary)),
     )
+
+
+def _recorded(summary: DeploySummary) -> list[RenderableType]:
+    if not summary.recorded:
+        return []
+    return [Text(), grid(tables.RECORDED_COLUMNS, tables.recorded_rows(summary), folding={0}, right={1, 2})]
 
 
 def headline(verdict: Verdict, title: str) -> Text:

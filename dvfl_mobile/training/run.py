@@ -126,7 +126,7 @@ def shape_named(model: str) -> dict[str, Any]:
         if word != "focalnet" or not all(number.isdecimal() for number in numbers):
             raise UsageError(
                 f"There is no model {model!r}.",
-                hint="Choose nano, tiny, small or base, or spell another shape: focalnet-WIDTH-DEPTHS, such as "
+                hint="Choose pico, nano, tiny, small or base, or spell another shape: focalnet-WIDTH-DEPTHS, such as "
                 "focalnet-48-1_1_2_1.",
             ) from None
         return {"embed_dim": int(width), "depths": tuple(map(int, depths.split("_")))}

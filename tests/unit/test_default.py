@@ -1,4 +1,4 @@
-"""The embedded default student and its clips: the same everywhere, lively, and never taken for trained."""
+"""The embedded default student and its card, and seeded ones and their clips: the same everywhere, and lively."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ import time
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from dvfl_mobile.clips import ClipSpec, normalize
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.build import sha256_of_weights
+from dvfl_mobile.model.card import EMBEDDED, WEIGHTS, RecordedScore, card_of, embedded_card
 from dvfl_mobile.model.default import DEFAULT_NAME, default_student, seeded_student
 from dvfl_mobile.model.student import Student
+from dvfl_mobile.paired import wilson
 from dvfl_mobile.shapes import SHAPE_CLASSES, moving_shapes
+from dvfl_mobile.wording import percent
 
 _SMALL = Architecture(embed_dim=16, img_size=64, num_classes=5)
 
@@ -24,21 +28,49 @@ def student() -> Student:
     return default_student()
 
 
-def test_default_is_the_nano_and_says_that_it_is_seeded(student: Student) -> None:
-    assert student.architecture.name == "nano"
-    assert student.classes == SHAPE_CLASSES
-    assert student.clip == ClipSpec.official(8, 224)
-    assert (student.source.kind, student.source.name) == ("seeded", DEFAULT_NAME)
-    assert student.source.is_seeded
-    assert not student.is_trained
+def test_default_is_a_trained_pico(student: Student) -> None:
+    assert student.architecture.name == "pico"
+    assert student.classes[:2] == ("ApplyEyeMakeup", "ApplyLipstick")
+    assert len(student.classes) == 8
+    assert student.clip == ClipSpec.official(8, 112)
+    assert (student.source.kind, student.source.name) == ("checkpoint", DEFAULT_NAME)
+    assert student.is_trained
     assert not student.network.training
     assert not any(parameter.requires_grad for parameter in student.network.parameters())
 
 
-def test_default_weights_are_the_same_to_the_bit_everywhere(student: Student) -> None:
-    assert student.source.sha256 == "92fc1606415c3eefcd0c3645763e457d5854d2a8d19e3e028a064d5257803257"
-    assert student.source.sha256 == sha256_of_weights(student.network.state_dict())
+def test_default_weights_are_those_of_the_card(student: Student) -> None:
+    card = embedded_card()
+    assert student.source.sha256 == sha256_of_weights(student.network.state_dict()) == card.weights_sha256
     assert student.source.size_bytes == 4 * sum(value.numel() for value in student.network.parameters())
+    assert card_of(student.source.sha256) == card
+    assert card_of("0" * 64) is None
+
+
+def test_default_is_small_and_stored_in_half_precision(student: Student) -> None:
+    assert WEIGHTS.is_file()
+    assert len(WEIGHTS.read_bytes()) <= 6_000_000
+    for value in student.network.parameters():
+        assert torch.equal(value, value.half().float())
+
+
+def test_the_card_and_what_it_says_to_readers_agree() -> None:
+    card = embedded_card()
+    text = (EMBEDDED / "pico.md").read_text(encoding="utf-8")
+    assert card.scores[0].target is None
+    assert {score.videos for score in card.scores} == {112}
+    for score in card.scores:
+        interval = wilson(score.right, score.videos, 0.95)
+        shares = f"{percent(score.share)} | {percent(interval.low)} to {percent(interval.high)}"
+        assert f"| {score.name} | {score.right} of {score.videos} | {shares} |" in text
+    assert card.command in text
+    assert card.teacher in text
+    assert f"{card.train_videos} videos" in text
+
+
+def test_a_card_can_not_say_what_can_not_be() -> None:
+    with pytest.raises(ValidationError, match="9 of 8 can't be right"):
+        RecordedScore(recipe="fp32", target=None, right=9, videos=8)
 
 
 def test_default_is_quick() -> None:
@@ -63,7 +95,7 @@ def test_a_student_whose_parts_do_not_fit_can_not_be() -> None:
         Student(one.network, one.architecture, one.classes, ClipSpec.official(8, 224), one.source)
 
 
-def test_every_layer_of_the_default_has_something_to_say() -> None:
+def test_every_layer_of_seeded_weights_has_something_to_say() -> None:
     one = seeded_student(Architecture(embed_dim=16, img_size=64, num_classes=len(SHAPE_CLASSES)), SHAPE_CLASSES)
     spread: list[float] = []
     for stage in one.network.layers:

@@ -71,7 +71,7 @@ def test_the_sdist_and_the_wheel_hold_every_module(distributions: dict[str, Path
     with zipfile.ZipFile(distributions["wheel"]) as wheel:
         in_wheel = {name for name in wheel.namelist() if ".dist-info/" not in name}
         licences = [name for name in wheel.namelist() if name.endswith("licenses/LICENSE")]
-    assert in_wheel == {*_modules_as_installed(), *_templates(), *_sources(), "dvfl_mobile/py.typed"}
+    assert in_wheel == {*_modules_as_installed(), *_templates(), *_embedded(), *_sources(), "dvfl_mobile/py.typed"}
     assert licences
     with tarfile.open(distributions["sdist"]) as sdist:
         in_sdist = {name.partition("/")[2] for name in sdist.getnames()}
@@ -141,6 +141,12 @@ def _templates() -> set[str]:
     """What a conformance pack brings, which isn't code of ours to run."""
     folder = CHECKOUT / "dvfl_mobile" / "pack" / "templates"
     return {f"dvfl_mobile/pack/templates/{path.name}" for path in folder.iterdir()}
+
+
+def _embedded() -> set[str]:
+    """The default student, and its card."""
+    names = ("pico.json", "pico.md", "pico.safetensors")
+    return {f"dvfl_mobile/model/embedded/{name}" for name in names}
 
 
 def _sources() -> set[str]:
