@@ -157,14 +157,14 @@ def summary(options: argparse.Namespace) -> list[str]:
     shares = {arm: np.array([found[arm, seed]["right"] / videos for seed in seeds]) for arm in ARMS}
     for arm in ARMS:
         counts = " | ".join(str(found[arm, seed]["right"]) for seed in seeds)
-        lines.append(f"| `{arm}` | {counts} | {shares[arm].mean():.1%} | {_interval(shares[arm])} |")
+        lines.append(f"| `{arm}` | {counts} | {shares[arm].mean():.1%} | {_interval(shares[arm])} % |")
     lines.append("")
     for one, other in (("forward_kl", "labels"), ("forward_kl", "official"), ("official", "labels")):
         gain = shares[one] - shares[other]
-        lines.append(f"{one} above {other}: {100 * gain.mean():+.1f} points, {_interval(gain)}, seed by seed.")
-    low_high = wilson(found["forward_kl", seeds[0]]["right"], videos, 0.95)
+        lines.append(f"- `{one}` above `{other}`: {100 * gain.mean():+.1f} points ({_interval(gain)}), seed by seed.")
+    alone = wilson(found["forward_kl", seeds[0]]["right"], videos, 0.95)
     lines.append(
-        f"One count by itself, such as forward_kl's of seed {seeds[0]}: {low_high.low:.1%} to {low_high.high:.1%}."
+        f"- one count by itself, `forward_kl` of seed {seeds[0]}: {alone.low:.1%} to {alone.high:.1%} (Wilson)."
     )
     return lines
 
@@ -174,7 +174,7 @@ def _interval(shares: np.ndarray) -> str:
     if count not in _T:
         return "—"
     half = _T[count] * shares.std(ddof=1) / math.sqrt(count)
-    return f"{100 * (shares.mean() - half):.1f} to {100 * (shares.mean() + half):.1f} %"
+    return f"{100 * (shares.mean() - half):.1f} to {100 * (shares.mean() + half):.1f}"
 
 
 def _classes(teacher: Student, data: Path) -> tuple[str, ...]:
