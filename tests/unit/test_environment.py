@@ -37,6 +37,8 @@ ALL_THERE = {
     "tensorflow": "2.21.0",
     "cmake": "4.4.5",
     "ninja": "1.13.2",
+    "pyyaml": "6.0.3",
+    "tensorboard": "2.21.0",
 }
 
 
@@ -87,10 +89,12 @@ def test_with_the_base_alone_everything_else_is_named(installed: dict[str, str])
         "tensorflow",
         "cmake",
         "ninja",
+        "pyyaml",
+        "tensorboard",
     ):
         del installed[name]
     found = look_around()
-    assert found.install == "pip install 'dvfl-mobile[executorch,coreml,tflite,quantize,video,plots,harness]'"
+    assert found.install == "pip install 'dvfl-mobile[executorch,coreml,tflite,quantize,video,plots,training,harness]'"
     assert [(target.converts, target.runs) for target in found.targets] == [(False, False)] * 4
     assert "litert-torch isn't installed" in found.missing_for(["tflite"])
     assert found.missing_for(["video"]) == ["av isn't installed"]
@@ -152,7 +156,7 @@ def test_doctor_reports_what_is_missing_and_ends_well(
     out, err = capfd.readouterr()
     assert err == ""
     assert "av isn't installed (read video files)" in out
-    assert "pip install 'dvfl-mobile[video]'" in out
+    assert "pip install 'dvfl-mobile[video,training]'" in out
     assert "coreml      converts, runs by a reference executor" in out
 
 
