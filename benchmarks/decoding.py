@@ -7,7 +7,8 @@ Each makes, of each video, a clip of 8 frames drawn as in training and brought t
 resize. All decoders get the same indices, worked out before; the number of frames in a video is known to all, as in
 every epoch but the first. Threads are Python's, a video each; decoders have one thread to themselves. They run in
 turn, round by round, and the ratio's interval is over rounds. decord and torchcodec are left out where they aren't
-installed: pip install decord torchcodec (torchcodec also wants FFmpeg's libraries on the system).
+installed: pip install decord torchcodec==0.13 (which also wants FFmpeg's libraries on the system; later ones
+didn't load beside torch 2.13).
 """
 
 from __future__ import annotations
