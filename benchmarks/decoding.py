@@ -23,14 +23,14 @@ import numpy as np
 import torch
 from export import interval
 
-from dvfl_mobile.catalog import find_split
-from dvfl_mobile.clips import ClipSpec
-from dvfl_mobile.datasets import VideoRef
-from dvfl_mobile.training.augment import draw_indices
-from dvfl_mobile.training.data import VideoSamples
-from dvfl_mobile.training.draws import Draw, stream
+from dvfl_mobile.data.clips import ClipSpec
+from dvfl_mobile.data.datasets import find_split
+from dvfl_mobile.data.video import probe
+from dvfl_mobile.data.videos import VideoRef
+from dvfl_mobile.training.clips.augment import draw_indices
+from dvfl_mobile.training.clips.data import VideoSamples
+from dvfl_mobile.training.randomness import Draw, stream
 from dvfl_mobile.training.settings import Augmentation
-from dvfl_mobile.video import probe
 
 Maker = Callable[[int, int], np.ndarray]
 

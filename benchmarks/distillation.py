@@ -29,21 +29,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dvfl_mobile.catalog import find_split
 from dvfl_mobile.cli.progress import steps
+from dvfl_mobile.data.datasets import find_split
+from dvfl_mobile.evaluation.paired import wilson
 from dvfl_mobile.files import write_text
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.build import build_network
-from dvfl_mobile.model.checkpoint import load_checkpoint
+from dvfl_mobile.model.checkpoint.load import load_checkpoint
 from dvfl_mobile.model.student import Student
-from dvfl_mobile.paired import wilson
-from dvfl_mobile.training.data import Sample, VideoSamples
-from dvfl_mobile.training.initialize import initial_weights
+from dvfl_mobile.training.clips.data import Sample, VideoSamples
+from dvfl_mobile.training.initial_weights import initial_weights
 from dvfl_mobile.training.journal import Journal
 from dvfl_mobile.training.loop import Keeping, Task, train
+from dvfl_mobile.training.process_group import team
 from dvfl_mobile.training.run import shape_named
 from dvfl_mobile.training.settings import Augmentation, Distillation, TrainSettings
-from dvfl_mobile.training.team import team
 from dvfl_mobile.training.validation import Score, VideoClips, count_right
 
 # Mild: on clips cut and coloured as the official configuration has it, the teacher that this was made for is right of

@@ -17,11 +17,11 @@ from statistics import median
 
 import numpy as np
 
-from dvfl_mobile.artifacts import open_artifact
+from dvfl_mobile.artifacts.make import open_artifact
+from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.racing import median_interval
 from dvfl_mobile.runners.base import open_here, open_runner
-from dvfl_mobile.runners.isolated import IsolatedRunner
-from dvfl_mobile.shapes import moving_shapes
+from dvfl_mobile.runners.child.isolated import IsolatedRunner
 
 WARMUP = 3
 

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from dvfl_mobile import artifacts
-from dvfl_mobile.artifacts import Artifact
+from dvfl_mobile.artifacts import make as artifacts
+from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.cli.progress import steps
+from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.devices.base import DeviceRunner, find_device
 from dvfl_mobile.devices.values import RunOptions
 from dvfl_mobile.progress import Step
 from dvfl_mobile.racing import median_interval
-from dvfl_mobile.shapes import moving_shapes
 
 MOST_DIFFERENCE = 0.05
 HEAD = ["artifact", "native", "from Python", "native / Python", "95 % interval", "same logits", "within 5 %"]

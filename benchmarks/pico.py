@@ -22,17 +22,19 @@ from pathlib import Path
 
 import torch
 
-from dvfl_mobile import __version__, pipeline, quantizing
 from dvfl_mobile.cli.progress import steps
-from dvfl_mobile.evaluation import Question, evaluate
+from dvfl_mobile.evaluation.evaluate import Question, evaluate
 from dvfl_mobile.files import sha256_of, write_text
 from dvfl_mobile.model.build import build_network, sha256_of_weights
 from dvfl_mobile.model.card import ModelCard, RecordedScore, embedded_card
-from dvfl_mobile.model.checkpoint import load_checkpoint
+from dvfl_mobile.model.checkpoint.load import load_checkpoint
 from dvfl_mobile.model.default import DEFAULT_NAME, default_student
 from dvfl_mobile.model.source import WeightSource
 from dvfl_mobile.model.student import METADATA_KEY, Student, StudentMetadata
+from dvfl_mobile.pipeline import quantize as quantizing
+from dvfl_mobile.pipeline import steps as pipeline
 from dvfl_mobile.progress import Step
+from dvfl_mobile.version import __version__
 
 FOLDER = Path(__file__).parents[1] / "dvfl_mobile" / "model" / "embedded"
 RECIPES = {

@@ -27,21 +27,23 @@ import numpy as np
 from export import interval
 from real_clips import write_lists
 
-from dvfl_mobile import artifacts, pipeline, quantizing
-from dvfl_mobile.artifacts import Artifact
+from dvfl_mobile.artifacts import make as artifacts
+from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.cli.progress import steps
+from dvfl_mobile.data.gather import ClipSet, gather_clips
 from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.model.student import Student
+from dvfl_mobile.pipeline import quantize as quantizing
+from dvfl_mobile.pipeline import steps as pipeline
 from dvfl_mobile.progress import Step
-from dvfl_mobile.quantization.cache import CACHE_VARIABLE
-from dvfl_mobile.quantization.forms import QuantizedForm, raw_clip
-from dvfl_mobile.quantization.graphs import in_double, run_clips
+from dvfl_mobile.quantization.calibrate.cache import CACHE_VARIABLE
+from dvfl_mobile.quantization.graph.forms import QuantizedForm, raw_clip
+from dvfl_mobile.quantization.graph.graphs import in_double, run_clips
+from dvfl_mobile.quantization.graph.stored import load_form
 from dvfl_mobile.quantization.recipes import recipe_named
-from dvfl_mobile.quantization.stored import load_form
 from dvfl_mobile.racing import race
 from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.pytorch import TorchRunner
-from dvfl_mobile.sources import ClipSet, gather_clips
 
 HEAD = ["recipe", "target", "top-1 right", "top-1 as float", "SQNR", "size", "fp32 / this"]
 TIMED_HERE = ("executorch", "tflite")

@@ -15,12 +15,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from dvfl_mobile import pipeline
 from dvfl_mobile.cli.progress import steps
-from dvfl_mobile.datasets import VideoRef, by_group, find_videos
-from dvfl_mobile.parity import ParityReport, Verdict
+from dvfl_mobile.data.videos import VideoRef, by_group, find_videos
+from dvfl_mobile.parity.report import ParityReport, Verdict
+from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.summary import DeployRow
 from dvfl_mobile.progress import Step
-from dvfl_mobile.report.summary import DeployRow
 from dvfl_mobile.wording import decibels
 
 

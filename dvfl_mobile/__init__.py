@@ -9,78 +9,78 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dvfl_mobile.version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from dvfl_mobile.artifacts import Artifact as Artifact
-    from dvfl_mobile.artifacts import open_artifact as open_artifact
-    from dvfl_mobile.clips import Clip as Clip
-    from dvfl_mobile.clips import ClipSpec as ClipSpec
+    from dvfl_mobile.artifacts.make import Artifact as Artifact
+    from dvfl_mobile.artifacts.make import open_artifact as open_artifact
+    from dvfl_mobile.artifacts.manifest import Manifest as Manifest
+    from dvfl_mobile.data.clips import Clip as Clip
+    from dvfl_mobile.data.clips import ClipSpec as ClipSpec
+    from dvfl_mobile.data.video import read_clip as read_clip
     from dvfl_mobile.errors import DvflMobileError as DvflMobileError
-    from dvfl_mobile.evaluation import EvaluationReport as EvaluationReport
-    from dvfl_mobile.evaluation import Question as Question
-    from dvfl_mobile.evaluation import evaluate as evaluate
-    from dvfl_mobile.manifest import Manifest as Manifest
+    from dvfl_mobile.evaluation.evaluate import EvaluationReport as EvaluationReport
+    from dvfl_mobile.evaluation.evaluate import Question as Question
+    from dvfl_mobile.evaluation.evaluate import evaluate as evaluate
     from dvfl_mobile.model.architecture import Architecture as Architecture
-    from dvfl_mobile.model.checkpoint import load_checkpoint as load_checkpoint
+    from dvfl_mobile.model.checkpoint.load import load_checkpoint as load_checkpoint
     from dvfl_mobile.model.default import default_student as default_student
     from dvfl_mobile.model.deploy import DeployForm as DeployForm
     from dvfl_mobile.model.network import VideoFocalNet as VideoFocalNet
     from dvfl_mobile.model.student import Student as Student
     from dvfl_mobile.model.student import save_student as save_student
-    from dvfl_mobile.parity import ParityReport as ParityReport
-    from dvfl_mobile.parity import Verdict as Verdict
-    from dvfl_mobile.pipeline import Plan as Plan
-    from dvfl_mobile.pipeline import check as check
-    from dvfl_mobile.pipeline import convert as convert
-    from dvfl_mobile.pipeline import deploy as deploy
-    from dvfl_mobile.pipeline import make_plan as make_plan
-    from dvfl_mobile.pipeline import predict as predict
-    from dvfl_mobile.quantization.forms import QuantizedForm as QuantizedForm
+    from dvfl_mobile.parity.report import ParityReport as ParityReport
+    from dvfl_mobile.parity.report import Verdict as Verdict
+    from dvfl_mobile.pipeline.quantize import QuantizePlan as QuantizePlan
+    from dvfl_mobile.pipeline.quantize import quantize as quantize
+    from dvfl_mobile.pipeline.steps import Plan as Plan
+    from dvfl_mobile.pipeline.steps import check as check
+    from dvfl_mobile.pipeline.steps import convert as convert
+    from dvfl_mobile.pipeline.steps import deploy as deploy
+    from dvfl_mobile.pipeline.steps import make_plan as make_plan
+    from dvfl_mobile.pipeline.steps import predict as predict
+    from dvfl_mobile.pipeline.summary import DeploySummary as DeploySummary
+    from dvfl_mobile.quantization.graph.forms import QuantizedForm as QuantizedForm
+    from dvfl_mobile.quantization.graph.stored import load_form as load_form
+    from dvfl_mobile.quantization.graph.stored import save_form as save_form
     from dvfl_mobile.quantization.recipes import recipe_named as recipe_named
-    from dvfl_mobile.quantization.stored import load_form as load_form
-    from dvfl_mobile.quantization.stored import save_form as save_form
-    from dvfl_mobile.quantizing import QuantizePlan as QuantizePlan
-    from dvfl_mobile.quantizing import quantize as quantize
     from dvfl_mobile.report.prediction import Prediction as Prediction
-    from dvfl_mobile.report.summary import DeploySummary as DeploySummary
     from dvfl_mobile.runners.base import open_runner as open_runner
-    from dvfl_mobile.video import read_clip as read_clip
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Architecture": "dvfl_mobile.model.architecture",
-    "Artifact": "dvfl_mobile.artifacts",
-    "Clip": "dvfl_mobile.clips",
-    "ClipSpec": "dvfl_mobile.clips",
+    "Artifact": "dvfl_mobile.artifacts.make",
+    "Clip": "dvfl_mobile.data.clips",
+    "ClipSpec": "dvfl_mobile.data.clips",
     "DeployForm": "dvfl_mobile.model.deploy",
-    "DeploySummary": "dvfl_mobile.report.summary",
+    "DeploySummary": "dvfl_mobile.pipeline.summary",
     "DvflMobileError": "dvfl_mobile.errors",
-    "EvaluationReport": "dvfl_mobile.evaluation",
-    "Manifest": "dvfl_mobile.manifest",
-    "ParityReport": "dvfl_mobile.parity",
-    "Plan": "dvfl_mobile.pipeline",
+    "EvaluationReport": "dvfl_mobile.evaluation.evaluate",
+    "Manifest": "dvfl_mobile.artifacts.manifest",
+    "ParityReport": "dvfl_mobile.parity.report",
+    "Plan": "dvfl_mobile.pipeline.steps",
     "Prediction": "dvfl_mobile.report.prediction",
-    "QuantizePlan": "dvfl_mobile.quantizing",
-    "QuantizedForm": "dvfl_mobile.quantization.forms",
-    "Question": "dvfl_mobile.evaluation",
+    "QuantizePlan": "dvfl_mobile.pipeline.quantize",
+    "QuantizedForm": "dvfl_mobile.quantization.graph.forms",
+    "Question": "dvfl_mobile.evaluation.evaluate",
     "Student": "dvfl_mobile.model.student",
-    "Verdict": "dvfl_mobile.parity",
+    "Verdict": "dvfl_mobile.parity.report",
     "VideoFocalNet": "dvfl_mobile.model.network",
-    "check": "dvfl_mobile.pipeline",
-    "convert": "dvfl_mobile.pipeline",
+    "check": "dvfl_mobile.pipeline.steps",
+    "convert": "dvfl_mobile.pipeline.steps",
     "default_student": "dvfl_mobile.model.default",
-    "deploy": "dvfl_mobile.pipeline",
-    "evaluate": "dvfl_mobile.evaluation",
-    "load_checkpoint": "dvfl_mobile.model.checkpoint",
-    "load_form": "dvfl_mobile.quantization.stored",
-    "make_plan": "dvfl_mobile.pipeline",
-    "open_artifact": "dvfl_mobile.artifacts",
+    "deploy": "dvfl_mobile.pipeline.steps",
+    "evaluate": "dvfl_mobile.evaluation.evaluate",
+    "load_checkpoint": "dvfl_mobile.model.checkpoint.load",
+    "load_form": "dvfl_mobile.quantization.graph.stored",
+    "make_plan": "dvfl_mobile.pipeline.steps",
+    "open_artifact": "dvfl_mobile.artifacts.make",
     "open_runner": "dvfl_mobile.runners.base",
-    "predict": "dvfl_mobile.pipeline",
-    "quantize": "dvfl_mobile.quantizing",
-    "read_clip": "dvfl_mobile.video",
+    "predict": "dvfl_mobile.pipeline.steps",
+    "quantize": "dvfl_mobile.pipeline.quantize",
+    "read_clip": "dvfl_mobile.data.video",
     "recipe_named": "dvfl_mobile.quantization.recipes",
-    "save_form": "dvfl_mobile.quantization.stored",
+    "save_form": "dvfl_mobile.quantization.graph.stored",
     "save_student": "dvfl_mobile.model.student",
 }
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from dvfl_mobile.artifacts import Artifact
+from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.values import Pixels
 

@@ -12,8 +12,10 @@ from unittest import mock
 
 import numpy as np
 
-from dvfl_mobile.artifacts import Artifact
-from dvfl_mobile.clips import Clip
+from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.artifacts.manifest import Manifest
+from dvfl_mobile.data.clips import Clip
+from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.devices.values import (
     Core,
     DeviceFacts,
@@ -24,10 +26,8 @@ from dvfl_mobile.devices.values import (
     RunOptions,
 )
 from dvfl_mobile.errors import DvflMobileError
-from dvfl_mobile.manifest import Manifest
 from dvfl_mobile.profiling.subjects import Subject, subject_of
 from dvfl_mobile.runners.values import Facts
-from dvfl_mobile.shapes import moving_shapes
 
 MS = 1_000_000
 PAUSE_NS = 500 * MS
@@ -136,8 +136,9 @@ class FakeRunner:
 
 def make_artifact(out: Path, target: str = "tflite", recipe: str = "fp32") -> Artifact:
     """An artifact of the small student whose file holds no model: for devices that don't look at it."""
-    from dvfl_mobile import artifacts, pipeline
+    from dvfl_mobile.artifacts import make as artifacts
     from dvfl_mobile.model.default import seeded_student
+    from dvfl_mobile.pipeline import steps as pipeline
     from tests.checkpoints import SMALL
     from tests.conversions import skip_without
     from tests.faults import quick
@@ -157,7 +158,7 @@ def make_subject(artifact: Artifact) -> Subject:
 @cache
 def expected(folder: Path) -> np.ndarray:
     """The reference form's logits of the drawn clip, `(K,)`."""
-    from dvfl_mobile.artifacts import open_artifact
+    from dvfl_mobile.artifacts.make import open_artifact
 
     found = make_subject(open_artifact(folder)).expected
     assert found is not None

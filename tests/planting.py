@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from dvfl_mobile import artifacts, manifest
-from dvfl_mobile.artifacts import Artifact
+from dvfl_mobile.artifacts import make as artifacts
+from dvfl_mobile.artifacts import manifest
+from dvfl_mobile.artifacts.make import Artifact
 
 FACTOR, CLIP, EPSILON = 1.5, 0.25, 3e-2
 

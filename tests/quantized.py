@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.quantization.settings import CalibrationFacts
-from dvfl_mobile.shapes import moving_shapes
 from tests.checkpoints import SMALL
 
 CLIPS = 8
@@ -37,7 +37,7 @@ def facts(clips: Any, observer: str = "mse") -> CalibrationFacts:
 @cache
 def small_form(observer: str = "mse", keep: tuple[str, ...] = (), recipe: str = "static_wi8_ai8") -> Any:
     """The small student's quantized form."""
-    from dvfl_mobile.quantization import ptq
+    from dvfl_mobile.quantization.calibrate import ptq
 
     return ptq.quantize(small_student(), recipe, drawn(), facts(drawn(), observer), keep)
 

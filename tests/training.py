@@ -11,17 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.data.clips import ClipSpec
+from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.build import build_network
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.shapes import moving_shapes
-from dvfl_mobile.training.data import Sample
-from dvfl_mobile.training.initialize import seeded_weights
+from dvfl_mobile.training.clips.data import Sample
+from dvfl_mobile.training.initial_weights import seeded_weights
 from dvfl_mobile.training.journal import Journal
 from dvfl_mobile.training.loop import Keeping, Outcome, Task, train
+from dvfl_mobile.training.process_group import team
 from dvfl_mobile.training.settings import Augmentation, Distillation, TrainSettings
-from dvfl_mobile.training.team import team
 
 # Two stages of the small network: enough for every kind of weight.
 TINY = Architecture(

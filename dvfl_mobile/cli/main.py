@@ -14,27 +14,27 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from dvfl_mobile import __version__
 from dvfl_mobile.cli.console import DEBUG_VARIABLE, debugging, print_error
 from dvfl_mobile.cli.interrupts import raising_interrupts
 from dvfl_mobile.errors import DvflMobileError, InputError, MissingDependencyError
 from dvfl_mobile.files import writing_to
+from dvfl_mobile.version import __version__
 
 COMMANDS = {
-    "data": "dvfl_mobile.cli.data:app",
-    "train": "dvfl_mobile.cli.train:train",
-    "distill": "dvfl_mobile.cli.distill:distill",
-    "deploy": "dvfl_mobile.cli.deploy:deploy",
-    "quantize": "dvfl_mobile.cli.quantize:quantize",
-    "convert": "dvfl_mobile.cli.convert:convert",
-    "parity": "dvfl_mobile.cli.parity:parity",
-    "evaluate": "dvfl_mobile.cli.evaluate:evaluate",
-    "profile": "dvfl_mobile.cli.profile:profile",
-    "devices": "dvfl_mobile.cli.devices:devices",
-    "pack": "dvfl_mobile.cli.pack:pack",
-    "predict": "dvfl_mobile.cli.predict:predict",
-    "inspect": "dvfl_mobile.cli.inspect:inspect",
-    "doctor": "dvfl_mobile.cli.doctor:doctor",
+    "data": "dvfl_mobile.cli.commands.data:app",
+    "train": "dvfl_mobile.cli.commands.train:train",
+    "distill": "dvfl_mobile.cli.commands.distill:distill",
+    "deploy": "dvfl_mobile.cli.commands.deploy:deploy",
+    "quantize": "dvfl_mobile.cli.commands.quantize:quantize",
+    "convert": "dvfl_mobile.cli.commands.convert:convert",
+    "parity": "dvfl_mobile.cli.commands.parity:parity",
+    "evaluate": "dvfl_mobile.cli.commands.evaluate:evaluate",
+    "profile": "dvfl_mobile.cli.commands.profile:profile",
+    "devices": "dvfl_mobile.cli.commands.devices:devices",
+    "pack": "dvfl_mobile.cli.commands.pack:pack",
+    "predict": "dvfl_mobile.cli.commands.predict:predict",
+    "inspect": "dvfl_mobile.cli.commands.inspect:inspect",
+    "doctor": "dvfl_mobile.cli.commands.doctor:doctor",
 }
 
 EXIT_CODES = (

@@ -13,29 +13,29 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from rich.console import RenderableType
 
-    from dvfl_mobile.accuracy import AccuracyReport
-    from dvfl_mobile.artifacts import Artifact
-    from dvfl_mobile.data_check import DataReport
-    from dvfl_mobile.evaluation import EvaluationReport
-    from dvfl_mobile.foreign import PackageReport
+    from dvfl_mobile.artifacts.make import Artifact
+    from dvfl_mobile.artifacts.manifest import Manifest
+    from dvfl_mobile.data.check import DataReport
+    from dvfl_mobile.evaluation.accuracy import AccuracyReport
+    from dvfl_mobile.evaluation.evaluate import EvaluationReport
     from dvfl_mobile.gpu_delegate.report import GpuDelegateReport
     from dvfl_mobile.locating.document import Location
-    from dvfl_mobile.manifest import Manifest
     from dvfl_mobile.model.student import Student
-    from dvfl_mobile.pack.build import BuiltPack
-    from dvfl_mobile.pack.verdict import PackReport
-    from dvfl_mobile.parity import ParityReport
-    from dvfl_mobile.quantization.sensitivity import Sensitivity
-    from dvfl_mobile.quantizing import Quantized
+    from dvfl_mobile.pack.judging.verdict import PackReport
+    from dvfl_mobile.pack.making.build import BuiltPack
+    from dvfl_mobile.parity.mlpackage import PackageReport
+    from dvfl_mobile.parity.report import ParityReport
+    from dvfl_mobile.pipeline.quantize import Quantized
+    from dvfl_mobile.pipeline.summary import DeploySummary
+    from dvfl_mobile.quantization.mixed.sensitivity import Sensitivity
     from dvfl_mobile.report.prediction import Prediction
-    from dvfl_mobile.report.summary import DeploySummary
 
 _Report = TypeVar("_Report", bound="BaseModel")
 
 
 def show_student(student: Student, notes: Sequence[str] = ()) -> None:
     """Say what had to be assumed of a student, before the long work begins."""
-    from dvfl_mobile.parity import weights_notes
+    from dvfl_mobile.parity.report import weights_notes
 
     for sentence in weights_notes(student.source.kind):
         print_warning(sentence)
@@ -74,9 +74,9 @@ def show_parity(
     located: Location | None = None,
 ) -> None:
     """One comparison; as JSON, with where it goes wrong, where that was asked for."""
-    from dvfl_mobile.report import junit as junit_report
-    from dvfl_mobile.report import markdown as markdown_report
-    from dvfl_mobile.report import terminal
+    from dvfl_mobile.report.formats import junit as junit_report
+    from dvfl_mobile.report.formats import markdown as markdown_report
+    from dvfl_mobile.report.formats import terminal
 
     files = ((junit, junit_report.parity), (markdown, markdown_report.parity))
     _show(report, lambda found: terminal.parity(found, verbose=verbose), files, json=json, located=located)
@@ -127,7 +127,7 @@ def show_pack(built: BuiltPack, path: Path, *, json: bool) -> None:
 
 def show_annotations(report: ParityReport | PackReport) -> None:
     """What failed, for GitHub to show beside the code; it reads stderr as well as stdout."""
-    from dvfl_mobile.report import annotations
+    from dvfl_mobile.report.formats import annotations
 
     title, file = annotations.subject(report)
     sys.stderr.write(annotations.github(report.verdict, title, report.reasons, file))
@@ -148,8 +148,9 @@ def show_evaluation(
 
 def show_accuracy(report: AccuracyReport, out: Path | None, *, json: bool, markdown: Path | None) -> None:
     """A checkpoint's accuracy; report and confusion matrix also go into `out`."""
+    from dvfl_mobile import documents as jsondoc
     from dvfl_mobile.files import write_text
-    from dvfl_mobile.report import accuracy, jsondoc
+    from dvfl_mobile.report import accuracy
     from dvfl_mobile.report.confusion import PICTURE_NAME
 
     _show(report, accuracy.terminal, ((markdown, accuracy.markdown),), json=json)
@@ -169,9 +170,9 @@ def show_data(report: DataReport) -> None:
 
 def show_summary(summary: DeploySummary, *, json: bool, junit: Path | None, markdown: Path | None) -> None:
     """All that one deploy made."""
-    from dvfl_mobile.report import junit as junit_report
-    from dvfl_mobile.report import markdown as markdown_report
-    from dvfl_mobile.report import terminal
+    from dvfl_mobile.report.formats import junit as junit_report
+    from dvfl_mobile.report.formats import markdown as markdown_report
+    from dvfl_mobile.report.formats import terminal
 
     files = ((junit, junit_report.deploy), (markdown, markdown_report.deploy))
     _show(summary, terminal.deploy, files, json=json)

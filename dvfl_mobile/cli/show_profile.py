@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def show_devices(found: Sequence[FoundDevice], *, json: bool) -> None:
     """A line for each device."""
-    from dvfl_mobile.report.profile_terminal import devices
+    from dvfl_mobile.report.profile.terminal import devices
 
     if json:
         print_json({"schema_version": 1, "devices": [each.model_dump(mode="json") for each in found]})
@@ -29,8 +29,8 @@ def show_devices(found: Sequence[FoundDevice], *, json: bool) -> None:
 def show_profile(report: ProfileReport, *, json: bool, html: Path | None) -> None:
     """One profile, on however many devices."""
     from dvfl_mobile.files import write_text
-    from dvfl_mobile.report import profile_html
-    from dvfl_mobile.report.profile_terminal import terminal
+    from dvfl_mobile.report.profile import html as profile_html
+    from dvfl_mobile.report.profile.terminal import terminal
 
     try:
         if html is not None:
@@ -45,7 +45,7 @@ def show_profile(report: ProfileReport, *, json: bool, html: Path | None) -> Non
 
 def show_history(history: History, *, json: bool) -> None:
     """The versions of what was profiled before."""
-    from dvfl_mobile.report.profile_history import terminal
+    from dvfl_mobile.report.profile.history import terminal
 
     if json:
         print_json(history)

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
+from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.devices.values import DeviceFacts, DeviceState, FoundDevice, Measurement, RunOptions
 from dvfl_mobile.errors import UsageError
-from dvfl_mobile.manifest import Manifest
 from dvfl_mobile.runners.base import Runner
 from dvfl_mobile.runners.values import Pixels
 
@@ -29,8 +29,8 @@ class Kind:
 KINDS = MappingProxyType(
     {
         "host": Kind("dvfl_mobile.devices.host", "[native]", "this machine; native: by the harness's own programs"),
-        "android": Kind("dvfl_mobile.devices.android", "SERIAL", "a phone that adb knows"),
-        "ios": Kind("dvfl_mobile.devices.ios", "UDID", "an iPhone or iPad that this Mac's Xcode knows"),
+        "android": Kind("dvfl_mobile.devices.android.device", "SERIAL", "a phone that adb knows"),
+        "ios": Kind("dvfl_mobile.devices.ios.device", "UDID", "an iPhone or iPad that this Mac's Xcode knows"),
         "arm64": Kind("dvfl_mobile.devices.emulated", "CPU", "an Arm core under qemu: its numbers, never its latency"),
     }
 )

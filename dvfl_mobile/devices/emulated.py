@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.devices.base import DeviceRunner
-from dvfl_mobile.devices.building import bundle_for
-from dvfl_mobile.devices.bundle import CHECK, Bundle
-from dvfl_mobile.devices.local import LocalPlace
-from dvfl_mobile.devices.native import NativeRunner
-from dvfl_mobile.devices.place import Place
+from dvfl_mobile.devices.harness.build import bundle_for
+from dvfl_mobile.devices.harness.bundle import CHECK, Bundle
+from dvfl_mobile.devices.harness.place import Place
+from dvfl_mobile.devices.harness.runner import NativeRunner
+from dvfl_mobile.devices.host_native import LocalPlace
 from dvfl_mobile.devices.values import Core, DeviceFacts, DeviceState, FoundDevice
 from dvfl_mobile.errors import DeviceError, UsageError
-from dvfl_mobile.manifest import Manifest
 
 QEMU_VARIABLE = "DVFL_MOBILE_QEMU"
 SYSROOT_VARIABLE = "DVFL_MOBILE_ARM64_SYSROOT"

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dvfl_mobile.artifacts.manifest import Manifest, verify
 from dvfl_mobile.devices.host_state import host_facts, host_state
 from dvfl_mobile.devices.values import DeviceFacts, DeviceState, FoundDevice, Measurement, RunOptions
 from dvfl_mobile.errors import InconclusiveError, UsageError
-from dvfl_mobile.manifest import Manifest, verify
 from dvfl_mobile.runners.base import check_runs_here, open_runner
-from dvfl_mobile.runners.isolated import MeasuredRunner
+from dvfl_mobile.runners.child.isolated import MeasuredRunner
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def find(argument: str) -> Device:
         return Host()
     if argument != "native":
         raise UsageError(f"There is no device 'host:{argument}'.", hint="It is host, or host:native.")
-    local = importlib.import_module("dvfl_mobile.devices.local")
+    local = importlib.import_module("dvfl_mobile.devices.host_native")
     native: Device = local.NativeHost()
     return native
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from dvfl_mobile.devices.environment import look_around
 from dvfl_mobile.devices.values import Core, DeviceFacts, DeviceState
-from dvfl_mobile.environment import look_around
 
 _SYS = Path("/sys")
 

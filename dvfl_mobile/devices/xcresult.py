@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from dvfl_mobile.devices.ios_tools import check_xcode, run_tool
+from dvfl_mobile.devices.ios.tools import check_xcode, run_tool
 from dvfl_mobile.errors import DeviceError, InputError
 from dvfl_mobile.wording import first_problem
 

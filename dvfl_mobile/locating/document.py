@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, FiniteFloat
 
 from dvfl_mobile.metrics import Floats
-from dvfl_mobile.parity import ArtifactFacts, Decibels, Document, Line
+from dvfl_mobile.parity.report import ArtifactFacts, Decibels, Document, Line
 
 
 class Cause(StrEnum):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from dvfl_mobile import __version__, artifacts
-from dvfl_mobile.artifacts import Artifact
+from dvfl_mobile.artifacts import make as artifacts
+from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.converters.base import target_named
 from dvfl_mobile.locating.causes import cause_of, saturated_share
 from dvfl_mobile.locating.document import Location, OperatorError, Place, ValueStats
@@ -19,12 +19,13 @@ from dvfl_mobile.locating.measuring import Segment, segments
 from dvfl_mobile.locating.reference import ReferenceGraph, module_of, operator_of, reference_graph
 from dvfl_mobile.locating.rounding import MARGIN_DB, rounding_of
 from dvfl_mobile.metrics import sqnr_db
-from dvfl_mobile.parity import ArtifactFacts
+from dvfl_mobile.parity.report import ArtifactFacts
 from dvfl_mobile.runners.tracing import MOVE, ROUND, trace
 from dvfl_mobile.runners.values import Logits, Pixels
+from dvfl_mobile.version import __version__
 
 if TYPE_CHECKING:
-    from dvfl_mobile.quantization.forms import QuantizedForm
+    from dvfl_mobile.quantization.graph.forms import QuantizedForm
     from dvfl_mobile.quantization.settings import Quantization
 
 _QAT_NOTE = (
@@ -81,9 +82,9 @@ def locate(
 
 
 def _reference_of(artifact: Artifact, path: Path | None) -> tuple[ReferenceGraph, tuple[str, ...]]:
-    from dvfl_mobile.model.checkpoint import load_checkpoint
-    from dvfl_mobile.quantization import stored
+    from dvfl_mobile.model.checkpoint.load import load_checkpoint
     from dvfl_mobile.quantization.archive import is_form
+    from dvfl_mobile.quantization.graph import stored
 
     target, known = target_named(artifact.manifest.target), artifact.manifest.quantization
     settings: Quantization | QuantizedForm | None = known if known is not None and known.scales else None

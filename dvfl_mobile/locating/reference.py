@@ -14,8 +14,8 @@ from torch.fx.node import map_arg
 from dvfl_mobile.converters.base import Target
 from dvfl_mobile.delegation import module_path
 from dvfl_mobile.model.student import Student
-from dvfl_mobile.quantization import graphs
-from dvfl_mobile.quantization.forms import QuantizedForm, freeze, levelled_form, raw_clip
+from dvfl_mobile.quantization.graph import graphs
+from dvfl_mobile.quantization.graph.forms import QuantizedForm, freeze, levelled_form, raw_clip
 from dvfl_mobile.quantization.settings import Quantization
 from dvfl_mobile.runners.tracing import MOVE
 

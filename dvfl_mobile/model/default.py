@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.build import build_network, sha256_of_weights, weight_shapes
 from dvfl_mobile.model.card import WEIGHTS
-from dvfl_mobile.model.checkpoint import load_checkpoint
+from dvfl_mobile.model.checkpoint.load import load_checkpoint
 from dvfl_mobile.model.source import WeightSource
 from dvfl_mobile.model.student import Student
 

@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from dvfl_mobile.artifacts.manifest import FileEntry
 from dvfl_mobile.errors import InputError
 from dvfl_mobile.files import atomic_file
-from dvfl_mobile.manifest import FileEntry
 from dvfl_mobile.pack import contents
 from dvfl_mobile.pack.contents import GoldenVideo, Pack
 from dvfl_mobile.wording import printable

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
-from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.artifacts.manifest import FileEntry, TensorEntry
+from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.errors import InputError
-from dvfl_mobile.manifest import FileEntry, TensorEntry
-from dvfl_mobile.parity import Line
+from dvfl_mobile.parity.report import Line
 from dvfl_mobile.wording import first_problem
 
 NAME = "pack.json"

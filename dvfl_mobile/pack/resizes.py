@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dvfl_mobile.clips import ClipSpec, prepare
+from dvfl_mobile.data.clips import ClipSpec, prepare
 
 RIGHT = "right"
 

@@ -21,7 +21,7 @@ from dvfl_mobile.pack.contents import (
     Values,
     read_document,
 )
-from dvfl_mobile.parity import Line
+from dvfl_mobile.parity.report import Line
 from dvfl_mobile.wording import printable
 
 MOST_BYTES = 16 * 2**20

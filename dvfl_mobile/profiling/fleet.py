@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from threading import Event
 
-from dvfl_mobile import __version__
 from dvfl_mobile.devices.base import Device, find_device, found_devices
 from dvfl_mobile.devices.values import FoundDevice
 from dvfl_mobile.errors import DeviceError, DvflMobileError
@@ -16,6 +15,7 @@ from dvfl_mobile.profiling.plan import Plan
 from dvfl_mobile.profiling.session import StoppedError, check_is_physical, profile_device
 from dvfl_mobile.profiling.subjects import Subject
 from dvfl_mobile.progress import Step
+from dvfl_mobile.version import __version__
 
 ALL = "all"
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dvfl_mobile.accuracy import AccuracyReport, ClassScore
-from dvfl_mobile.confusion import confusion_matrix
-from dvfl_mobile.evaluation import Score
+from dvfl_mobile.evaluation.accuracy import AccuracyReport, ClassScore
+from dvfl_mobile.evaluation.confusion import confusion_matrix
+from dvfl_mobile.evaluation.evaluate import Score
 from dvfl_mobile.model.costs import Costs
-from dvfl_mobile.report import confusion, tables
-from dvfl_mobile.report import markdown as md
-from dvfl_mobile.report.terminal import grid, paragraph
+from dvfl_mobile.report import confusion
+from dvfl_mobile.report import parity as tables
+from dvfl_mobile.report.formats import markdown as md
+from dvfl_mobile.report.formats.terminal import grid, paragraph
 from dvfl_mobile.wording import percent, plural
 
 _COST_COLUMNS = ("of one clip", "this", "the paper's")

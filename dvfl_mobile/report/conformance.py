@@ -5,14 +5,14 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dvfl_mobile.pack.build import BuiltPack
+from dvfl_mobile.pack.judging.verdict import STAGES, PackReport, StageCheck
+from dvfl_mobile.pack.making.build import BuiltPack
 from dvfl_mobile.pack.turns import UPRIGHT
-from dvfl_mobile.pack.verdict import STAGES, PackReport, StageCheck
-from dvfl_mobile.parity import Verdict
-from dvfl_mobile.report import junit as xml
-from dvfl_mobile.report import markdown as md
-from dvfl_mobile.report import tables
-from dvfl_mobile.report.terminal import grid, headline, paragraph
+from dvfl_mobile.parity.report import Verdict
+from dvfl_mobile.report import parity as tables
+from dvfl_mobile.report.formats import junit as xml
+from dvfl_mobile.report.formats import markdown as md
+from dvfl_mobile.report.formats.terminal import grid, headline, paragraph
 
 _STAGE_COLUMNS = ("stage", "of", "worst", "required", "")
 _CHECK_COLUMNS = ("stage", "what", "measured", "required", "")

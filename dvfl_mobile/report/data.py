@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dvfl_mobile.data_check import DataReport, SplitFacts
-from dvfl_mobile.report.terminal import grid, paragraph
+from dvfl_mobile.data.check import DataReport, SplitFacts
+from dvfl_mobile.report.formats.terminal import grid, paragraph
 
 _COLUMNS = ("split", "videos", "published", "classes", "videos of a class")
 _NAMED = 10

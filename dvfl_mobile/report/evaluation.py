@@ -7,13 +7,14 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dvfl_mobile.confusion import confusion_matrix
-from dvfl_mobile.evaluation import ClassFigures, EvaluationReport, PairedFigures, Score, points, points_up
-from dvfl_mobile.parity import Verdict
-from dvfl_mobile.report import confusion, tables
-from dvfl_mobile.report import junit as xml
-from dvfl_mobile.report import markdown as md
-from dvfl_mobile.report.terminal import grid, headline, paragraph
+from dvfl_mobile.evaluation.confusion import confusion_matrix
+from dvfl_mobile.evaluation.evaluate import ClassFigures, EvaluationReport, PairedFigures, Score, points, points_up
+from dvfl_mobile.parity.report import Verdict
+from dvfl_mobile.report import confusion
+from dvfl_mobile.report import parity as tables
+from dvfl_mobile.report.formats import junit as xml
+from dvfl_mobile.report.formats import markdown as md
+from dvfl_mobile.report.formats.terminal import grid, headline, paragraph
 from dvfl_mobile.wording import percent, plural
 
 _ACCURACY_COLUMNS = ("", "reference", "artifact")

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from dvfl_mobile.gpu_delegate.report import GpuDelegateReport, GpuRow, GpuRules
 from dvfl_mobile.gpu_delegate.rules import Fate
-from dvfl_mobile.report.terminal import grid, paragraph
+from dvfl_mobile.report.formats.terminal import grid, paragraph
 from dvfl_mobile.wording import percent, plural, printable
 
 _COLUMNS = ("module", "operator", "count", "multiply-adds", "why")

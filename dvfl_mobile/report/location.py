@@ -10,8 +10,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from dvfl_mobile.locating.document import Location, OperatorError, Place
-from dvfl_mobile.report import plots
-from dvfl_mobile.report.terminal import grid, paragraph
+from dvfl_mobile.report.formats import plots
+from dvfl_mobile.report.formats.terminal import grid, paragraph
 from dvfl_mobile.wording import decibels, percent, plural
 
 _BARS = "▁▂▃▄▅▆▇█"

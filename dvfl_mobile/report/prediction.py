@@ -11,8 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dvfl_mobile.manifest import Manifest
-from dvfl_mobile.parity import Document, Line, weights_notes
+from dvfl_mobile.artifacts.manifest import Manifest
+from dvfl_mobile.parity.report import Document, Line, weights_notes
 
 _TOP = 5
 _BAR_WIDTH = 24

@@ -10,13 +10,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dvfl_mobile import __version__
-from dvfl_mobile.parity import Document, Line, PooledMetrics, weights_notes
+from dvfl_mobile.parity.report import Document, Line, PooledMetrics, weights_notes
 from dvfl_mobile.quantization.settings import CalibrationFacts, TrainingFacts
+from dvfl_mobile.version import __version__
 from dvfl_mobile.wording import decibels, plural
 
 if TYPE_CHECKING:
-    from dvfl_mobile.quantization.forms import QuantizedForm
+    from dvfl_mobile.quantization.graph.forms import QuantizedForm
 
 
 class QuantizeSummary(Document):

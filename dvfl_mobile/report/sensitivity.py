@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dvfl_mobile.report import markdown as md
-from dvfl_mobile.report import plots
-from dvfl_mobile.report.terminal import grid, paragraph
+from dvfl_mobile.report.formats import markdown as md
+from dvfl_mobile.report.formats import plots
+from dvfl_mobile.report.formats.terminal import grid, paragraph
 from dvfl_mobile.wording import decibels, percent, plural
 
 if TYPE_CHECKING:
-    from dvfl_mobile.quantization.mixed import Mixed
-    from dvfl_mobile.quantization.sensitivity import Figures, Sensitivity, UnitCost
-    from dvfl_mobile.quantization.units import Unit
+    from dvfl_mobile.quantization.mixed.choose import Mixed
+    from dvfl_mobile.quantization.mixed.sensitivity import Figures, Sensitivity, UnitCost
+    from dvfl_mobile.quantization.mixed.units import Unit
 
 _UNIT_COLUMNS = ("SQNR", "top-1", "KL (nats)", "multiply-adds")
 _KEPT_COLUMNS = ("stays float", "multiply-adds", "weights, int8", "weights, float")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dvfl_mobile.report import plots
+from dvfl_mobile.report.formats import plots
 from dvfl_mobile.training.result import TrainingResult
 from dvfl_mobile.wording import percent, plural, printable
 

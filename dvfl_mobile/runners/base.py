@@ -13,18 +13,18 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dvfl_mobile.clips import normalize
+from dvfl_mobile.artifacts.manifest import Manifest, verify
+from dvfl_mobile.data.clips import normalize
 from dvfl_mobile.errors import ArtifactError, InconclusiveError
-from dvfl_mobile.manifest import Manifest, verify
-from dvfl_mobile.runners.isolated import IsolatedRunner
+from dvfl_mobile.runners.child.isolated import IsolatedRunner
 from dvfl_mobile.runners.opinions import OPINIONS, Opinion
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
 
 _RUNNERS = MappingProxyType(
     {
-        "executorch": "dvfl_mobile.runners.executorch",
-        "tflite": "dvfl_mobile.runners.tflite",
-        "coreml": "dvfl_mobile.runners.coreml",
+        "executorch": "dvfl_mobile.runners.executorch.runner",
+        "tflite": "dvfl_mobile.runners.tflite.runner",
+        "coreml": "dvfl_mobile.runners.coreml.runner",
         "coreai": "dvfl_mobile.runners.coreai",
         **{opinion.runtime: opinion.module for opinion in OPINIONS},
     }

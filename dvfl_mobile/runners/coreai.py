@@ -9,8 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.errors import ArtifactError, InconclusiveError, MissingDependencyError
-from dvfl_mobile.manifest import Manifest
 from dvfl_mobile.runners.base import as_input, check_shapes, run_each
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
 

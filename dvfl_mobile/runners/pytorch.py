@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dvfl_mobile.clips import normalize
+from dvfl_mobile.data.clips import normalize
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.runners.base import run_each, time_each
 from dvfl_mobile.runners.values import Facts, Logits, Pixels

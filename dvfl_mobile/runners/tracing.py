@@ -7,9 +7,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
+from dvfl_mobile.artifacts.manifest import Manifest, verify
 from dvfl_mobile.errors import UsageError
-from dvfl_mobile.manifest import Manifest, verify
-from dvfl_mobile.runners.isolated_trace import traced_by_child
+from dvfl_mobile.runners.child.isolated_trace import traced_by_child
 from dvfl_mobile.runners.traces import MOVE as MOVE
 from dvfl_mobile.runners.traces import ROUND as ROUND
 from dvfl_mobile.runners.traces import Step as Step
@@ -18,9 +18,9 @@ from dvfl_mobile.runners.values import Pixels
 
 _TRACERS = MappingProxyType(
     {
-        "coreml": "dvfl_mobile.runners.mil.tracing",
-        "tflite": "dvfl_mobile.runners.tflite_tracing",
-        "executorch": "dvfl_mobile.runners.executorch_tracing",
+        "coreml": "dvfl_mobile.runners.coreml.tracing",
+        "tflite": "dvfl_mobile.runners.tflite.tracing",
+        "executorch": "dvfl_mobile.runners.executorch.tracing",
     }
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from dvfl_mobile.errors import UsageError
-from dvfl_mobile.training.official_config import OfficialConfig
+from dvfl_mobile.training.official.config import OfficialConfig
 from dvfl_mobile.training.settings import Augmentation, Distillation, TrainSettings, official_adamw
 
 # Stochastic depth as the official configurations have it, by variant.

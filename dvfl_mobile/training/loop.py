@@ -20,25 +20,25 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.errors import DvflMobileError, UsageError
 from dvfl_mobile.model.build import sha256_of_weights
 from dvfl_mobile.model.network import VideoFocalNet
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.progress import Step, silent
-from dvfl_mobile.training.data import Samples
-from dvfl_mobile.training.depth import DrawnDepth
+from dvfl_mobile.training.clips.data import Samples
+from dvfl_mobile.training.clips.loader import Chunk, load
+from dvfl_mobile.training.clips.mixing import mix, soft_targets
+from dvfl_mobile.training.drop_path import DrawnDepth
 from dvfl_mobile.training.journal import Journal
-from dvfl_mobile.training.loader import Chunk, load
-from dvfl_mobile.training.losses import TEACHER_LOSSES, label_loss
-from dvfl_mobile.training.mixing import mix, soft_targets
-from dvfl_mobile.training.optimizer import make_optimizer, memory_of, set_rate
-from dvfl_mobile.training.precision import Precision, autocast, chosen_precision
-from dvfl_mobile.training.schedule import Schedule
+from dvfl_mobile.training.optimization.gradients import GradientSums
+from dvfl_mobile.training.optimization.losses import TEACHER_LOSSES, label_loss
+from dvfl_mobile.training.optimization.optimizer import make_optimizer, memory_of, set_rate
+from dvfl_mobile.training.optimization.precision import Precision, autocast, chosen_precision
+from dvfl_mobile.training.optimization.schedule import Schedule
+from dvfl_mobile.training.process_group import Team
 from dvfl_mobile.training.settings import TrainSettings
 from dvfl_mobile.training.state import TrainingState, begin
-from dvfl_mobile.training.sums import GradientSums
-from dvfl_mobile.training.team import Team
 from dvfl_mobile.training.validation import Score, TestClips, count_right
 
 _FIRST_SCALE, _GROW_AFTER = 2.0**16, 2000  # as torch.amp.GradScaler

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 
-from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.training.settings import TrainSettings
 from dvfl_mobile.wording import plural

@@ -12,27 +12,27 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from dvfl_mobile import __version__
-from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.errors import OutputError, UsageError
 from dvfl_mobile.files import directory_lock, remove_partials, write_text, writing_to
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.build import build_network, sha256_of_weights
-from dvfl_mobile.model.checkpoint import load_checkpoint
+from dvfl_mobile.model.checkpoint.load import load_checkpoint
 from dvfl_mobile.model.source import WeightSource
 from dvfl_mobile.model.student import Student, save_student
 from dvfl_mobile.progress import Step, silent
-from dvfl_mobile.training.data import VideoSamples, sides_matter
-from dvfl_mobile.training.initialize import Blocks, initial_weights
+from dvfl_mobile.training.clips.data import VideoSamples, sides_matter
+from dvfl_mobile.training.clips.sources import HELD_OUT, Sources, find_sources
+from dvfl_mobile.training.initial_weights import Blocks, initial_weights
 from dvfl_mobile.training.journal import Journal
 from dvfl_mobile.training.loop import Keeping, Outcome, Task, train
-from dvfl_mobile.training.official_export import export_official
+from dvfl_mobile.training.official.export import export_official
+from dvfl_mobile.training.process_group import Team, team
 from dvfl_mobile.training.result import JOURNAL_NAME, RESULT_NAME, BestScore, Start, TeacherFacts, TrainingResult
 from dvfl_mobile.training.settings import TrainSettings
-from dvfl_mobile.training.sources import HELD_OUT, Sources, find_sources
 from dvfl_mobile.training.state import forget
-from dvfl_mobile.training.team import Team, team
 from dvfl_mobile.training.validation import VideoClips
+from dvfl_mobile.version import __version__
 from dvfl_mobile.wording import plural
 
 BEST_NAME = "best.safetensors"

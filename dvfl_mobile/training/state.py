@@ -11,8 +11,8 @@ from torch import Tensor
 
 from dvfl_mobile.errors import CheckpointError
 from dvfl_mobile.files import atomic_file, remove_partials
-from dvfl_mobile.model.stored import load_safetensors, save_safetensors
-from dvfl_mobile.training.team import Team
+from dvfl_mobile.model.checkpoint.safetensors_file import load_safetensors, save_safetensors
+from dvfl_mobile.training.process_group import Team
 
 _SAVE_EVERY_S = 60.0
 _FINGERPRINT, _DONE = "fingerprint", "steps_done"

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dvfl_mobile.clips import SINGLE_VIEW, ClipSpec
-from dvfl_mobile.datasets import VideoRef, read_clips
+from dvfl_mobile.data.clips import SINGLE_VIEW, ClipSpec
+from dvfl_mobile.data.videos import VideoRef, read_clips
 from dvfl_mobile.errors import VideoError
-from dvfl_mobile.training.team import Team
+from dvfl_mobile.training.process_group import Team
 
 _TOP = 5
 _KEPT_BYTES = 2**30

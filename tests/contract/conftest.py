@@ -9,8 +9,9 @@ from unittest import mock
 
 import pytest
 
-from dvfl_mobile import artifacts, pipeline
+from dvfl_mobile.artifacts import make as artifacts
 from dvfl_mobile.model.default import seeded_student
+from dvfl_mobile.pipeline import steps as pipeline
 from dvfl_mobile.quantization.recipes import RECIPES
 from tests.checkpoints import SMALL
 from tests.conversions import Made, Make, recorded_graphs, skip_without

@@ -14,20 +14,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dvfl_mobile import __version__, pipeline
-from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.artifacts.manifest import Metadata, verify
 from dvfl_mobile.converters.base import TARGETS, target_named
-from dvfl_mobile.manifest import Metadata, verify
+from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.model.architecture import Architecture
-from dvfl_mobile.model.checkpoint import load_checkpoint
+from dvfl_mobile.model.checkpoint.load import load_checkpoint
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.parity import EXECUTOR_NOTE, THRESHOLDS, Verdict
-from dvfl_mobile.quantization.forms import levelled_form
-from dvfl_mobile.quantization.graphs import in_double, run_clips
+from dvfl_mobile.parity.report import EXECUTOR_NOTE, THRESHOLDS, Verdict
+from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.quantization.graph.forms import levelled_form
+from dvfl_mobile.quantization.graph.graphs import in_double, run_clips
 from dvfl_mobile.quantization.recipes import RECIPES, recipe_named
 from dvfl_mobile.report.contents import islands
 from dvfl_mobile.runners.base import open_runner
+from dvfl_mobile.version import __version__
 from tests.checkpoints import SMALL
 from tests.conversions import Make, skip_without
 from tests.quantized import drawn, small_form

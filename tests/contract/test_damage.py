@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from dvfl_mobile import pipeline
-from dvfl_mobile.artifacts import open_artifact
+from dvfl_mobile.artifacts.make import open_artifact
 from dvfl_mobile.errors import ArtifactError
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
+from dvfl_mobile.pipeline import steps as pipeline
 from dvfl_mobile.runners.base import open_runner
 from tests.checkpoints import SMALL
 from tests.conversions import Make, skip_without

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from dvfl_mobile.cli.main import main
 from dvfl_mobile.metrics import sqnr_db
-from dvfl_mobile.runners.mil.executor import MilExecutor
+from dvfl_mobile.mil.executor import MilExecutor
 from tests.conversions import skip_without
 
 CLASSES = ["cat", "dog", "newt"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dvfl_mobile.cli.inspect import inspect
+from dvfl_mobile.cli.commands.inspect import inspect
 from dvfl_mobile.gpu_delegate.report import NAME, NO_GPU, GpuDelegateReport, gpu_delegate_report
 from dvfl_mobile.gpu_delegate.rules import Fate
 from tests.conversions import Make

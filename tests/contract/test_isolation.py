@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.racing import race
 from dvfl_mobile.runners.base import open_here, open_runner
-from dvfl_mobile.runners.isolated import IsolatedRunner
+from dvfl_mobile.runners.child.isolated import IsolatedRunner
 from dvfl_mobile.runners.tracing import trace, trace_here
-from dvfl_mobile.shapes import moving_shapes
 from tests.conversions import Made, Make
 
 RUN_HERE = pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dvfl_mobile import pipeline
-from dvfl_mobile.artifacts import Artifact, open_artifact
+from dvfl_mobile.artifacts.make import Artifact, open_artifact
 from dvfl_mobile.cli.main import main
-from dvfl_mobile.opinions import allowed
-from dvfl_mobile.parity import Verdict
+from dvfl_mobile.parity.report import Verdict
+from dvfl_mobile.parity.second_opinion import allowed
+from dvfl_mobile.pipeline import steps as pipeline
 from dvfl_mobile.quantization.recipes import RECIPES
 from dvfl_mobile.runners.base import Runner, open_runner
 from dvfl_mobile.runners.opinions import OPINIONS, opinions_named

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dvfl_mobile import pipeline
-from dvfl_mobile.parity import Verdict
+from dvfl_mobile.parity.report import Verdict
+from dvfl_mobile.pipeline import steps as pipeline
 from tests.conversions import skip_without
 
 CLIPS = 4

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dvfl_mobile.devices.adb import Adb
-from dvfl_mobile.devices.adb_place import BASE
+from dvfl_mobile.devices.android.adb import Adb
+from dvfl_mobile.devices.android.place import BASE
 
 HERE = Path(__file__).resolve().parent
 SERVER_PORT = 16010

@@ -12,14 +12,15 @@ from unittest import mock
 
 import numpy as np
 
-from dvfl_mobile import artifacts, pipeline
-from dvfl_mobile.artifacts import Artifact
-from dvfl_mobile.devices import protocol
-from dvfl_mobile.devices.bundle import NAME, PROGRAMS, Bundle
+from dvfl_mobile.artifacts import make as artifacts
+from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.artifacts.manifest import Manifest
+from dvfl_mobile.devices.harness import protocol
+from dvfl_mobile.devices.harness.bundle import NAME, PROGRAMS, Bundle
 from dvfl_mobile.devices.values import DeviceFacts
 from dvfl_mobile.files import sha256_of
-from dvfl_mobile.manifest import Manifest
 from dvfl_mobile.model.default import seeded_student
+from dvfl_mobile.pipeline import steps as pipeline
 from dvfl_mobile.runners.base import as_input
 from dvfl_mobile.runners.values import Logits, Pixels
 from tests.checkpoints import SMALL

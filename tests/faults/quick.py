@@ -36,8 +36,8 @@ def lower(target: Any, request: Any, path: Path) -> Lowered:
 
 def open_runner(folder: Path, manifest: Any) -> Any:
     """A runner that gives the reference's own logits."""
-    from dvfl_mobile.artifacts import Artifact, reference_of
-    from dvfl_mobile.manifest import verify
+    from dvfl_mobile.artifacts.make import Artifact, reference_of
+    from dvfl_mobile.artifacts.manifest import verify
     from dvfl_mobile.runners.pytorch import TorchRunner
 
     verify(manifest, folder)
@@ -65,17 +65,18 @@ def wait() -> None:
 
 EVENTS: dict[str, Callable[[], None]] = {"interrupt": interrupt, "full": fill_disk, "wait": wait}
 STEPS = {
-    "load": "dvfl_mobile.pipeline.load_student",
-    "reference": "dvfl_mobile.artifacts.sha256_of",
-    "convert": "dvfl_mobile.artifacts.lower",
-    "parity": "dvfl_mobile.pipeline.open_runner",
+    "load": "dvfl_mobile.pipeline.steps.load_student",
+    "reference": "dvfl_mobile.artifacts.make.sha256_of",
+    "convert": "dvfl_mobile.artifacts.make.lower",
+    "parity": "dvfl_mobile.pipeline.steps.open_runner",
 }
 
 
 def main() -> None:
     """Run the command line of this process, with its event."""
-    from dvfl_mobile import artifacts, pipeline
+    from dvfl_mobile.artifacts import make as artifacts
     from dvfl_mobile.cli.main import main as run
+    from dvfl_mobile.pipeline import steps as pipeline
 
     event, *arguments = sys.argv[1:]
     # A shell starts what it puts into the background with Ctrl-C ignored, and the tests with it.

@@ -23,7 +23,7 @@ import torch
 from safetensors.torch import save_file
 
 from dvfl_mobile.errors import CheckpointError
-from dvfl_mobile.model.checkpoint import load_checkpoint
+from dvfl_mobile.model.checkpoint.load import load_checkpoint
 from tests.checkpoints import config_of, save_official, small_weights
 
 
@@ -484,7 +484,7 @@ def test_small_files_that_claim_much_stay_small_in_memory(path: Path, tmp_path: 
         import resource
         from pathlib import Path
         from dvfl_mobile.errors import CheckpointError
-        from dvfl_mobile.model.checkpoint import load_checkpoint
+        from dvfl_mobile.model.checkpoint.load import load_checkpoint
         import torch
         torch.set_num_threads(1)
         taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

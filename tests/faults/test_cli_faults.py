@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dvfl_mobile import artifacts, pipeline
+from dvfl_mobile.artifacts import make as artifacts
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
+from dvfl_mobile.pipeline import steps as pipeline
 from dvfl_mobile.runners import base
 from tests.faults import quick
 

@@ -14,16 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvfl_mobile import artifacts, pipeline
-from dvfl_mobile.artifacts import Artifact, open_artifact
+from dvfl_mobile.artifacts import make as artifacts
+from dvfl_mobile.artifacts.make import Artifact, open_artifact
 from dvfl_mobile.cli.main import main
 from dvfl_mobile.errors import ArtifactError, DvflMobileError, InconclusiveError, MissingDependencyError
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.runners import process
+from dvfl_mobile.pipeline import steps as pipeline
 from dvfl_mobile.runners.base import open_runner
-from dvfl_mobile.runners.isolated import IsolatedRunner
-from dvfl_mobile.runners.limits import DEADLINE_VARIABLE, MEMORY_VARIABLE
+from dvfl_mobile.runners.child import process
+from dvfl_mobile.runners.child.isolated import IsolatedRunner
+from dvfl_mobile.runners.child.limits import DEADLINE_VARIABLE, MEMORY_VARIABLE
 from tests.conversions import skip_without
 from tests.faults import quick
 
@@ -332,9 +333,9 @@ def test_a_fork_does_not_take_it_along(opened: Open) -> None:
 SCRIPT = """
 import signal, sys, threading
 from pathlib import Path
-from dvfl_mobile.artifacts import open_artifact
+from dvfl_mobile.artifacts.make import open_artifact
 from dvfl_mobile.cli.interrupts import raising_interrupts
-from dvfl_mobile.runners import process
+from dvfl_mobile.runners.child import process
 from dvfl_mobile.runners.base import open_runner
 import numpy as np
 

@@ -21,16 +21,16 @@ import numpy as np
 import pytest
 
 import dvfl_mobile
-from dvfl_mobile import manifest as manifests
-from dvfl_mobile import pipeline
-from dvfl_mobile.artifacts import Artifact
+from dvfl_mobile.artifacts import manifest as manifests
+from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.errors import ArtifactError, DvflMobileError
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.runners import limits, process
+from dvfl_mobile.pipeline import steps as pipeline
 from dvfl_mobile.runners.base import open_runner
-from dvfl_mobile.runners.isolated import IsolatedRunner
-from dvfl_mobile.runners.process import Child
+from dvfl_mobile.runners.child import limits, process
+from dvfl_mobile.runners.child.isolated import IsolatedRunner
+from dvfl_mobile.runners.child.process import Child
 from dvfl_mobile.runners.tracing import trace
 from tests.conversions import skip_without
 from tests.faults.mutations import ABOVE, ABSOLUTE, mutate

@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from dvfl_mobile import artifacts, manifest, pipeline
+from dvfl_mobile.artifacts import make as artifacts
+from dvfl_mobile.artifacts import manifest
 from dvfl_mobile.errors import ArtifactError
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
+from dvfl_mobile.pipeline import steps as pipeline
 from dvfl_mobile.report import contents
 from tests.conversions import skip_without
 from tests.faults import quick

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
-from dvfl_mobile import artifacts, manifest, pipeline
-from dvfl_mobile.artifacts import open_artifact
+from dvfl_mobile.artifacts import make as artifacts
+from dvfl_mobile.artifacts import manifest
+from dvfl_mobile.artifacts.make import open_artifact
 from dvfl_mobile.errors import ArtifactError, DvflMobileError, UsageError
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
+from dvfl_mobile.pipeline import steps as pipeline
 from dvfl_mobile.runners.base import open_runner
 from tests.conversions import skip_without
 from tests.faults import quick

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvfl_mobile.clips import SINGLE_VIEW, Clip, ClipSpec
-from dvfl_mobile.datasets import VideoRef, read_clips
+from dvfl_mobile.data.clips import SINGLE_VIEW, Clip, ClipSpec
+from dvfl_mobile.data.video import MAX_SIDE, probe, read_clip
+from dvfl_mobile.data.videos import VideoRef, read_clips
 from dvfl_mobile.errors import VideoError
-from dvfl_mobile.video import MAX_SIDE, probe, read_clip
 
 pytest.importorskip("av")
 
@@ -174,11 +174,11 @@ def test_announced_frames_that_are_not_there_are_missed(whole: dict[str, Path], 
 def test_giant_pictures_are_refused_with_their_size(
     kind: str, whole: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dvfl_mobile.video.MAX_PIXELS", 64 * 64 - 1)
+    monkeypatch.setattr("dvfl_mobile.data.video.MAX_PIXELS", 64 * 64 - 1)
     with pytest.raises(VideoError, match="pictures of 64x64 pixels"):
         read_clip(whole[kind], SPEC)
-    monkeypatch.setattr("dvfl_mobile.video.MAX_PIXELS", 64 * 64)
-    monkeypatch.setattr("dvfl_mobile.video.MAX_SIDE", 63)
+    monkeypatch.setattr("dvfl_mobile.data.video.MAX_PIXELS", 64 * 64)
+    monkeypatch.setattr("dvfl_mobile.data.video.MAX_SIDE", 63)
     with pytest.raises(VideoError, match="pictures of 64x64 pixels"):
         read_clip(whole[kind], SPEC)
 
@@ -187,8 +187,8 @@ def test_giant_pictures_are_refused_with_their_size(
 def test_the_decoder_itself_makes_no_giant_pictures(
     kind: str, whole: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dvfl_mobile.video.MAX_PIXELS", 63 * 63)
-    monkeypatch.setattr("dvfl_mobile.video._refuse_giants", lambda *_: None)
+    monkeypatch.setattr("dvfl_mobile.data.video.MAX_PIXELS", 63 * 63)
+    monkeypatch.setattr("dvfl_mobile.data.video._refuse_giants", lambda *_: None)
     with pytest.raises(VideoError, match="holds no frame that can be decoded"):
         read_clip(whole[kind], SPEC)
 
@@ -213,7 +213,7 @@ def test_pictures_that_become_giants_are_refused(tmp_path: Path) -> None:
 
 
 def test_endless_videos_are_refused(tmp_path: Path, write_video: WriteVideo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dvfl_mobile.video.MAX_FRAMES", 10)
+    monkeypatch.setattr("dvfl_mobile.data.video.MAX_FRAMES", 10)
     assert read_clip(write_video(tmp_path / "ten.avi", 10), SPEC).damage is None
     with pytest.raises(VideoError, match="more than 10 frames"):
         read_clip(write_video(tmp_path / "eleven.avi", 11), SPEC)
@@ -231,7 +231,7 @@ def test_a_file_that_shrinks_between_the_passes_is_refused(
         path.write_bytes(data[: len(data) // 2])
         return facts
 
-    monkeypatch.setattr("dvfl_mobile.video.probe", shrinking)
+    monkeypatch.setattr("dvfl_mobile.data.video.probe", shrinking)
     with pytest.raises(VideoError, match="fewer frames the second time"):
         read_clip(path, SPEC)
 

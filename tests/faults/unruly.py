@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from dvfl_mobile import errors
-from dvfl_mobile.runners import child, frames
+from dvfl_mobile.runners.child import child, frames
 
 CLASSES = 5
 STEP, _, DEED = os.environ["UNRULY"].partition(":")

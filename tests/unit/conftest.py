@@ -12,7 +12,7 @@ import pytest
 @pytest.fixture(scope="session")
 def golden_folder(tmp_path_factory: pytest.TempPathFactory, write_video) -> Path:  # type: ignore[no-untyped-def]
     """Two videos to take golden ones from: one that phones play as it is, and one that has to be encoded anew."""
-    from dvfl_mobile.pack.drawn import video_pictures
+    from dvfl_mobile.pack.making.drawn import video_pictures
 
     folder = tmp_path_factory.mktemp("golden")
     write_video(folder / "Phone clip.mp4", video_pictures(5)[:30], codec="libx264")
@@ -23,9 +23,11 @@ def golden_folder(tmp_path_factory: pytest.TempPathFactory, write_video) -> Path
 @pytest.fixture(scope="session")
 def small_pack(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path) -> SimpleNamespace:
     """The pack of a small artifact: its `path`, as it was `made`, as it was `opened` again; and the `artifact`."""
-    from dvfl_mobile import artifacts, pipeline
+    from dvfl_mobile.artifacts import make as artifacts
     from dvfl_mobile.model.default import seeded_student
-    from dvfl_mobile.pack import archive, build
+    from dvfl_mobile.pack import archive
+    from dvfl_mobile.pack.making import build
+    from dvfl_mobile.pipeline import steps as pipeline
     from tests.checkpoints import SMALL
     from tests.conversions import skip_without
     from tests.faults import quick

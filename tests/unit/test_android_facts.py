@@ -9,8 +9,8 @@ import random
 
 import pytest
 
-from dvfl_mobile.devices.android_facts import is_android, parse_facts
-from dvfl_mobile.devices.android_state import parse_state
+from dvfl_mobile.devices.android.facts import is_android, parse_facts
+from dvfl_mobile.devices.android.state import parse_state
 from dvfl_mobile.devices.values import Core, DeviceFacts, DeviceState
 
 _PHONE = """

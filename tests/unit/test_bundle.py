@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from dvfl_mobile.devices import protocol
-from dvfl_mobile.devices.building import bundle_for
-from dvfl_mobile.devices.bundle import RUNNER_VARIABLE, Bundle, given_bundle
+from dvfl_mobile.devices.harness import protocol
+from dvfl_mobile.devices.harness.build import bundle_for
+from dvfl_mobile.devices.harness.bundle import RUNNER_VARIABLE, Bundle, given_bundle
 from dvfl_mobile.errors import DeviceError, InconclusiveError
 
 PROGRAM = b"#!/bin/sh\n"

@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.errors import CheckpointError, LabelError
 from dvfl_mobile.files import sha256_of
 from dvfl_mobile.model.architecture import Architecture
-from dvfl_mobile.model.checkpoint import load_checkpoint
+from dvfl_mobile.model.checkpoint.load import load_checkpoint
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import METADATA_KEY, Student, save_student
 from tests.checkpoints import SMALL, config_of, official, save_official, small_weights, yacs

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from dvfl_mobile.accuracy import measure
-from dvfl_mobile.catalog import find_split
 from dvfl_mobile.cli.main import main
-from dvfl_mobile.data_check import check_data
-from dvfl_mobile.datasets import VideoRef
+from dvfl_mobile.data.check import check_data
+from dvfl_mobile.data.datasets import find_split
+from dvfl_mobile.data.leaks import LINKS_NAME, Leak, read_links, shared
+from dvfl_mobile.data.videos import VideoRef
 from dvfl_mobile.errors import UsageError, VideoError
-from dvfl_mobile.evaluation import Question
-from dvfl_mobile.leaks import LINKS_NAME, Leak, read_links, shared
+from dvfl_mobile.evaluation.accuracy import measure
+from dvfl_mobile.evaluation.evaluate import Question
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dvfl_mobile.devices import devicectl, ios_tools
-from dvfl_mobile.devices.ios_listing import listed_devices
+from dvfl_mobile.devices.ios import devicectl
+from dvfl_mobile.devices.ios import tools as ios_tools
+from dvfl_mobile.devices.ios.listing import listed_devices
 from dvfl_mobile.errors import DeviceError
 from tests.formats.xcrun import FORMATS, Xcrun, installed_xcrun
 

@@ -27,7 +27,7 @@ QUICK = ("--student", "focalnet-16-1_1", "--batch", 4, "--micro-batch", 2, "--ep
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(frame.COMMANDS, "distill", "dvfl_mobile.cli.distill:distill")
+    monkeypatch.setitem(frame.COMMANDS, "distill", "dvfl_mobile.cli.commands.distill:distill")
     with threads(1):
         yield
 

@@ -15,7 +15,7 @@ import typer
 
 import dvfl_mobile
 from dvfl_mobile.cli import main as frame
-from dvfl_mobile.clips import frame_indices, prepare
+from dvfl_mobile.data.clips import frame_indices, prepare
 
 CHECKOUT = Path(__file__).parents[2]
 DOCS = CHECKOUT / "docs"

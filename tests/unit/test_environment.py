@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from dvfl_mobile import environment
 from dvfl_mobile.cli.main import main
-from dvfl_mobile.environment import Environment, look_around
+from dvfl_mobile.devices import environment
+from dvfl_mobile.devices.environment import Environment, look_around
 from dvfl_mobile.errors import MissingDependencyError
 
 ALL_THERE = {
@@ -193,7 +193,7 @@ def test_doctor_prints_one_document(
 def test_doctor_imports_nothing_that_it_looks_at() -> None:
     script = """
         import sys
-        from dvfl_mobile.environment import look_around
+        from dvfl_mobile.devices.environment import look_around
         look_around()
         heavy = "torch av executorch coremltools litert_torch ai_edge_litert safetensors numpy".split()
         print([name for name in heavy if name in sys.modules])

@@ -14,23 +14,23 @@ import pytest
 from pydantic import ValidationError
 from rich.console import Console
 
-from dvfl_mobile import evaluation
-from dvfl_mobile import labelled as labelling
-from dvfl_mobile import manifest as manifests
-from dvfl_mobile.artifacts import Artifact
-from dvfl_mobile.catalog import Split
+from dvfl_mobile import documents as jsondoc
+from dvfl_mobile.artifacts import manifest as manifests
+from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.artifacts.manifest import Manifest, TensorEntry
 from dvfl_mobile.cli import main as frame
-from dvfl_mobile.clips import Clip, ClipSpec
-from dvfl_mobile.datasets import VideoRef
+from dvfl_mobile.data.clips import Clip, ClipSpec
+from dvfl_mobile.data.datasets import Split
+from dvfl_mobile.data.videos import VideoRef
 from dvfl_mobile.delegation import Delegation
 from dvfl_mobile.errors import ArtifactError, CheckpointError, OutputError, UsageError, VideoError
-from dvfl_mobile.evaluation import EvaluationReport, Question, RunnerPair, evaluate, points, points_up
-from dvfl_mobile.manifest import Manifest, TensorEntry
+from dvfl_mobile.evaluation import evaluate as evaluation
+from dvfl_mobile.evaluation import videos as labelling
+from dvfl_mobile.evaluation.evaluate import EvaluationReport, Question, RunnerPair, evaluate, points, points_up
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.source import WeightSource
-from dvfl_mobile.parity import Verdict
+from dvfl_mobile.parity.report import Verdict
 from dvfl_mobile.report import evaluation as reports
-from dvfl_mobile.report import jsondoc
 
 SPEC = ClipSpec(frames=2, size=32, short_side=36)
 CLASSES = ("Archery", "Basketball", "Punch")

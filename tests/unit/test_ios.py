@@ -11,10 +11,10 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from dvfl_mobile.devices import ios
+from dvfl_mobile.artifacts.manifest import Manifest
+from dvfl_mobile.devices.ios import device as ios
 from dvfl_mobile.devices.values import RunOptions
 from dvfl_mobile.errors import ArtifactError, DeviceError, DvflMobileError, InconclusiveError, UsageError
-from dvfl_mobile.manifest import Manifest
 from dvfl_mobile.runners.base import as_input
 from tests.formats.xcrun import FORMATS, Xcrun, installed_xcrun
 
@@ -24,8 +24,9 @@ UDID = "00008140-0000AAAA0000001C"
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A Core ML artifact of the small student that holds nothing but its name, and one for TFLite."""
-    from dvfl_mobile import artifacts, pipeline
+    from dvfl_mobile.artifacts import make as artifacts
     from dvfl_mobile.model.default import seeded_student
+    from dvfl_mobile.pipeline import steps as pipeline
     from tests.checkpoints import SMALL
     from tests.conversions import skip_without
     from tests.faults import quick
@@ -170,7 +171,7 @@ def test_what_hangs_ends_by_the_deadline(
     xcrun: Xcrun, package: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DVFL_MOBILE_DEADLINE_S", "1")
-    monkeypatch.setattr("dvfl_mobile.devices.ios_app._REMOVE_S", 1)
+    monkeypatch.setattr("dvfl_mobile.devices.ios.app._REMOVE_S", 1)
     xcrun.fault("device process launch", "hang")
     assert "didn't end within 2 s" in str(measured(package, RunOptions(warmup=0, runs=1)))
     xcrun.assert_nothing_runs()

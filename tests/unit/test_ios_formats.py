@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dvfl_mobile.devices.ios_options import AppOptions
-from dvfl_mobile.devices.protocol import Asked, Heard, Listener, TensorFacts
+from dvfl_mobile.devices.harness.protocol import Asked, Heard, Listener, TensorFacts
+from dvfl_mobile.devices.ios.options import AppOptions
 from dvfl_mobile.devices.xcresult import durations_ns, parse_metrics, read_metrics
 from dvfl_mobile.errors import DeviceError, InputError
 from tests.formats.harness_vectors import PATH, vectors

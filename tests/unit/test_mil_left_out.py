@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dvfl_mobile.runners.mil.errors import MalformedError, UnknownOperatorError, UnpublishedError
+from dvfl_mobile.mil.errors import MalformedError, UnknownOperatorError, UnpublishedError
 from tests.mil import STRUCTURE, convert, counted, floats, mb, run
 
 # Each of them stops at the load: a new one has to be written down here.
@@ -26,7 +26,7 @@ NOT_STORED = {"_const_symbolic", "classify"}
 
 
 def test_no_other_published_operator_is_left_out() -> None:
-    from dvfl_mobile.runners.mil.operators import OPERATORS
+    from dvfl_mobile.mil.operators import OPERATORS
 
     registry = pytest.importorskip("coremltools.converters.mil.mil.ops.registry").SSAOpRegistry
     published = registry.core_ops.keys() - NOT_STORED - STRUCTURE
@@ -45,7 +45,7 @@ X = floats(1, 2, 4, 4)
     ],
 )
 def test_an_operator_that_is_left_out_stops_the_load_by_its_name(name: str, body: Any, tmp_path: Path) -> None:
-    from dvfl_mobile.runners.mil.executor import MilExecutor
+    from dvfl_mobile.mil.executor import MilExecutor
 
     package = tmp_path / "model.mlpackage"
     convert(body, [X], "iOS15", package)
@@ -99,7 +99,7 @@ def test_what_a_definition_leaves_open_stops_by_the_operator(name: str) -> None:
 
 
 def test_the_docs_name_every_operator() -> None:
-    from dvfl_mobile.runners.mil.operators import KNOWN
+    from dvfl_mobile.mil.operators import KNOWN
 
     page = Path(__file__).parents[2] / "docs" / "coreml-executor.md"
     if not page.exists():

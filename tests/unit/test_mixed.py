@@ -12,13 +12,14 @@ from rich.console import Console
 
 from dvfl_mobile.errors import CheckFailedError, UsageError
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.quantization import graphs, ptq, stored
-from dvfl_mobile.quantization.cache import CACHE_VARIABLE
-from dvfl_mobile.quantization.forms import QuantizedForm, levelled_form
-from dvfl_mobile.quantization.mixed import PAIR_WORTH, Mixed, Promise, apply_kept, choose_kept
-from dvfl_mobile.quantization.sensitivity import Figures, figures_of, logits_of
+from dvfl_mobile.quantization.calibrate import ptq
+from dvfl_mobile.quantization.calibrate.cache import CACHE_VARIABLE
+from dvfl_mobile.quantization.graph import graphs, stored
+from dvfl_mobile.quantization.graph.forms import QuantizedForm, levelled_form
+from dvfl_mobile.quantization.mixed.choose import PAIR_WORTH, Mixed, Promise, apply_kept, choose_kept
+from dvfl_mobile.quantization.mixed.sensitivity import Figures, figures_of, logits_of
+from dvfl_mobile.quantization.mixed.units import Parts
 from dvfl_mobile.quantization.settings import CalibrationFacts
-from dvfl_mobile.quantization.units import Parts
 from dvfl_mobile.report import sensitivity as report
 from tests.checkpoints import SMALL
 from tests.quantized import with_scale
@@ -225,7 +226,7 @@ def test_reports_say_what_was_kept_and_what_it_cost(chosen):
 
 def test_the_plot_marks_what_was_kept(planted, chosen, tmp_path):
     pytest.importorskip("matplotlib", reason="plots need matplotlib")
-    from dvfl_mobile.quantization.sensitivity import measure_sensitivity
+    from dvfl_mobile.quantization.mixed.sensitivity import measure_sensitivity
 
     measured = measure_sensitivity(planted, CLIPS[:1])
     report.plot(measured, tmp_path / "one.png")

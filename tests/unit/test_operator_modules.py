@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dvfl_mobile.delegation import Delegation, Operation
-from dvfl_mobile.devices.operator_modules import Timed, with_modules
+from dvfl_mobile.devices.harness.operator_modules import Timed, with_modules
 
 GRAPH = [
     Operation("conv_2d", "stem.proj", True),

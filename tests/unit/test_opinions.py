@@ -10,9 +10,9 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
+from dvfl_mobile import documents as jsondoc
 from dvfl_mobile.errors import ArtifactError, MissingDependencyError, UsageError
-from dvfl_mobile.opinions import allowed, compared
-from dvfl_mobile.parity import (
+from dvfl_mobile.parity.report import (
     THRESHOLDS,
     ArtifactFacts,
     ClipFacts,
@@ -23,7 +23,8 @@ from dvfl_mobile.parity import (
     measure,
     thresholds_for,
 )
-from dvfl_mobile.report import jsondoc, junit, markdown, terminal
+from dvfl_mobile.parity.second_opinion import allowed, compared
+from dvfl_mobile.report.formats import junit, markdown, terminal
 from dvfl_mobile.runners.opinions import OPINIONS, opinions_named
 from tests.unit.test_report import shown
 

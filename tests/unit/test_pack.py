@@ -14,14 +14,15 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from dvfl_mobile.artifacts import Artifact
-from dvfl_mobile.clips import ClipSpec, normalize
+from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.data.clips import ClipSpec, normalize
+from dvfl_mobile.data.video import pictures, probe, read_clip
 from dvfl_mobile.errors import InconclusiveError, InputError, VideoError
-from dvfl_mobile.pack import archive, build, drawn, golden, stages
-from dvfl_mobile.pack.causes import channels_of_samples, input_values
+from dvfl_mobile.pack import archive, stages
+from dvfl_mobile.pack.judging.causes import channels_of_samples, input_values
+from dvfl_mobile.pack.making import build, drawn, golden
 from dvfl_mobile.pack.turns import TURNS
 from dvfl_mobile.progress import silent
-from dvfl_mobile.video import pictures, probe, read_clip
 from tests.faults import quick
 from tests.packs import App
 from tests.threads import threads

@@ -17,11 +17,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from dvfl_mobile.clips import ClipSpec
-from dvfl_mobile.pack import contents, drawn, judge, results
-from dvfl_mobile.pack.assemble import SCHEMA_NAME, TEMPLATES
-from dvfl_mobile.parity import Verdict, thresholds_for
-from dvfl_mobile.video import drawn_indices, pictures, probe
+from dvfl_mobile.data.clips import ClipSpec
+from dvfl_mobile.data.video import drawn_indices, pictures, probe
+from dvfl_mobile.pack import contents, results
+from dvfl_mobile.pack.judging import judge
+from dvfl_mobile.pack.making import drawn
+from dvfl_mobile.pack.making.assemble import SCHEMA_NAME, TEMPLATES
+from dvfl_mobile.parity.report import Verdict, thresholds_for
 
 STAND_INS = Path(__file__).parents[1]
 TEMPLATE_FOLDER = resources.files("dvfl_mobile.pack") / "templates"

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from dvfl_mobile import __version__
-from dvfl_mobile.environment import EXTRAS
+from dvfl_mobile.devices.environment import EXTRAS
+from dvfl_mobile.version import __version__
 
 CHECKOUT = Path(__file__).parents[2]
 MAPPED = {

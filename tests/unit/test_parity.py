@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from dvfl_mobile.errors import ArtifactError, CheckpointError, InputError
 from dvfl_mobile.metrics import cosine, kl_nats, sqnr_db, top5_overlap
-from dvfl_mobile.parity import (
+from dvfl_mobile.parity.report import (
     THRESHOLDS,
     ArtifactFacts,
     ClipFacts,

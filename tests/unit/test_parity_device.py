@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dvfl_mobile import artifacts, pipeline
+from dvfl_mobile.artifacts import make as artifacts
 from dvfl_mobile.devices.values import DeviceFacts
 from dvfl_mobile.errors import DeviceError, InconclusiveError
 from dvfl_mobile.model.default import seeded_student
+from dvfl_mobile.pipeline import steps as pipeline
 from tests.checkpoints import SMALL
 from tests.conversions import skip_without
 from tests.faults import quick

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvfl_mobile.artifacts import Artifact
+from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.devices.values import FoundDevice
 from dvfl_mobile.errors import DeviceError
 from dvfl_mobile.profiling.document import ProfileReport
@@ -123,7 +123,7 @@ def test_all_devices_are_profiled_and_the_table_says_which_failed(  # type: igno
     run_command, artifact, monkeypatch
 ) -> None:
     failing = FakeDevice("android:B", fails_at=1, error=DeviceError("android:B is gone.", hint="Plug it in."))
-    monkeypatch.setattr("dvfl_mobile.devices.android.find", lambda _: failing)
+    monkeypatch.setattr("dvfl_mobile.devices.android.device.find", lambda _: failing)
     ready = [
         FoundDevice(device="host", kind="physical", model="", status="ready"),
         FoundDevice(device="android:B", kind="physical", model="", status="ready"),

@@ -19,8 +19,12 @@ from dvfl_mobile.profiling.fleet import profile_fleet
 from dvfl_mobile.profiling.plan import Plan
 from dvfl_mobile.profiling.subjects import Subject
 from dvfl_mobile.progress import silent
-from dvfl_mobile.report import plots, profile_figures, profile_html, profile_plots, profile_terminal
-from dvfl_mobile.report import profile_unicode as unicode
+from dvfl_mobile.report.formats import plots
+from dvfl_mobile.report.profile import figures as profile_figures
+from dvfl_mobile.report.profile import html as profile_html
+from dvfl_mobile.report.profile import plots as profile_plots
+from dvfl_mobile.report.profile import terminal as profile_terminal
+from dvfl_mobile.report.profile import unicode
 from tests.fake_device import MS, FakeDevice, expected, make_artifact, make_subject
 
 EVIL = "<script>alert(1)</script>\x1b[31m&\"'"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dvfl_mobile.devices.protocol import Asked, Heard, Listener, TensorFacts
+from dvfl_mobile.devices.harness.protocol import Asked, Heard, Listener, TensorFacts
 from dvfl_mobile.errors import DeviceError
 from tests.transcripts import RUNS, TIMES, events_of, lines_of
 

@@ -18,17 +18,20 @@ import pytest
 import torch
 from torch.nn import functional
 
+from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.errors import CheckpointError, DvflMobileError, UsageError
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.quantization import graphs, precision, ptq, qat
+from dvfl_mobile.quantization.calibrate import ptq
 from dvfl_mobile.quantization.distillation import distillation_loss
-from dvfl_mobile.quantization.forms import QuantizedForm, freeze, levelled_form
-from dvfl_mobile.quantization.schedule import Schedule
+from dvfl_mobile.quantization.graph import graphs
+from dvfl_mobile.quantization.graph.forms import QuantizedForm, freeze, levelled_form
+from dvfl_mobile.quantization.qat import precision
+from dvfl_mobile.quantization.qat import train as qat
+from dvfl_mobile.quantization.qat.schedule import Schedule
 from dvfl_mobile.quantization.settings import CalibrationFacts, QatSettings, Quantization
-from dvfl_mobile.shapes import moving_shapes
 from dvfl_mobile.training import state as training_state
-from dvfl_mobile.training.precision import autocast, chosen_precision
+from dvfl_mobile.training.optimization.precision import autocast, chosen_precision
 from dvfl_mobile.training.state import forget
 from tests.threads import threads
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from dvfl_mobile.errors import UsageError
-from dvfl_mobile.quantization.stored import load_form
-from dvfl_mobile.training.team import team
+from dvfl_mobile.quantization.graph.stored import load_form
+from dvfl_mobile.training.process_group import team
 
 # Five clips in batches of three: both processes have a share of unequal size, and in each epoch's last batch too.
 # `STATE` is where to keep the state, `STEPS` after how many steps the first process is killed, if at all.
@@ -26,9 +26,11 @@ torch.set_num_threads(1)
 logging.disable()
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.quantization import ptq, qat, stored
+from dvfl_mobile.quantization.calibrate import ptq
+from dvfl_mobile.quantization.qat import train as qat
+from dvfl_mobile.quantization.graph import stored
 from dvfl_mobile.quantization.settings import CalibrationFacts, QatSettings
-from dvfl_mobile.shapes import moving_shapes
+from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.training import state as training_state
 
 training_state._SAVE_EVERY_S = 0.0

@@ -9,7 +9,7 @@ import pytest
 
 from dvfl_mobile.cli.main import main
 from dvfl_mobile.model.student import save_student
-from dvfl_mobile.quantization import stored
+from dvfl_mobile.quantization.graph import stored
 from tests.conversions import skip_without
 from tests.quantized import small_form, small_student
 

@@ -12,11 +12,12 @@ from dvfl_mobile.delegation import module_path
 from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.deploy import DeployForm
-from dvfl_mobile.quantization import graphs, ptq
-from dvfl_mobile.quantization.edges import PerChannelWeightEdge, weight_scales
-from dvfl_mobile.quantization.forms import levelled_form, raw_clip
-from dvfl_mobile.quantization.levels import find_levels
-from dvfl_mobile.quantization.observers import OBSERVERS, observer_named
+from dvfl_mobile.quantization.calibrate import ptq
+from dvfl_mobile.quantization.calibrate.observers import OBSERVERS, observer_named
+from dvfl_mobile.quantization.calibrate.token_scaling import find_levels
+from dvfl_mobile.quantization.graph import graphs
+from dvfl_mobile.quantization.graph.edges import PerChannelWeightEdge, weight_scales
+from dvfl_mobile.quantization.graph.forms import levelled_form, raw_clip
 from dvfl_mobile.quantization.scales import RAW_PIXELS, scale_of_range
 from tests.checkpoints import SMALL
 from tests.quantized import CLIPS, drawn, facts, small_form, small_student

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dvfl_mobile import clips
-from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.data import clips
+from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.model import rewrites
 from dvfl_mobile.model.rewrites import Normalizer
 

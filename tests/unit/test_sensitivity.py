@@ -12,10 +12,11 @@ from rich.console import Console
 
 from dvfl_mobile.errors import CheckpointError, InputError, MissingDependencyError, UsageError
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.quantization import graphs, ptq
-from dvfl_mobile.quantization.cache import CACHE_VARIABLE
-from dvfl_mobile.quantization.forms import QuantizedForm, levelled_form
-from dvfl_mobile.quantization.sensitivity import (
+from dvfl_mobile.quantization.calibrate import ptq
+from dvfl_mobile.quantization.calibrate.cache import CACHE_VARIABLE
+from dvfl_mobile.quantization.graph import graphs
+from dvfl_mobile.quantization.graph.forms import QuantizedForm, levelled_form
+from dvfl_mobile.quantization.mixed.sensitivity import (
     Figures,
     Sensitivity,
     figures_of,
@@ -23,8 +24,8 @@ from dvfl_mobile.quantization.sensitivity import (
     logits_of,
     measure_sensitivity,
 )
+from dvfl_mobile.quantization.mixed.units import Parts, block_of
 from dvfl_mobile.quantization.settings import CalibrationFacts
-from dvfl_mobile.quantization.units import Parts, block_of
 from dvfl_mobile.report import sensitivity as report
 from tests.checkpoints import SMALL
 from tests.quantized import with_scale

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from dvfl_mobile.errors import CheckpointError
-from dvfl_mobile.quantization import graphs, stored
 from dvfl_mobile.quantization.archive import is_form
+from dvfl_mobile.quantization.graph import graphs, stored
 from dvfl_mobile.quantization.settings import Quantization
 from tests.quantized import drawn, small_form
 

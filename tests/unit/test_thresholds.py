@@ -9,9 +9,10 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
+from dvfl_mobile import documents as jsondoc
 from dvfl_mobile.cli.main import main
 from dvfl_mobile.errors import UsageError
-from dvfl_mobile.parity import (
+from dvfl_mobile.parity.report import (
     ArtifactFacts,
     ClipFacts,
     ParityReport,
@@ -22,7 +23,7 @@ from dvfl_mobile.parity import (
     thresholds_for,
     undecided,
 )
-from dvfl_mobile.report import annotations, jsondoc, junit, markdown
+from dvfl_mobile.report.formats import annotations, junit, markdown
 
 ARTIFACT = ArtifactFacts(model="nano", target="tflite", recipe="fp16", path="out/nano/tflite/fp16")
 CLIPS = ClipFacts(count=2, source="somewhere")
@@ -110,8 +111,9 @@ def test_annotations_escape_what_would_end_them() -> None:
 
 
 def test_reuse_leaves_the_same_artifact_alone_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dvfl_mobile import artifacts, pipeline
+    from dvfl_mobile.artifacts import make as artifacts
     from dvfl_mobile.model.default import seeded_student
+    from dvfl_mobile.pipeline import steps as pipeline
     from tests.checkpoints import SMALL
     from tests.conversions import skip_without
     from tests.faults import quick

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from dvfl_mobile.clips import ClipSpec
-from dvfl_mobile.datasets import VideoRef
+from dvfl_mobile.data.clips import ClipSpec
+from dvfl_mobile.data.leaks import Links, shared
+from dvfl_mobile.data.videos import VideoRef
 from dvfl_mobile.errors import VideoError
-from dvfl_mobile.leaks import Links, shared
-from dvfl_mobile.training.augment import Box, cut, draw_box, draw_indices, recolour
-from dvfl_mobile.training.data import VideoSamples, hold_out, sides_matter
-from dvfl_mobile.training.draws import Draw, stream
-from dvfl_mobile.training.mixing import mix, soft_targets
-from dvfl_mobile.training.schedule import Schedule
+from dvfl_mobile.training.clips.augment import Box, cut, draw_box, draw_indices, recolour
+from dvfl_mobile.training.clips.data import VideoSamples, hold_out, sides_matter
+from dvfl_mobile.training.clips.mixing import mix, soft_targets
+from dvfl_mobile.training.optimization.schedule import Schedule
+from dvfl_mobile.training.randomness import Draw, stream
 from dvfl_mobile.training.settings import Augmentation, TrainSettings
 
 SPEC = ClipSpec(frames=4, size=32, short_side=36, frame_interval=2)
@@ -88,7 +88,7 @@ def test_colours_change_alike_in_all_pictures_of_a_clip_and_within_bounds() -> N
 
 
 def test_hue_turns_as_on_the_circle_of_hsv() -> None:
-    from dvfl_mobile.training import augment
+    from dvfl_mobile.training.clips import augment
 
     pixels = np.array([[[[255, 0, 0], [10, 200, 90], [40, 40, 180], [77, 77, 77], [200, 180, 20]]]], np.float32)
     turned = augment._turn_hue(pixels, 0.5)  # by a twentieth of the circle
@@ -99,7 +99,7 @@ def test_hue_turns_as_on_the_circle_of_hsv() -> None:
 
 
 def test_a_circle_of_six_is_gone_around_as_by_the_remainder_to_the_bit() -> None:
-    from dvfl_mobile.training import augment
+    from dvfl_mobile.training.clips import augment
 
     edges = np.array([-6, -1, -1e-7, -1e-38, 0, 1e-38, 5.9999995, 6, 6.0000005, 11, 11.999999], np.float32)
     places = np.concatenate([edges, draws().uniform(-6, 12, 10_000).astype(np.float32)])

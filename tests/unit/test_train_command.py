@@ -17,7 +17,7 @@ import torch
 
 from dvfl_mobile import load_checkpoint
 from dvfl_mobile.cli import main as frame
-from dvfl_mobile.model.torchfile import load_torch_file
+from dvfl_mobile.model.checkpoint.torchfile import load_torch_file
 from dvfl_mobile.training.journal import read_journal
 from dvfl_mobile.training.result import TrainingResult
 from tests.threads import threads
@@ -60,7 +60,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, videos: Path) -> Path:
     """What one small training left."""
     out = tmp_path_factory.mktemp("made") / "teacher"
     with threads(1), pytest.MonkeyPatch.context() as patch:
-        patch.setitem(frame.COMMANDS, "train", "dvfl_mobile.cli.train:train")
+        patch.setitem(frame.COMMANDS, "train", "dvfl_mobile.cli.commands.train:train")
         arguments = ["train", "--data", videos, *QUICK, "--epochs", 6, "--pth", "-o", out]
         with pytest.raises(SystemExit) as end:
             frame.main([str(argument) for argument in arguments])
@@ -219,7 +219,7 @@ from dvfl_mobile.training import loop, state
 import torch
 torch.set_num_threads(1)
 state._SAVE_EVERY_S = 0.0
-main.COMMANDS["train"] = "dvfl_mobile.cli.train:train"
+main.COMMANDS["train"] = "dvfl_mobile.cli.commands.train:train"
 left = int(os.environ.get("STEPS", "-1"))
 step = loop._Trainer.step
 def counted(*arguments):

@@ -10,7 +10,7 @@ import pytest
 
 from dvfl_mobile.errors import InputError, MissingDependencyError, UsageError
 from dvfl_mobile.training.choices import chosen_settings
-from dvfl_mobile.training.official_config import OfficialConfig, read_official_config
+from dvfl_mobile.training.official.config import OfficialConfig, read_official_config
 
 pytest.importorskip("yaml", reason="PyYAML isn't installed")
 

@@ -16,8 +16,8 @@ from dvfl_mobile.errors import CheckpointError, DvflMobileError, UsageError
 from dvfl_mobile.model.build import build_network
 from dvfl_mobile.training import loop
 from dvfl_mobile.training import state as training_state
-from dvfl_mobile.training.depth import DrawnDepth, DrawnDropPath
-from dvfl_mobile.training.initialize import seeded_weights
+from dvfl_mobile.training.drop_path import DrawnDepth, DrawnDropPath
+from dvfl_mobile.training.initial_weights import seeded_weights
 from dvfl_mobile.training.journal import read_journal
 from dvfl_mobile.training.loop import Outcome
 from dvfl_mobile.training.settings import Augmentation, TrainSettings

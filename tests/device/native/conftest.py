@@ -13,17 +13,18 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from dvfl_mobile import artifacts, pipeline
-from dvfl_mobile.artifacts import Artifact
+from dvfl_mobile.artifacts import make as artifacts
+from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.converters.base import TARGETS
+from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.delegation import Delegation, Operation
-from dvfl_mobile.devices.building import check_tools
-from dvfl_mobile.devices.bundle import RUNNER_VARIABLE
+from dvfl_mobile.devices.harness.build import check_tools
+from dvfl_mobile.devices.harness.bundle import RUNNER_VARIABLE
 from dvfl_mobile.errors import DeviceError, MissingDependencyError
 from dvfl_mobile.files import directory_lock
-from dvfl_mobile.quantization.cache import CACHE_VARIABLE
+from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.quantization.calibrate.cache import CACHE_VARIABLE
 from dvfl_mobile.quantization.recipes import RECIPES
-from dvfl_mobile.shapes import moving_shapes
 from tests.conversions import skip_without
 from tests.device_tools import PREFIX
 from tests.quantized import small_form, small_student

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvfl_mobile.devices.building import built
-from dvfl_mobile.devices.bundle import PROGRAMS
-from dvfl_mobile.devices.options import ProgramOptions, PushedFile
+from dvfl_mobile.devices.harness.build import built
+from dvfl_mobile.devices.harness.bundle import PROGRAMS
+from dvfl_mobile.devices.harness.options import ProgramOptions, PushedFile
 from dvfl_mobile.runners.base import as_input
 from tests.device.native.conftest import Small
 

@@ -12,11 +12,11 @@ import pytest
 
 from dvfl_mobile.delegation import Operation
 from dvfl_mobile.devices.base import find_device
-from dvfl_mobile.devices.building import built
-from dvfl_mobile.devices.local import LocalPlace
-from dvfl_mobile.devices.native import NativeRunner
-from dvfl_mobile.devices.operator_modules import KINDS as XNNPACK_KINDS
-from dvfl_mobile.devices.operator_modules import is_part, modules_of
+from dvfl_mobile.devices.harness.build import built
+from dvfl_mobile.devices.harness.operator_modules import KINDS as XNNPACK_KINDS
+from dvfl_mobile.devices.harness.operator_modules import is_part, modules_of
+from dvfl_mobile.devices.harness.runner import NativeRunner
+from dvfl_mobile.devices.host_native import LocalPlace
 from dvfl_mobile.devices.values import RunOptions
 from dvfl_mobile.errors import ArtifactError, DeviceError, InconclusiveError
 from dvfl_mobile.runners.base import open_runner

@@ -1,0 +1,1 @@
+"""Artifacts: the files that a phone runs, each with its manifest."""

@@ -1,0 +1,222 @@
+"""Making artifacts: a student, lowered to one target by one recipe, whole or not at all."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dvfl_mobile.artifacts import manifest as manifests
+from dvfl_mobile.artifacts.manifest import Manifest, Metadata, TensorEntry
+from dvfl_mobile.converters.base import Lowered, Request, Target, lower, versions
+from dvfl_mobile.data.clips import ClipSpec
+from dvfl_mobile.errors import ArtifactError
+from dvfl_mobile.files import atomic_directory, directory_lock, sha256_of, writing_to
+from dvfl_mobile.quantization.recipes import Recipe
+from dvfl_mobile.quantization.settings import Quantization
+from dvfl_mobile.version import __version__
+
+if TYPE_CHECKING:
+    from dvfl_mobile.model.student import Student
+    from dvfl_mobile.quantization.graph.forms import QuantizedForm
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One target's file with its manifest, in its folder."""
+
+    folder: Path
+    manifest: Manifest
+
+
+def save_reference(student: Student, out: Path) -> Path:
+    """Store the reference form beside the artifacts that come from it, once for each set of weights.
+
+    With it in `out/<model>/`, parity needs no more than a copy of that folder, on any machine.
+
+    Returns:
+        The file, named by its own hash: weights that differ never take each other's place.
+    """
+    from dvfl_mobile.model.student import save_student
+
+    folder = out / student.architecture.name
+    with directory_lock(folder / "reference", wait=True):
+        # Named like what a killed run leaves behind, so that the next run removes it.
+        workplace = folder / ".reference.incoming.partial"
+        try:
+            incoming = workplace / "weights.safetensors"
+            save_student(student, incoming)
+            path = folder / f"reference-{sha256_of(incoming)[:12]}.safetensors"
+            with writing_to(path):
+                incoming.replace(path)
+        finally:
+            shutil.rmtree(workplace, ignore_errors=True)
+    return path
+
+
+def folder_of(student: Student, target: Target, recipe: Recipe, out: Path) -> Path:
+    """Where the artifact of a student goes: `out/<model>/<target>/<recipe>/`."""
+    return out / student.architecture.name / target.name / recipe.name
+
+
+def convert(
+    model: Student | QuantizedForm, target: Target, recipe: Recipe, out: Path, reference: Path, minimum_os: str
+) -> Artifact:
+    """Lower a student, or its quantized form, and write `out/<model>/<target>/<recipe>/`, the manifest last.
+
+    Args:
+        reference: what `save_reference` wrote for this student.
+        minimum_os: the oldest system to run on; only Core ML lets one choose.
+
+    Raises:
+        MissingDependencyError: the target's packages aren't installed.
+        OutputError: the place can't be written, or another run is writing it.
+    """
+    student = student_of(model)
+    told = _told(model, target, recipe, reference, minimum_os)
+    folder = folder_of(student, target, recipe, out)
+    spec = told["clip"]
+    with directory_lock(folder), atomic_directory(folder) as partial:
+        request = Request(
+            form=_lowerable(model, target, recipe, spec),
+            shape=spec.shape,
+            recipe=recipe.name,
+            metadata=_metadata(student, spec, recipe).model_dump_json(),
+            minimum_os=minimum_os,
+        )
+        lowered = lower(target, request, partial / target.file)
+        manifest = Manifest(
+            **told,
+            file=target.file,
+            files=manifests.entries(partial, target.file),
+            inputs=(_input_entry(target, spec, lowered),),
+            outputs=(TensorEntry(name=target.output_name, shape=(1, len(student.classes)), dtype="float32"),),
+            delegation=lowered.delegation,
+            command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        )
+        manifests.write(manifest, partial)
+    return Artifact(folder, manifest)
+
+
+def standing(
+    model: Student | QuantizedForm, target: Target, recipe: Recipe, out: Path, reference: Path, minimum_os: str
+) -> Artifact | None:
+    """The artifact that `convert` would make, if it stands there whole and its manifest says that nothing differs.
+
+    What must be the same: weights, classes, ClipSpec, recipe, scales, the oldest system, and the version of every tool.
+    """
+    folder = folder_of(student_of(model), target, recipe, out)
+    try:
+        found = open_artifact(folder)
+        manifests.verify(found.manifest, folder)
+    except ArtifactError:
+        return None
+    told = _told(model, target, recipe, reference, minimum_os)
+    return found if all(getattr(found.manifest, name) == value for name, value in told.items()) else None
+
+
+def open_artifact(folder: Path) -> Artifact:
+    """Read an artifact that `convert` wrote.
+
+    Raises:
+        ArtifactError: there is none, or its manifest can't be understood.
+    """
+    return Artifact(folder, manifests.read(folder))
+
+
+def reference_of(artifact: Artifact) -> Student:
+    """Load the reference form that an artifact came from, out of the folder that holds both.
+
+    Raises:
+        ArtifactError: it isn't there, or isn't the one.
+    """
+    from dvfl_mobile.model.checkpoint.load import load_checkpoint
+
+    entry = artifact.manifest.reference
+    path = manifests.reference_path(artifact.manifest, artifact.folder)
+    hint = "Name the checkpoint with --reference, or convert again."
+    if not path.is_file():
+        raise ArtifactError(f"The reference of {artifact.folder} is missing: {path}.", hint=hint)
+    if path.stat().st_size != entry.size_bytes or sha256_of(path) != entry.sha256:
+        raise ArtifactError(f"{path} isn't the reference of {artifact.folder}: its bytes changed.", hint=hint)
+    return load_checkpoint(path)
+
+
+def student_of(model: Student | QuantizedForm) -> Student:
+    """The float student: the model itself, or the one that was quantized."""
+    from dvfl_mobile.model.student import Student
+
+    return model if isinstance(model, Student) else model.student
+
+
+def warnings_of(model: Student | QuantizedForm) -> tuple[str, ...]:
+    """What whoever ships the model must be told of its quantization."""
+    quantization = _quantization_of(model)
+    return () if quantization is None else quantization.warnings
+
+
+def _quantization_of(model: Student | QuantizedForm) -> Quantization | None:
+    from dvfl_mobile.model.student import Student
+
+    return None if isinstance(model, Student) or not model.settings.scales else model.settings
+
+
+def _lowerable(model: Student | QuantizedForm, target: Target, recipe: Recipe, spec: ClipSpec) -> Any:
+    """What the target's converter lowers: the deploy form, or the quantized graph of it."""
+    from dvfl_mobile.model.deploy import DeployForm
+
+    if recipe.is_calibrated:
+        from dvfl_mobile.quantization.graph.forms import QuantizedForm
+        from dvfl_mobile.quantization.graph.graphs import converted
+
+        assert isinstance(model, QuantizedForm)
+        return converted(model.graph(target.normalizer), fold=target.folds_weights)
+    form = DeployForm(student_of(model).network, spec, target.normalizer)
+    if recipe.mode == "dynamic" and target.folds_weights:
+        from dvfl_mobile.quantization.graph.dynamic import dynamic_graph
+
+        return dynamic_graph(form, spec.shape)
+    return form
+
+
+def _told(
+    model: Student | QuantizedForm, target: Target, recipe: Recipe, reference: Path, minimum_os: str
+) -> dict[str, Any]:
+    """What of a manifest is known before anything is lowered."""
+    student = student_of(model)
+    return {
+        "model": student.architecture.name,
+        "target": target.name,
+        "recipe": recipe.name,
+        "recipe_meaning": recipe.meaning[target.name],
+        "architecture": student.architecture,
+        "classes": tuple(student.classes),
+        "clip": student.clip.model_copy(update={"pixels": "raw"}),
+        "weights": student.source,
+        "reference": manifests.entry_of(reference, f"../../{reference.name}"),
+        "minimum_os": minimum_os,
+        "quantization": _quantization_of(model),
+        "tools": {"dvfl-mobile": __version__, "python": platform.python_version(), **versions(target)},
+    }
+
+
+def _input_entry(target: Target, spec: ClipSpec, lowered: Lowered) -> TensorEntry:
+    if lowered.input_scale is None:
+        return TensorEntry(name=target.input_name, shape=spec.shape, dtype="float32")
+    scale, zero_point = lowered.input_scale
+    return TensorEntry(name=target.input_name, shape=spec.shape, dtype="int8", scale=scale, zero_point=zero_point)
+
+
+def _metadata(student: Student, spec: ClipSpec, recipe: Recipe) -> Metadata:
+    return Metadata(
+        model=student.architecture.name,
+        recipe=recipe.name,
+        classes=student.classes,
+        clip=spec,
+        weights=student.source.kind,
+        tool=f"dvfl-mobile {__version__}",
+    )

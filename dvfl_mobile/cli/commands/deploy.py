@@ -1,0 +1,82 @@
+"""`dvfl-mobile deploy`: load, lower to all targets, check each, sum up."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dvfl_mobile.cli.options import (
+    DEFAULT_OUT,
+    Calib,
+    Checkpoint,
+    Clips,
+    DataRoot,
+    Frames,
+    Json,
+    JUnit,
+    Labels,
+    Markdown,
+    MaxClips,
+    MinDelegated,
+    MinimumIos,
+    Out,
+    Recipe,
+    Samples,
+    Size,
+    Targets,
+)
+
+Strict = Annotated[bool, typer.Option("--strict", help="End with 7, not 0, where something could not be decided here.")]
+
+
+def deploy(
+    checkpoint: Checkpoint = None,
+    targets: Targets = None,
+    recipe: Recipe = None,
+    calib: Calib = None,
+    data_root: DataRoot = None,
+    samples: Samples = 64,
+    clips: Clips = None,
+    max_clips: MaxClips = 32,
+    out: Out = DEFAULT_OUT,
+    labels: Labels = None,
+    frames: Frames = None,
+    size: Size = None,
+    minimum_ios: MinimumIos = None,
+    min_delegated: MinDelegated = None,
+    strict: Strict = False,
+    json: Json = False,
+    junit: JUnit = None,
+    markdown: Markdown = None,
+) -> None:
+    """Convert to all targets, and check each against PyTorch.
+
+    A recipe with static scales is quantized first, on the clips of --calib; clips without a recipe mean static int8.
+
+    Ends with 0 when nothing failed, and names what could not be decided on this machine (--strict makes that 7).
+    With 5 when an artifact failed.
+    """
+    from dvfl_mobile.artifacts import make as artifacts
+    from dvfl_mobile.cli.progress import steps
+    from dvfl_mobile.cli.show import show_student, show_summary
+    from dvfl_mobile.parity.report import Verdict
+    from dvfl_mobile.pipeline import quantize as quantizing
+    from dvfl_mobile.pipeline import steps as pipeline
+
+    meant = pipeline.recipe_of(checkpoint, recipe, has_clips=calib is not None)
+    plan = pipeline.make_plan(targets or [], meant, out, minimum_ios)
+    calibration = quantizing.plan_for_deploy(plan.recipe, calib, data_root=data_root, samples=samples)
+    with steps() as step:
+        with step("load"):
+            model = pipeline.load_model(checkpoint, labels, frames, size)
+        show_student(artifacts.student_of(model))
+        model = quantizing.calibrated(model, calibration, step)
+        summary = pipeline.deploy(model, plan, clips, max_clips, step)
+    show_summary(summary, json=json, junit=junit, markdown=markdown)
+    if summary.verdict is not Verdict.FAIL:
+        folders = [
+            artifacts.folder_of(artifacts.student_of(model), target, plan.recipe, out) for target in plan.targets
+        ]
+        pipeline.check_delegated([artifacts.open_artifact(folder) for folder in folders], min_delegated)
+    raise typer.Exit(summary.exit_code(strict=strict))

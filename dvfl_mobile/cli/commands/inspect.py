@@ -1,0 +1,48 @@
+"""`dvfl-mobile inspect`: what is in an artifact, what is delegated, what fell back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dvfl_mobile.cli.options import ArtifactFolder, Json
+
+if TYPE_CHECKING:
+    from dvfl_mobile.artifacts.manifest import Manifest
+    from dvfl_mobile.gpu_delegate.report import GpuDelegateReport
+
+Operators = Annotated[bool, typer.Option("--operators", help="Show every operator, not the sums by stage.")]
+
+
+def inspect(artifact: ArtifactFolder, operators: Operators = False, json: Json = False) -> None:
+    """Show what is in an artifact, and what is delegated.
+
+    Its bytes are checked against the manifest first. What fell back from the delegate is listed, and of a TFLite
+    artifact what a phone's GPU delegate would refuse, by its published rules. It needs no torch.
+    """
+    from dvfl_mobile.artifacts import manifest
+    from dvfl_mobile.cli.show import show_manifest
+
+    found = manifest.read(artifact)
+    manifest.verify(found, artifact)
+    show_manifest(found, artifact, operators=operators, json=json, gpu=_gpu_delegate(found, artifact))
+
+
+def _gpu_delegate(found: Manifest, folder: Path) -> GpuDelegateReport | None:
+    """The GPU-delegate report on a TFLite artifact, left beside it; None for others, and where it can't be read."""
+    if found.target != "tflite":
+        return None
+    from dvfl_mobile import documents as jsondoc
+    from dvfl_mobile.cli.console import print_warning
+    from dvfl_mobile.errors import ArtifactError
+    from dvfl_mobile.gpu_delegate.report import NAME, gpu_delegate_report
+
+    try:
+        report = gpu_delegate_report(found, folder)
+    except ArtifactError as error:
+        print_warning(f"There is no report on the GPU delegate: {error.problem}")
+        return None
+    jsondoc.leave(report, folder / NAME)
+    return report

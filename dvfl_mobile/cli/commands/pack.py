@@ -1,0 +1,71 @@
+"""`dvfl-mobile pack`: golden videos with what every stage must make of them, for an app's own tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dvfl_mobile.cli.options import ArtifactFolder, Json, Reference
+
+if TYPE_CHECKING:
+    from dvfl_mobile.pack.judging.verdict import PackReport
+
+DEFAULT_PACK = Path("pack.zip")
+
+Videos = Annotated[
+    Path,
+    typer.Option(
+        "--clips",
+        metavar="SOURCE",
+        help="Videos to take golden ones from: a video, a folder of videos, a folder per class, or a CSV of "
+        "path,label.",
+        show_default=False,
+    ),
+]
+PackFile = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The zip to write.")]
+
+
+def pack(
+    artifact: ArtifactFolder,
+    clips: Videos,
+    out: PackFile = DEFAULT_PACK,
+    reference: Reference = None,
+    json: Json = False,
+) -> None:
+    """Make the conformance pack that an app is tested against.
+
+    It holds a few short videos, what each stage from the file to the logits must make of them, and a Kotlin and a
+    Swift test to drop in. What these write, parity judges.
+    """
+    from dvfl_mobile.artifacts import make as artifacts
+    from dvfl_mobile.cli.progress import steps
+    from dvfl_mobile.cli.show import show_pack
+    from dvfl_mobile.pack import archive
+    from dvfl_mobile.pack.making.build import build
+
+    with steps() as step:
+        built = build(artifacts.open_artifact(artifact), clips, reference, step)
+    archive.write(out, built.data)
+    show_pack(built, out, json=json)
+
+
+def judge_results(
+    path: Path, pack_path: Path | None = None, min_sqnr_db: float | None = None, because: str | None = None
+) -> PackReport:
+    """Judge what an app made of a pack; without `pack_path`, of the pack.zip beside it.
+
+    Raises:
+        InputError: results or pack can't be understood, or don't belong together.
+    """
+    from dvfl_mobile.pack import archive, results
+    from dvfl_mobile.pack.judging import judge
+    from dvfl_mobile.parity.report import asked_thresholds
+
+    where = pack_path or path.parent / DEFAULT_PACK
+    found = results.read(path)
+    opened = archive.read(where)
+    results.check_belongs(found, path, opened.contents, opened.sha256, where)
+    thresholds = asked_thresholds(opened.contents.artifact.recipe, min_sqnr_db, because)
+    return judge.judge(opened, found, where, path, thresholds)

@@ -1,0 +1,160 @@
+"""`dvfl-mobile parity`: an artifact against the reference form, on the same clips; or an app against its pack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+
+import typer
+
+from dvfl_mobile.cli.options import Clips, DeviceName, Json, JUnit, Markdown, MaxClips, Reference
+from dvfl_mobile.errors import UsageError
+
+if TYPE_CHECKING:
+    from dvfl_mobile.pack.judging.verdict import PackReport
+    from dvfl_mobile.parity.report import ParityReport
+
+MOST_CLIPS = 32
+
+What = Annotated[
+    Path,
+    typer.Argument(
+        metavar="ARTIFACT",
+        help="The folder of an artifact, such as out/nano/tflite/fp16; the pack-results.json that an app wrote; or "
+        "somebody's .mlpackage, with --reference REF.npz.",
+        show_default=False,
+    ),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every clip, not the worst few.")]
+MinSqnr = Annotated[
+    float | None,
+    typer.Option(
+        "--min-sqnr",
+        metavar="DB",
+        help="The least SQNR that passes, in place of the recipe's. Needs --because.",
+        show_default=False,
+    ),
+]
+Because = Annotated[
+    str | None,
+    typer.Option(
+        "--because", metavar="TEXT", help="Why --min-sqnr is right; every report shows it.", show_default=False
+    ),
+]
+PackFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--pack",
+        metavar="FILE",
+        help="For an app's results: the pack that they are of. Default: pack.zip beside them.",
+        show_default=False,
+    ),
+]
+SecondOpinions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--second-opinion",
+        metavar="NAME",
+        help="Also run the file by reference (LiteRT's reference kernels) or tensorflow (TensorFlow's interpreter), "
+        "for TFLite; or by executor (our own), for Core ML on a Mac; and fail where they disagree. May be given "
+        "several times.",
+        show_default=False,
+    ),
+]
+Locate = Annotated[
+    bool,
+    typer.Option(
+        "--locate",
+        help="Also hold each operator against the reference, on the worst clip, and name the first that is off.",
+    ),
+]
+Annotations = Annotated[
+    Literal["github"] | None,
+    typer.Option(
+        "--annotations",
+        metavar="KIND",
+        help="Also print what failed on stderr as annotations of a CI server: github.",
+        show_default=False,
+    ),
+]
+
+
+def parity(
+    artifact: What,
+    clips: Clips = None,
+    max_clips: MaxClips = MOST_CLIPS,
+    reference: Reference = None,
+    min_sqnr: MinSqnr = None,
+    because: Because = None,
+    second_opinions: SecondOpinions = None,
+    device: DeviceName = None,
+    pack: PackFile = None,
+    locate: Locate = False,
+    verbose: Verbose = False,
+    json: Json = False,
+    junit: JUnit = None,
+    markdown: Markdown = None,
+    annotations: Annotations = None,
+) -> None:
+    """Check that an artifact computes what PyTorch computes, or that an app does what its conformance pack says.
+
+    Both run on the same clips, and their logits are compared. It says nothing about accuracy. An app's results are
+    judged stage by stage, and the first one that is off is named with its likely cause.
+
+    Ends with 0 (pass), 5 (fail) or 7 (nothing here can run it, or stages are missing). The report is also left in
+    the artifact's folder.
+    """
+    from dvfl_mobile.artifacts import make as artifacts
+    from dvfl_mobile.cli.progress import steps
+    from dvfl_mobile.cli.show import show_annotations, show_conformance, show_location, show_parity
+    from dvfl_mobile.parity.report import asked_thresholds, check_change
+    from dvfl_mobile.pipeline import steps as pipeline
+
+    check_change(min_sqnr, because)
+    report: ParityReport | PackReport
+    if artifact.suffix.lower() == ".mlpackage":
+        if reference is None or any((clips, second_opinions, device, pack, locate, junit, markdown, annotations)):
+            raise UsageError(
+                f"{artifact} is a package by itself, not an artifact with a manifest.",
+                hint="Give --reference ref.npz with its inputs and outputs, and beside it only --min-sqnr and --json.",
+            )
+        _package(artifact, reference, min_sqnr, because, json=json)
+    if artifact.suffix.lower() == ".json" and not artifact.is_dir():
+        from dvfl_mobile.cli.commands.pack import judge_results
+
+        if any((clips, reference, max_clips != MOST_CLIPS, second_opinions, device, locate)):
+            raise UsageError(
+                "--clips, --max-clips, --reference, --second-opinion, --device and --locate go with an artifact, and "
+                "these are an app's results."
+            )
+        report = judge_results(artifact, pack, min_sqnr, because)
+        show_conformance(report, verbose=verbose, json=json, junit=junit, markdown=markdown)
+    else:
+        if pack is not None:
+            raise UsageError(f"--pack goes with an app's results, and {artifact} is no .json file.")
+        if device is not None and (locate or second_opinions):
+            raise UsageError("--locate and --second-opinion run on this machine, and --device somewhere else.")
+        with steps() as step:
+            opened = artifacts.open_artifact(artifact)
+            thresholds = asked_thresholds(opened.manifest.recipe, min_sqnr, because)
+            report = pipeline.check(
+                opened, clips, reference, max_clips, step, thresholds, second_opinions or [], device
+            )
+            located = pipeline.locate(opened, report, clips, reference, max_clips, step) if locate else None
+        show_parity(report, verbose=verbose, json=json, junit=junit, markdown=markdown, located=located)
+        if located is not None:
+            show_location(located, artifact / "locate.png", json=json)
+    if annotations is not None:
+        show_annotations(report)
+    raise typer.Exit(report.verdict.exit_code)
+
+
+def _package(package: Path, reference: Path, min_sqnr: float | None, because: str | None, *, json: bool) -> NoReturn:
+    from dvfl_mobile.cli.progress import steps
+    from dvfl_mobile.cli.show import show_package
+    from dvfl_mobile.parity.mlpackage import check_package
+
+    with steps() as step:
+        found = check_package(package, reference, min_sqnr, because, step)
+    show_package(found, json=json)
+    raise typer.Exit(found.verdict.exit_code)

@@ -1,0 +1,32 @@
+"""`dvfl-mobile predict`: what an artifact says of a video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dvfl_mobile.cli.options import Json
+
+Video = Annotated[Path, typer.Argument(metavar="VIDEO", help="A video file, of any length.", show_default=False)]
+Folder = Annotated[
+    Path,
+    typer.Option("--artifact", metavar="FOLDER", help="The folder of an artifact, such as out/nano/executorch/fp32."),
+]
+
+
+def predict(video: Video, artifact: Folder, json: Json = False) -> None:
+    """Classify a video with an artifact.
+
+    Shows its five likeliest classes, by one view of the video.
+    """
+    from dvfl_mobile.artifacts import make as artifacts
+    from dvfl_mobile.cli.progress import steps
+    from dvfl_mobile.cli.show import show_prediction
+    from dvfl_mobile.pipeline import steps as pipeline
+
+    opened = artifacts.open_artifact(artifact)
+    with steps(quiet=True) as step, step("predict"):
+        prediction = pipeline.predict(opened, video)
+    show_prediction(prediction, json=json)

@@ -1,0 +1,144 @@
+"""`dvfl-mobile quantize`: a checkpoint to a quantized form, with one set of scales for all targets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dvfl_mobile.cli.options import (
+    DEFAULT_OUT,
+    Calib,
+    Checkpoint,
+    DataRoot,
+    Frames,
+    Json,
+    Labels,
+    Observer,
+    Samples,
+    Seed,
+    Size,
+)
+
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        metavar="RECIPE",
+        help="How numbers are stored and computed. Default: static_wi8_ai8, or auto with a promise to keep.",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", metavar="FOLDER", help="The folder to write to: FOLDER/MODEL-RECIPE.pt2.")
+]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep",
+        metavar="PATTERN",
+        help="Keep modules of this path in float, such as 'stage3.*'; may be given several times.",
+        show_default=False,
+    ),
+]
+Method = Annotated[
+    str, typer.Option("--method", metavar="METHOD", help="ptq: after training; qat: train on with rounding in place.")
+]
+Epochs = Annotated[int, typer.Option("--epochs", min=1, metavar="N", help="For qat: times over the training clips.")]
+Batch = Annotated[
+    int, typer.Option("--batch", min=1, metavar="N", help="For qat: clips in a step, over all processes together.")
+]
+LearningRate = Annotated[
+    float, typer.Option("--learning-rate", min=1e-12, metavar="RATE", help="For qat: the highest of the schedule.")
+]
+TrainingSamples = Annotated[
+    int, typer.Option("--num-training-samples", min=8, metavar="N", help="For qat: train on no more clips than this.")
+]
+SensitivityOnly = Annotated[
+    bool,
+    typer.Option(
+        "--sensitivity", help="Measure what quantizing each block and operator alone costs, draw it, and do no more."
+    ),
+]
+MinAgreement = Annotated[
+    float | None,
+    typer.Option(
+        "--min-agreement",
+        min=0.0,
+        max=1.0,
+        metavar="SHARE",
+        help="Keep as little in float as makes this share of clips have the top-1 of float, 0 to 1.",
+        show_default=False,
+    ),
+]
+MinSqnr = Annotated[
+    float | None,
+    typer.Option("--min-sqnr", metavar="DB", help="Keep as little in float as reaches this SQNR.", show_default=False),
+]
+
+
+def quantize(
+    checkpoint: Checkpoint = None,
+    calib: Calib = None,
+    recipe: Recipe = None,
+    out: Out = DEFAULT_OUT,
+    data_root: DataRoot = None,
+    samples: Samples = 64,
+    observer: Observer = "percentile",
+    seed: Seed = 0,
+    keep: Keep = None,
+    method: Method = "ptq",
+    epochs: Epochs = 3,
+    batch: Batch = 8,
+    learning_rate: LearningRate = 1e-5,
+    training_samples: TrainingSamples = 512,
+    sensitivity: SensitivityOnly = False,
+    min_agreement: MinAgreement = None,
+    min_sqnr: MinSqnr = None,
+    labels: Labels = None,
+    frames: Frames = None,
+    size: Size = None,
+    json: Json = False,
+) -> None:
+    """Quantize a checkpoint once, for all targets.
+
+    Finds the scales of every int8 tensor on clips of a training split, and writes a quantized form that convert
+    lowers to any target. --method qat then trains on with rounding in place; start it with torchrun for several
+    processes. With --min-agreement or --min-sqnr as little as possible stays float.
+
+    Ends with 0, or with 5 where no mixture keeps the promise.
+    """
+    from dvfl_mobile.cli.progress import steps
+    from dvfl_mobile.cli.show import show_quantized, show_sensitivity, show_student
+    from dvfl_mobile.pipeline import quantize as quantizing
+    from dvfl_mobile.pipeline import steps as pipeline
+    from dvfl_mobile.quantization.settings import QatSettings
+
+    plan = quantizing.QuantizePlan(
+        recipe=quantizing.default_recipe(recipe, promises=(min_agreement, min_sqnr) != (None, None)),
+        calib=calib,
+        method=method,
+        min_agreement=min_agreement,
+        min_sqnr_db=min_sqnr,
+        data_root=data_root,
+        samples=samples,
+        observer=observer,
+        seed=seed,
+        keep=tuple(keep or ()),
+        training=QatSettings(epochs=epochs, global_batch=batch, learning_rate=learning_rate, seed=seed),
+        training_samples=training_samples,
+    )
+    quantizing.check_plan(plan)
+    with steps(quiet=not quantizing.is_first_process()) as step:
+        with step("load"):
+            student = pipeline.load_student(checkpoint, labels, frames, size)
+        if quantizing.is_first_process():
+            show_student(student)
+        if sensitivity:
+            found = quantizing.sensitivity(student, plan, step)
+            show_sensitivity(found, out / quantizing.plot_name(student), json=json)
+            return
+        made = quantizing.make(student, plan, out, step)
+    if made is not None:
+        show_quantized(made, json=json)

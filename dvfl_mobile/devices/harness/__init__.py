@@ -1,0 +1,1 @@
+"""The native programs that devices run: building, bundling, starting them, and their protocol."""

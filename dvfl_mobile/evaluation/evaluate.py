@@ -1,0 +1,515 @@
+"""Evaluation: an artifact's accuracy on a labelled split, beside the reference form's on the very same clips.
+
+Two accuracies by themselves decide nothing: what counts is on how many videos the answer changed for the worse, and
+whether there were enough of them to tell. The statistics are in `paired`; an undecided question is never a pass.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, FiniteFloat, model_validator
+
+from dvfl_mobile import documents as jsondoc
+from dvfl_mobile.artifacts.manifest import verify
+from dvfl_mobile.data.clips import ClipSpec, View, views
+from dvfl_mobile.data.datasets import SplitName
+from dvfl_mobile.errors import (
+    ArtifactError,
+    CheckpointError,
+    InconclusiveError,
+    UsageError,
+)
+from dvfl_mobile.evaluation import paired
+from dvfl_mobile.evaluation.confusion import Confused, confused_classes
+from dvfl_mobile.evaluation.videos import ChosenVideos, Pixels, Wanted, ask_each, choose, shares_of, some
+from dvfl_mobile.parity.report import ArtifactFacts, ClipFacts, Document, Line, Verdict, runner_notes, weights_notes
+from dvfl_mobile.progress import Step, silent
+from dvfl_mobile.runners.base import Runner, check_runs_here, open_runner
+from dvfl_mobile.runners.values import Facts, Logits
+from dvfl_mobile.version import __version__
+from dvfl_mobile.wording import percent, plural, rounded_down
+
+if TYPE_CHECKING:
+    from dvfl_mobile.artifacts.make import Artifact
+    from dvfl_mobile.model.student import Student
+    from dvfl_mobile.training.process_group import Team
+
+EVALUATION_NAME = "evaluation.json"
+_TOP = 5
+
+Probabilities = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of an artifact.
+
+    Attributes:
+        source: a data set, as `find_split` takes it.
+        data_root: where the data set's videos lie, if not beside its lists.
+        views, crops: clips drawn over a video's length, and crops of each: 1 and 1, or the paper's 4 and 3.
+        max_drop: how much accuracy the artifact may lose, as a share: 0.01 is one point.
+        confidence: how sure the verdict must be, 0.5 to below 1.
+        most: take no more videos than this; None: all.
+        allow_leaks: take a test split that shares videos or groups with the training split.
+    """
+
+    source: str | Path
+    split: SplitName = "test"
+    data_root: Path | None = None
+    views: int = 1
+    crops: int = 1
+    max_drop: float = 0.01
+    confidence: float = 0.95
+    most: int | None = None
+    allow_leaks: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_drop < 1:
+            raise UsageError(
+                f"No accuracy can drop by {self.max_drop:g}.", hint="Give --max-drop as a share: 0.01 is one point."
+            )
+        if not 0.5 <= self.confidence < 1:
+            raise UsageError(
+                f"No verdict can have the confidence {self.confidence:g}.",
+                hint="Give --confidence as a share from 0.5 to below 1, such as 0.95.",
+            )
+
+    @property
+    def drawn(self) -> list[View]:
+        """The views of each video."""
+        return views(self.views, self.crops)
+
+    @property
+    def wanted(self) -> Wanted:
+        """The videos that it is about."""
+        return Wanted(self.source, self.split, self.data_root, self.most, self.allow_leaks)
+
+
+class VideoOutcome(Document):
+    """What both said of one video.
+
+    Attributes:
+        artifact_top1: None where its logits aren't finite, which counts as wrong.
+        reference_in_top5, artifact_in_top5: whether the label is among the five likeliest classes.
+        agree: whether both chose the same class, right or wrong.
+    """
+
+    name: Line
+    label: int
+    reference_top1: int
+    artifact_top1: int | None
+    reference_in_top5: bool
+    artifact_in_top5: bool
+    agree: bool
+
+    @property
+    def reference_right(self) -> bool:
+        return self.reference_top1 == self.label
+
+    @property
+    def artifact_right(self) -> bool:
+        return self.artifact_top1 == self.label
+
+
+class Score(Document):
+    """How many videos were answered rightly; `low` and `high` are Wilson's interval of the share."""
+
+    right: int
+    videos: int
+    share: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
+
+    @classmethod
+    def of(cls, right: int, videos: int, confidence: float) -> Score:
+        """The score of so many right answers."""
+        interval = paired.wilson(right, videos, confidence)
+        return cls(right=right, videos=videos, share=right / videos, low=interval.low, high=interval.high)
+
+
+class Accuracy(Document):
+    """Of one of the two."""
+
+    top1: Score
+    top5: Score
+
+
+class PairedFigures(Document):
+    """Both on the same videos; shares are of all of them.
+
+    Attributes:
+        lost: videos that only the reference got right; `gained`: that only the artifact did.
+        agreeing: videos on which both chose the same class, right or wrong.
+        mcnemar_p: exact, two-sided.
+        drop: the reference's top-1 accuracy minus the artifact's.
+        drop_at_least, drop_at_most: its bounds, each by itself at the confidence asked; the verdict rests on them.
+        bootstrap_low, bootstrap_high: its two-sided percentile interval at that confidence, for comparison.
+    """
+
+    videos: int = Field(ge=1)
+    both_right: int
+    lost: int
+    gained: int
+    both_wrong: int
+    agreeing: int
+    mcnemar_p: FiniteFloat
+    drop: FiniteFloat
+    drop_at_least: FiniteFloat
+    drop_at_most: FiniteFloat
+    bootstrap_low: FiniteFloat
+    bootstrap_high: FiniteFloat
+    reference: Accuracy
+    artifact: Accuracy
+
+
+class ClassFigures(Document):
+    """The videos of one class: how many each of the two got right, and how many changed each way."""
+
+    name: Line
+    videos: int
+    reference_right: int
+    artifact_right: int
+    lost: int
+    gained: int
+
+    @property
+    def drop(self) -> float:
+        """The share of its videos that the artifact gets right, below the reference's."""
+        return (self.lost - self.gained) / self.videos
+
+
+class EvaluationReport(Document):
+    """One evaluation with everything that it rests on. Made by `decided` or `undecided`.
+
+    Attributes:
+        reason: what was found, in sentences to be read alone.
+        runner, reference: what each of the two runners knows of itself; `reference` also names the weights.
+        videos: how many were answered, where they are from, and what was wrong with which.
+        split: `train` or `test`, or `all` where the source gives no split.
+        max_drop, confidence: as asked; `videos_to_decide` would, by about even chance, at the rates of flips seen.
+        pooled: None where nothing could be run.
+        classes: those that the videos have, in the order of the model's.
+        class_names: the model's, all of them. confused: which the artifact took for which.
+    """
+
+    schema_version: Literal[1] = 1
+    tool_version: str
+    verdict: Verdict
+    reason: Line
+    artifact: ArtifactFacts
+    weights: Literal["checkpoint", "seeded"]
+    runner: dict[str, Line | int | bool | None]
+    reference: dict[str, Line | int | bool | None]
+    videos: ClipFacts
+    split: Line
+    views: int
+    crops: int
+    max_drop: float
+    confidence: float
+    videos_to_decide: int | None = None
+    notes: tuple[Line, ...] = ()
+    pooled: PairedFigures | None = None
+    classes: tuple[ClassFigures, ...] = ()
+    class_names: tuple[Line, ...] = ()
+    confused: tuple[Confused, ...] = ()
+    rows: tuple[VideoOutcome, ...] = ()
+
+    @model_validator(mode="after")
+    def _verdict_follows(self) -> EvaluationReport:
+        if self.verdict is not judge(self.pooled, self.max_drop):
+            raise ValueError(f"the verdict {self.verdict.value} does not follow from the bounds of the drop")
+        return self
+
+
+def evaluate(
+    artifact: Artifact,
+    question: Question,
+    reference: Path | None = None,
+    step: Step = silent,
+    processes: Team | None = None,
+) -> EvaluationReport:
+    """Ask the artifact and the reference form about every video of a split; the report also goes into its folder.
+
+    Videos pass one at a time, so memory doesn't grow with their number. Where a video is drawn in several views, its
+    answer is the mean of their softmax probabilities: the official multi-view testing sums the same over the views
+    (`tot_similarity += output.softmax(dim=-1)`, X-CLIP's `main.py`).
+
+    Args:
+        reference: the checkpoint to compare with, in place of the one stored with the artifact.
+        processes: those that torchrun started, to share the videos out; all get the same report, the first leaves it.
+
+    Raises:
+        VideoError: videos have no label, or none that the model has; or not one of them could be read.
+        UsageError: the reference has other classes or clips than the artifact; or the test split leaks.
+        CheckpointError: the reference's own logits aren't finite.
+    """
+    manifest = artifact.manifest
+    drawn = question.drawn
+    chosen = choose(manifest.classes, question.wanted, "artifact")
+    try:
+        check_runs_here(manifest)
+    except InconclusiveError as error:
+        verify(manifest, artifact.folder)
+        return _store(artifact, undecided(artifact, question, chosen, error), processes)
+    student = _reference_student(artifact, reference)
+    with step(f"PyTorch and {manifest.target}", shares_of(chosen, processes)) as advance:
+        pair = _open_pair(artifact, student)
+        answers = _ask(pair, chosen, manifest.clip, drawn, processes, advance)
+    return _store(artifact, decided(artifact, question, chosen, pair, answers), processes)
+
+
+def judge(pooled: PairedFigures | None, max_drop: float) -> Verdict:
+    """Pass if the drop is surely below `max_drop`, fail if it is surely above, else inconclusive."""
+    if pooled is None:
+        return Verdict.INCONCLUSIVE
+    if pooled.drop_at_most < max_drop:
+        return Verdict.PASS
+    return Verdict.FAIL if pooled.drop_at_least > max_drop else Verdict.INCONCLUSIVE
+
+
+def compare(rows: Sequence[VideoOutcome], confidence: float) -> PairedFigures:
+    """The figures over all videos, of which there must be one."""
+    lost = sum(row.reference_right and not row.artifact_right for row in rows)
+    gained = sum(row.artifact_right and not row.reference_right for row in rows)
+    both = sum(row.artifact_right and row.reference_right for row in rows)
+    flips = paired.Flips(lost, gained, len(rows))
+    bounds, resampled = paired.drop_bounds(flips, confidence), paired.bootstrap(flips, confidence)
+
+    def score(is_right: Callable[[VideoOutcome], bool]) -> Score:
+        return Score.of(sum(map(is_right, rows)), len(rows), confidence)
+
+    return PairedFigures(
+        videos=len(rows),
+        both_right=both,
+        lost=lost,
+        gained=gained,
+        both_wrong=len(rows) - both - lost - gained,
+        agreeing=sum(row.agree for row in rows),
+        mcnemar_p=paired.mcnemar_p(lost, gained),
+        drop=flips.drop,
+        drop_at_least=bounds.low,
+        drop_at_most=bounds.high,
+        bootstrap_low=resampled.low,
+        bootstrap_high=resampled.high,
+        reference=Accuracy(top1=score(lambda row: row.reference_right), top5=score(lambda row: row.reference_in_top5)),
+        artifact=Accuracy(top1=score(lambda row: row.artifact_right), top5=score(lambda row: row.artifact_in_top5)),
+    )
+
+
+def by_class(rows: Sequence[VideoOutcome], name_of: Callable[[int], str]) -> tuple[ClassFigures, ...]:
+    """The figures of each class that the videos have."""
+    of_class: defaultdict[int, list[VideoOutcome]] = defaultdict(list)
+    for row in rows:
+        of_class[row.label].append(row)
+    return tuple(
+        ClassFigures(
+            name=name_of(label),
+            videos=len(members),
+            reference_right=sum(row.reference_right for row in members),
+            artifact_right=sum(row.artifact_right for row in members),
+            lost=sum(row.reference_right and not row.artifact_right for row in members),
+            gained=sum(row.artifact_right and not row.reference_right for row in members),
+        )
+        for label, members in sorted(of_class.items())
+    )
+
+
+@dataclass(frozen=True)
+class RunnerPair:
+    """Both runners, and whose weights the reference has."""
+
+    reference: Runner
+    artifact: Runner
+    checkpoint: str
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What both said of every video that could be read; `notes` name the others."""
+
+    rows: tuple[VideoOutcome, ...]
+    notes: tuple[str, ...]
+
+
+def decided(
+    artifact: Artifact, question: Question, chosen: ChosenVideos, pair: RunnerPair, answers: Answers
+) -> EvaluationReport:
+    """The report on an artifact that was run."""
+    pooled = compare(answers.rows, question.confidence)
+    verdict = judge(pooled, question.max_drop)
+    needed = None
+    if verdict is Verdict.INCONCLUSIVE:
+        flips = paired.Flips(pooled.lost, pooled.gained, pooled.videos)
+        needed = paired.videos_to_decide(flips, question.max_drop, question.confidence)
+    return EvaluationReport(
+        verdict=verdict,
+        reason=_reason(verdict, pooled, question, needed),
+        runner=dict(pair.artifact.facts),
+        reference={**pair.reference.facts, "checkpoint": pair.checkpoint},
+        videos=ClipFacts(count=len(answers.rows), source=chosen.source, notes=(*chosen.notes, *answers.notes)),
+        videos_to_decide=needed,
+        pooled=pooled,
+        classes=by_class(answers.rows, ArtifactFacts.of(artifact.manifest, artifact.folder, chosen.classes).class_name),
+        class_names=chosen.classes,
+        confused=confused_classes([(row.label, row.artifact_top1) for row in answers.rows], chosen.classes),
+        rows=answers.rows,
+        **_common(artifact, question, chosen, pair.artifact.facts),
+    )
+
+
+def undecided(
+    artifact: Artifact, question: Question, chosen: ChosenVideos, error: InconclusiveError
+) -> EvaluationReport:
+    """The report on an artifact that nothing here can run: inconclusive, for the reason that `error` gives."""
+    return EvaluationReport(
+        verdict=Verdict.INCONCLUSIVE,
+        reason=f"{error.problem} {error.hint}",
+        runner={},
+        reference={},
+        videos=ClipFacts(count=0, source=chosen.source, notes=chosen.notes),
+        **_common(artifact, question, chosen, {}),
+    )
+
+
+def points(share: float) -> str:
+    """`1.25 points` of a share of 0.0125, cut downwards."""
+    return _points(rounded_down(share, 4))
+
+
+def points_up(share: float) -> str:
+    """As `points`, rounded upwards: a lower bound that is shown must not be below what it is held against."""
+    return _points(-rounded_down(-share, 4))
+
+
+def _points(share: Decimal) -> str:
+    return f"{share * 100 + 0:.2f} points"  # + 0: a zero without a sign
+
+
+def _common(artifact: Artifact, question: Question, chosen: ChosenVideos, runner: Facts) -> dict[str, Any]:
+    weights = artifact.manifest.weights.kind
+    return {
+        "tool_version": __version__,
+        "artifact": ArtifactFacts.of(artifact.manifest, artifact.folder, chosen.classes),
+        "weights": weights,
+        "split": chosen.split,
+        "views": question.views,
+        "crops": question.crops,
+        "max_drop": question.max_drop,
+        "confidence": question.confidence,
+        "notes": (*weights_notes(weights), *runner_notes(runner)),
+    }
+
+
+def _reason(verdict: Verdict, pooled: PairedFigures, question: Question, needed: int | None) -> str:
+    drop = f"The drop in top-1 is {points(pooled.drop)}"
+    sure, allowed = f"at {percent(question.confidence)} confidence", f"--max-drop allows {points(question.max_drop)}"
+    if verdict is Verdict.PASS:
+        return f"{drop}, and {sure} at most {points(pooled.drop_at_most)}; {allowed}."
+    if verdict is Verdict.FAIL:
+        return f"{drop}, and {sure} at least {points_up(pooled.drop_at_least)}; {allowed}."
+    between = f"between {points_up(pooled.drop_at_least).split()[0]} and {points(pooled.drop_at_most)}"
+    if needed is None:
+        more = f"The drop lies so close to it that not even {paired.MOST_VIDEOS:,} videos would decide it."
+    else:
+        more = f"About {needed:,} videos would decide it at the rates of flips seen; these are {pooled.videos:,}."
+    return f"{drop}, and {sure} it may be anything {between}; {allowed}. {more}"
+
+
+def _reference_student(artifact: Artifact, checkpoint: Path | None) -> Student:
+    from dvfl_mobile.artifacts.make import reference_of
+    from dvfl_mobile.model.checkpoint.load import load_checkpoint
+
+    student = load_checkpoint(checkpoint) if checkpoint else reference_of(artifact)
+    manifest = artifact.manifest
+    if (student.architecture.num_classes, student.clip.shape) != (len(manifest.classes), manifest.clip.shape):
+        raise UsageError(
+            f"{student.source.name} has {student.architecture.num_classes} classes for clips of {student.clip.shape}; "
+            f"{artifact.folder} has {len(manifest.classes)} for {manifest.clip.shape}.",
+            hint="Name the checkpoint that the artifact was converted from.",
+        )
+    return student
+
+
+def _open_pair(artifact: Artifact, student: Student) -> RunnerPair:
+    from dvfl_mobile.runners.pytorch import TorchRunner
+
+    return RunnerPair(TorchRunner(student), open_runner(artifact.folder, artifact.manifest), student.source.name)
+
+
+def _ask(
+    pair: RunnerPair,
+    chosen: ChosenVideos,
+    spec: ClipSpec,
+    drawn: Sequence[View],
+    processes: Team | None,
+    advance: Callable[[], None],
+) -> Answers:
+    """Let both answer on the same clips of each video; each process takes its share, and all get all answers."""
+
+    def answer(name: str, label: int, pixels: Pixels) -> VideoOutcome:
+        return _outcome(name, label, pair.reference.run(pixels), pair.artifact.run(pixels))
+
+    told = ask_each(chosen, spec, drawn, answer, processes, advance)
+    return Answers(told.rows, (*told.notes, *_about_infinities(told.rows)))
+
+
+def _outcome(name: str, label: int, reference: Logits, artifact: Logits) -> VideoOutcome:
+    """One video's row, from the logits `(V,K)` of its V views."""
+    if reference.shape != artifact.shape:
+        raise ArtifactError(
+            f"The artifact gave logits of shape {artifact.shape}, the reference form {reference.shape}.",
+            hint="Compare it with the checkpoint that it was made from, or convert that checkpoint again.",
+        )
+    expected, found = mean_probabilities(reference), mean_probabilities(artifact)
+    if expected is None:
+        raise CheckpointError(
+            f"The reference form's own logits on {name} are not finite: nothing compares with those.",
+            hint="The checkpoint's weights are damaged or have diverged; use another.",
+        )
+    chosen = int(expected.argmax())
+    answer = None if found is None else int(found.argmax())
+    return VideoOutcome(
+        name=name,
+        label=label,
+        reference_top1=chosen,
+        artifact_top1=answer,
+        reference_in_top5=is_in_top(expected, label),
+        artifact_in_top5=found is not None and is_in_top(found, label),
+        agree=answer == chosen,
+    )
+
+
+def mean_probabilities(logits: Logits) -> Probabilities | None:
+    """`(K,)`: the mean over views of the softmax of `(V,K)`; None if a logit isn't finite."""
+    if not np.isfinite(logits).all():
+        return None
+    wide = logits.astype(np.float64)
+    odds = np.exp(wide - wide.max(axis=1, keepdims=True))
+    return np.asarray((odds / odds.sum(axis=1, keepdims=True)).mean(axis=0))
+
+
+def is_in_top(probabilities: Probabilities, label: int) -> bool:
+    return label in np.argsort(-probabilities, kind="stable")[:_TOP]
+
+
+def _about_infinities(rows: Sequence[VideoOutcome]) -> list[str]:
+    names = [row.name for row in rows if row.artifact_top1 is None]
+    if not names:
+        return []
+    return [f"The artifact's logits are not finite on {plural(len(names), 'video')}, counted as wrong: {some(names)}."]
+
+
+def _store(artifact: Artifact, report: EvaluationReport, processes: Team | None) -> EvaluationReport:
+    """Leave the report in the artifact's folder too."""
+    if processes is None or processes.is_first:
+        jsondoc.leave(report, artifact.folder / EVALUATION_NAME)
+    return report

@@ -1,0 +1,1 @@
+"""Judging what an app made of a conformance pack."""

@@ -1,0 +1,1 @@
+"""The life of a model: plan, load, quantize, convert, check, sum up."""

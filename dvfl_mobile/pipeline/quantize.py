@@ -1,0 +1,323 @@
+"""From a student to its quantized form: calibrate, perhaps train on, perhaps keep some of it float, and look."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dvfl_mobile.errors import MissingDependencyError, UsageError
+from dvfl_mobile.files import directory_lock
+from dvfl_mobile.parity.report import PooledMetrics, measure
+from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.progress import Step, silent
+from dvfl_mobile.quantization.recipes import Recipe, recipe_named
+from dvfl_mobile.quantization.settings import QatSettings, Quantization
+from dvfl_mobile.racing import median_interval, race
+from dvfl_mobile.report.quantized import QuantizeSummary, summarize_form
+
+if TYPE_CHECKING:
+    from dvfl_mobile.model.student import Student
+    from dvfl_mobile.quantization.calibrate.calibration import CalibrationClips
+    from dvfl_mobile.quantization.graph.forms import QuantizedForm
+    from dvfl_mobile.quantization.mixed.choose import Mixed
+    from dvfl_mobile.quantization.mixed.sensitivity import Sensitivity
+
+LOOKED_AT = 16
+"""Training clips outside of calibration on which the result is looked at, and `auto` chooses."""
+
+
+@dataclass(frozen=True)
+class QuantizePlan:
+    """How to quantize.
+
+    Attributes:
+        recipe: by its name.
+        calib: a data set's name, a folder, a CSV or `noise`; None only for recipes that aren't calibrated.
+        data_root: the folder that data sets are found in by name.
+        samples: clips to calibrate on.
+        observer: how ranges are chosen.
+        seed: of the choice of clips, and of training.
+        keep: patterns of modules that stay float.
+        method: `ptq`, or `qat` to train on with rounding in place.
+        training: for `qat`.
+        training_samples: for `qat`: train on no more clips than this.
+        min_agreement, min_sqnr_db: what `auto` has to keep.
+    """
+
+    recipe: Recipe
+    calib: str | None
+    data_root: Path | None = None
+    samples: int = 64
+    observer: str = "percentile"
+    seed: int = 0
+    keep: tuple[str, ...] = ()
+    method: str = "ptq"
+    training: QatSettings = field(default_factory=QatSettings)
+    training_samples: int = 512
+    min_agreement: float | None = None
+    min_sqnr_db: float | None = None
+
+
+def check_plan(plan: QuantizePlan) -> None:
+    """Refuse, before any work, what doesn't go together.
+
+    Raises:
+        UsageError: there is no such observer or method, clips are missing, or a promise is asked of a recipe that
+            keeps none.
+    """
+    from dvfl_mobile.quantization.calibrate.observers import observer_exists
+
+    name = plan.recipe.name
+    promises = (plan.min_agreement, plan.min_sqnr_db) != (None, None)
+    observer_exists(plan.observer)
+    if plan.method not in ("ptq", "qat"):
+        raise UsageError(f"There is no method {plan.method!r}.", hint="Choose ptq or qat.")
+    if promises and name != "auto":
+        raise UsageError(
+            f"--min-agreement and --min-sqnr go with --recipe auto, and {name} was asked for.",
+            hint="Leave --recipe out.",
+        )
+    if name == "auto" and not promises:
+        raise UsageError("auto needs a promise to keep.", hint="Give --min-agreement or --min-sqnr.")
+    if plan.recipe.is_calibrated and plan.calib is None:
+        raise UsageError(
+            f"{name} has to be calibrated on clips.",
+            hint="Name a data set, a folder or a list with --calib; --calib noise takes none, and marks the result.",
+        )
+    if plan.method == "qat" and (name != "static_wi8_ai8" or plan.calib == "noise"):
+        raise UsageError(
+            "qat trains static_wi8_ai8, on video.", hint="Leave --recipe out, and name clips with --calib."
+        )
+
+
+def default_recipe(recipe: str | None, *, promises: bool) -> Recipe:
+    """The recipe that is meant: the one asked for, else `auto` where there is a promise to keep, else static int8.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    return recipe_named(recipe or ("auto" if promises else "static_wi8_ai8"))
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A quantized form, what was seen of it, and for `auto` what was kept."""
+
+    form: QuantizedForm
+    summary: QuantizeSummary
+    mixed: Mixed | None = None
+    cost: MixedCost | None = None
+
+
+@dataclass(frozen=True)
+class MixedCost:
+    """What keeping something float cost, as artifacts of one target on this machine.
+
+    Attributes:
+        target: which one.
+        latency: time of the mixed artifact over that of the uniform one: median, and its 95 % interval.
+        sizes: bytes of the uniform artifact, and of the mixed one.
+    """
+
+    target: str
+    latency: tuple[float, float, float]
+    sizes: tuple[int, int]
+
+
+def quantize(student: Student, plan: QuantizePlan, state: Path | None = None, step: Step = silent) -> Quantized:
+    """Quantize a student as planned.
+
+    Args:
+        state: where quantization-aware training keeps what it needs to go on after a kill.
+
+    Raises:
+        VideoError: the calibration clips can't be had, or are too few.
+        CheckFailedError: `auto` can't keep its promise.
+    """
+    _load_torchao(step)
+    from dvfl_mobile.quantization.calibrate import ptq
+    from dvfl_mobile.quantization.graph.forms import freeze, levelled_form
+
+    if not plan.recipe.is_calibrated:
+        settings = Quantization(recipe=plan.recipe.name, method="none")
+        form = freeze(student, settings, dict(levelled_form(student, ()).named_parameters()))
+        return Quantized(form, summarize_form(form, None))
+    clips = calibration_clips(student, plan, step)
+    form = ptq.quantize(student, plan.recipe.name, clips.pixels, clips.facts, plan.keep, step)
+    mixed, cost = None, None
+    if plan.recipe.name == "auto":
+        uniform = form
+        form, mixed = _kept(form, clips, plan, step)
+        cost = _cost(uniform, form, clips.pixels[0], step) if mixed.kept else None
+    if plan.method == "qat":
+        form = _trained(form, plan, state, step)
+    return Quantized(form, summarize_form(form, _looked_at(form, clips, step)), mixed, cost)
+
+
+def make(student: Student, plan: QuantizePlan, out: Path, step: Step = silent) -> Quantized | None:
+    """Quantize a student and write `out/<model>-<recipe>.pt2`; in the first of several processes only.
+
+    Raises:
+        OutputError: the place can't be written, or another run is writing it.
+    """
+    path = out / name_of(plan, student)
+    state = path.with_name(f".{path.name}.training") if plan.method == "qat" else None
+    if not is_first_process():
+        quantize(student, plan, state, step)
+        return None
+    with directory_lock(path):
+        made = quantize(student, plan, state, step)
+        with step("write"):
+            from dvfl_mobile.quantization.graph.stored import save_form
+
+            save_form(made.form, path)
+        if state is not None:
+            from dvfl_mobile.training.state import forget
+
+            forget(state)
+    summary = made.summary.model_copy(update={"path": str(path), "size_bytes": path.stat().st_size})
+    return replace(made, summary=summary)
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that writes and speaks; the only one, without torchrun."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def plan_for_deploy(recipe: Recipe, calib: str | None, *, data_root: Path | None, samples: int) -> QuantizePlan | None:
+    """How deploy quantizes first; None where no clips were named.
+
+    Raises:
+        UsageError: clips were named, and the recipe takes none.
+    """
+    if calib is None:
+        return None
+    if not recipe.is_calibrated:
+        raise UsageError(
+            f"{recipe.name} isn't calibrated: --calib goes with static_wi8_ai8.", hint="Add --recipe static_wi8_ai8."
+        )
+    return QuantizePlan(recipe, calib, data_root=data_root, samples=samples)
+
+
+def calibrated(
+    model: Student | QuantizedForm, plan: QuantizePlan | None, step: Step = silent
+) -> Student | QuantizedForm:
+    """A student quantized by the plan; a quantized form, or a student without a plan, as it is.
+
+    Raises:
+        UsageError: a quantized form would be calibrated again.
+    """
+    from dvfl_mobile.model.student import Student
+
+    if plan is None:
+        return model
+    if not isinstance(model, Student):
+        raise UsageError("A quantized form has its scales already.", hint="Leave --calib out, or name its checkpoint.")
+    return quantize(model, plan, None, step).form
+
+
+def sensitivity(student: Student, plan: QuantizePlan, step: Step = silent) -> Sensitivity:
+    """What quantizing each block and each operator alone costs, on training clips outside of calibration."""
+    check_plan(plan)
+    _load_torchao(step)
+    from dvfl_mobile.quantization.calibrate import ptq
+    from dvfl_mobile.quantization.mixed.sensitivity import DEFAULT_CLIPS, measure_sensitivity
+
+    clips = calibration_clips(student, plan, step)
+    form = ptq.quantize(student, plan.recipe.name, clips.pixels, clips.facts, plan.keep, step)
+    return measure_sensitivity(form, _others(clips)[:DEFAULT_CLIPS], step)
+
+
+def _load_torchao(step: Step) -> None:
+    """In a step of its own, which holds back what it says about its own extensions."""
+    with step("load torchao"):
+        import dvfl_mobile.quantization.graph.graphs  # noqa: F401
+
+
+def calibration_clips(student: Student, plan: QuantizePlan, step: Step) -> CalibrationClips:
+    """The clips that a plan calibrates on, and some beside them."""
+    return _gather(student, plan, plan.samples, LOOKED_AT if plan.recipe.name != "auto" else 3 * LOOKED_AT, step)
+
+
+def _gather(student: Student, plan: QuantizePlan, samples: int, held_out: int, step: Step) -> CalibrationClips:
+    from dvfl_mobile.quantization.calibrate.calibration import gather
+
+    assert plan.calib is not None
+    return gather(
+        plan.calib,
+        student.clip,
+        plan.observer,
+        samples,
+        seed=plan.seed,
+        data_root=plan.data_root,
+        classes=student.classes,
+        held_out=held_out,
+        step=step,
+    )
+
+
+def _kept(form: QuantizedForm, clips: CalibrationClips, plan: QuantizePlan, step: Step) -> tuple[QuantizedForm, Mixed]:
+    from dvfl_mobile.quantization.mixed.choose import apply_kept, choose_kept
+
+    mixed = choose_kept(form, _others(clips), min_agreement=plan.min_agreement, min_sqnr_db=plan.min_sqnr_db, step=step)
+    return apply_kept(form, mixed.kept), mixed
+
+
+def _cost(uniform: QuantizedForm, mixed: QuantizedForm, clip: NDArray[np.uint8], step: Step) -> MixedCost | None:
+    """Both forms as artifacts of the first target that runs here, side by side; None where none does."""
+    for target in ("tflite", "executorch"):
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                [before], [after] = (
+                    pipeline.convert(
+                        form, pipeline.make_plan([target], form.settings.recipe, Path(folder) / name), step
+                    )
+                    for name, form in (("uniform", uniform), ("mixed", mixed))
+                )
+                with step(f"time both on {target}"):
+                    ratios = race(after, before, clip)
+                sizes = before.manifest.size_bytes, after.manifest.size_bytes
+                return MixedCost(target, median_interval(ratios), sizes)
+        except MissingDependencyError:
+            continue
+    return None
+
+
+def _trained(form: QuantizedForm, plan: QuantizePlan, state: Path | None, step: Step) -> QuantizedForm:
+    from dvfl_mobile.quantization.qat import train as qat
+
+    clips = _gather(form.student, plan, plan.training_samples, 0, step)
+    return qat.train(form, clips.pixels, clips.labels, plan.training, clips.facts.source, state, step)
+
+
+def _others(clips: CalibrationClips) -> NDArray[np.uint8]:
+    """Clips that calibration didn't see; its own where there are none."""
+    return clips.held_out if len(clips.held_out) else clips.pixels[:LOOKED_AT]
+
+
+def _looked_at(form: QuantizedForm, clips: CalibrationClips, step: Step) -> PooledMetrics:
+    from dvfl_mobile.quantization.graph.forms import levelled_form
+    from dvfl_mobile.quantization.graph.graphs import run_clips
+
+    some = _others(clips)[:LOOKED_AT]
+    with step("compare with float", 2 * len(some)) as advance:
+        expected = run_clips(levelled_form(form.student, ()), some, advance)
+        found = run_clips(form.graph(), some, advance)
+    return measure(expected.numpy(), found.numpy(), [str(index) for index in range(len(some))]).pooled
+
+
+def name_of(plan: QuantizePlan, student: Student) -> str:
+    """The file's name: `nano-static_wi8_ai8.pt2`, `nano-static_wi8_ai8-qat.pt2`."""
+    method = "-qat" if plan.method == "qat" else ""
+    return f"{student.architecture.name}-{plan.recipe.name}{method}.pt2"
+
+
+def plot_name(student: Student) -> str:
+    """Of the picture of `sensitivity`."""
+    return f"{student.architecture.name}-sensitivity.png"

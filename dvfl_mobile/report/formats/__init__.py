@@ -1,0 +1,1 @@
+"""What reports are rendered to: terminal, Markdown, JUnit, plots, annotations."""

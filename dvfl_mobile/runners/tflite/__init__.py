@@ -1,0 +1,1 @@
+"""TFLite models, by LiteRT and by other runtimes as second opinions."""

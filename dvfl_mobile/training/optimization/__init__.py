@@ -1,0 +1,1 @@
+"""One optimization step: losses, gradient accumulation, schedule, optimizer, precision."""

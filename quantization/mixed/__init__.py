@@ -1,0 +1,1 @@
+"""What stays float: sensitivity by unit, and the choice."""
