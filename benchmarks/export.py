@@ -37,7 +37,7 @@ from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.deploy import DeployForm
 from dvfl_mobile.model.student import Student
-from dvfl_mobile.racing import median_interval
+from dvfl_mobile.profiling.race import median_interval
 
 BARS = {"executorch": 1.4, "tflite": 1.3}
 MOST_OVER_PRODUCTS = 1.6

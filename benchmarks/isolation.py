@@ -19,7 +19,7 @@ import numpy as np
 
 from dvfl_mobile.artifacts.make import open_artifact
 from dvfl_mobile.data.drawn import moving_shapes
-from dvfl_mobile.racing import median_interval
+from dvfl_mobile.profiling.race import median_interval
 from dvfl_mobile.runners.base import open_here, open_runner
 from dvfl_mobile.runners.child.isolated import IsolatedRunner
 

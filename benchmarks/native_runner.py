@@ -22,8 +22,8 @@ from dvfl_mobile.cli.progress import steps
 from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.devices.base import DeviceRunner, find_device
 from dvfl_mobile.devices.values import RunOptions
+from dvfl_mobile.profiling.race import median_interval
 from dvfl_mobile.progress import Step
-from dvfl_mobile.racing import median_interval
 
 MOST_DIFFERENCE = 0.05
 HEAD = ["artifact", "native", "from Python", "native / Python", "95 % interval", "same logits", "within 5 %"]

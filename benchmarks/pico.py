@@ -33,6 +33,7 @@ from dvfl_mobile.model.source import WeightSource
 from dvfl_mobile.model.student import METADATA_KEY, Student, StudentMetadata
 from dvfl_mobile.pipeline import quantize as quantizing
 from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.progress import Step
 from dvfl_mobile.version import __version__
 
@@ -79,7 +80,7 @@ def scores(student: Student, data: Path, step: Step) -> Iterator[RecordedScore]:
     with tempfile.TemporaryDirectory() as folder:
         for recipe, targets in RECIPES.items():
             model = _in_recipe(student, recipe, data, step)
-            plan = pipeline.make_plan(list(targets), recipe, Path(folder), None)
+            plan = make_plan(list(targets), recipe, Path(folder), None)
             for artifact in pipeline.convert(model, plan, step):
                 pooled = evaluate(artifact, Question(data), step=step).pooled
                 assert pooled is not None

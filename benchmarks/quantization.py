@@ -31,17 +31,19 @@ from dvfl_mobile.artifacts import make as artifacts
 from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.cli.progress import steps
 from dvfl_mobile.data.gather import ClipSet, gather_clips
+from dvfl_mobile.files import CACHE_VARIABLE
 from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.pipeline import quantize as quantizing
 from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.load import load_student
+from dvfl_mobile.pipeline.plan import make_plan
+from dvfl_mobile.profiling.race import race
 from dvfl_mobile.progress import Step
-from dvfl_mobile.quantization.calibrate.cache import CACHE_VARIABLE
 from dvfl_mobile.quantization.graph.forms import QuantizedForm, raw_clip
 from dvfl_mobile.quantization.graph.graphs import in_double, run_clips
 from dvfl_mobile.quantization.graph.stored import load_form
 from dvfl_mobile.quantization.recipes import recipe_named
-from dvfl_mobile.racing import race
 from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.pytorch import TorchRunner
 
@@ -150,7 +152,7 @@ def _bar(met: bool, text: str) -> str:
 def run(options: argparse.Namespace, step: Step) -> tuple[list[list[str]], list[str]]:
     with tempfile.TemporaryDirectory() as folder:
         clips, labels, count = write_lists(options.data, Path(folder))
-        student = pipeline.load_student(options.checkpoint, labels)
+        student = load_student(options.checkpoint, labels)
         truth = truth_of(student, clips, count, step)
     plan = quantizing.QuantizePlan(recipe_named("static_wi8_ai8"), str(options.data), samples=options.samples)
     start = time.monotonic()
@@ -178,7 +180,7 @@ def _rows(
     step: Step,
 ) -> list[Measured]:
     out = options.out / name
-    made = pipeline.convert(model, pipeline.make_plan([], recipe, out), step)
+    made = pipeline.convert(model, make_plan([], recipe, out), step)
     if name == "fp32":
         bases |= {artifact.manifest.target: artifact for artifact in made}
     return [

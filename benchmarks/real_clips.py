@@ -17,8 +17,11 @@ from pathlib import Path
 
 from dvfl_mobile.cli.progress import steps
 from dvfl_mobile.data.videos import VideoRef, by_group, find_videos
-from dvfl_mobile.parity.report import ParityReport, Verdict
+from dvfl_mobile.documents import Verdict
+from dvfl_mobile.parity.report import ParityReport
 from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.load import load_student
+from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.pipeline.summary import DeployRow
 from dvfl_mobile.progress import Step
 from dvfl_mobile.wording import decibels
@@ -70,10 +73,10 @@ def run(checkpoint: Path, data: Path, recipes: Sequence[str], out: Path, step: S
     """The lines of the table, and whether nothing failed."""
     with tempfile.TemporaryDirectory() as folder:
         clips, labels, count = write_lists(data, Path(folder))
-        student = pipeline.load_student(checkpoint, labels)
+        student = load_student(checkpoint, labels)
         lines, good = [], True
         for recipe in recipes:
-            summary = pipeline.deploy(student, pipeline.make_plan([], recipe, out), clips, count, step)
+            summary = pipeline.deploy(student, make_plan([], recipe, out), clips, count, step)
             lines += [line(row) for row in summary.rows]
             good = good and summary.verdict is not Verdict.FAIL
     return lines, good

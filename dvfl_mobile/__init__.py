@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from dvfl_mobile.data.clips import Clip as Clip
     from dvfl_mobile.data.clips import ClipSpec as ClipSpec
     from dvfl_mobile.data.video import read_clip as read_clip
+    from dvfl_mobile.documents import Verdict as Verdict
     from dvfl_mobile.errors import DvflMobileError as DvflMobileError
-    from dvfl_mobile.evaluation.evaluate import EvaluationReport as EvaluationReport
+    from dvfl_mobile.evaluation.document import EvaluationReport as EvaluationReport
     from dvfl_mobile.evaluation.evaluate import Question as Question
     from dvfl_mobile.evaluation.evaluate import evaluate as evaluate
     from dvfl_mobile.model.architecture import Architecture as Architecture
@@ -30,21 +31,20 @@ if TYPE_CHECKING:
     from dvfl_mobile.model.student import Student as Student
     from dvfl_mobile.model.student import save_student as save_student
     from dvfl_mobile.parity.report import ParityReport as ParityReport
-    from dvfl_mobile.parity.report import Verdict as Verdict
+    from dvfl_mobile.pipeline.plan import Plan as Plan
+    from dvfl_mobile.pipeline.plan import make_plan as make_plan
+    from dvfl_mobile.pipeline.prediction import Prediction as Prediction
     from dvfl_mobile.pipeline.quantize import QuantizePlan as QuantizePlan
     from dvfl_mobile.pipeline.quantize import quantize as quantize
-    from dvfl_mobile.pipeline.steps import Plan as Plan
     from dvfl_mobile.pipeline.steps import check as check
     from dvfl_mobile.pipeline.steps import convert as convert
     from dvfl_mobile.pipeline.steps import deploy as deploy
-    from dvfl_mobile.pipeline.steps import make_plan as make_plan
     from dvfl_mobile.pipeline.steps import predict as predict
     from dvfl_mobile.pipeline.summary import DeploySummary as DeploySummary
     from dvfl_mobile.quantization.graph.forms import QuantizedForm as QuantizedForm
     from dvfl_mobile.quantization.graph.stored import load_form as load_form
     from dvfl_mobile.quantization.graph.stored import save_form as save_form
     from dvfl_mobile.quantization.recipes import recipe_named as recipe_named
-    from dvfl_mobile.report.prediction import Prediction as Prediction
     from dvfl_mobile.runners.base import open_runner as open_runner
 
 _HOMES = {
@@ -55,16 +55,16 @@ _HOMES = {
     "DeployForm": "dvfl_mobile.model.deploy",
     "DeploySummary": "dvfl_mobile.pipeline.summary",
     "DvflMobileError": "dvfl_mobile.errors",
-    "EvaluationReport": "dvfl_mobile.evaluation.evaluate",
+    "EvaluationReport": "dvfl_mobile.evaluation.document",
     "Manifest": "dvfl_mobile.artifacts.manifest",
     "ParityReport": "dvfl_mobile.parity.report",
-    "Plan": "dvfl_mobile.pipeline.steps",
-    "Prediction": "dvfl_mobile.report.prediction",
+    "Plan": "dvfl_mobile.pipeline.plan",
+    "Prediction": "dvfl_mobile.pipeline.prediction",
     "QuantizePlan": "dvfl_mobile.pipeline.quantize",
     "QuantizedForm": "dvfl_mobile.quantization.graph.forms",
     "Question": "dvfl_mobile.evaluation.evaluate",
     "Student": "dvfl_mobile.model.student",
-    "Verdict": "dvfl_mobile.parity.report",
+    "Verdict": "dvfl_mobile.documents",
     "VideoFocalNet": "dvfl_mobile.model.network",
     "check": "dvfl_mobile.pipeline.steps",
     "convert": "dvfl_mobile.pipeline.steps",
@@ -73,7 +73,7 @@ _HOMES = {
     "evaluate": "dvfl_mobile.evaluation.evaluate",
     "load_checkpoint": "dvfl_mobile.model.checkpoint.load",
     "load_form": "dvfl_mobile.quantization.graph.stored",
-    "make_plan": "dvfl_mobile.pipeline.steps",
+    "make_plan": "dvfl_mobile.pipeline.plan",
     "open_artifact": "dvfl_mobile.artifacts.make",
     "open_runner": "dvfl_mobile.runners.base",
     "predict": "dvfl_mobile.pipeline.steps",

@@ -1,13 +1,29 @@
-"""Reports as JSON: one document with its schema_version, the same bytes for the same report."""
+"""What every result is written as: a frozen document, valid JSON, the same bytes for the same result; and verdicts."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
-from dvfl_mobile.errors import OutputError
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from dvfl_mobile.errors import CheckFailedError, InconclusiveError, OutputError
 from dvfl_mobile.files import write_text
-from dvfl_mobile.parity.report import Document
+from dvfl_mobile.wording import printable
+
+Line = Annotated[str, BeforeValidator(printable)]
+Decibels = Annotated[float, Field(ge=-np.inf)]
+
+
+class Document(BaseModel):
+    """What every part of a report is: frozen, closed, and valid JSON."""
+
+    # An infinite SQNR is the string "Infinity" in JSON, which has no token for it; null: the logits were not finite.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 def text(document: Document) -> str:
@@ -23,3 +39,26 @@ def leave(document: Document, path: Path) -> None:
     """Write the document to `path`; a place that can't be written is no reason not to give the report."""
     with suppress(OutputError):
         write_text(path, text(document))
+
+
+class Verdict(StrEnum):
+    """What a comparison ended with."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+
+    @property
+    def exit_code(self) -> int:
+        """0, 5 or 7."""
+        codes = {Verdict.FAIL: CheckFailedError.exit_code, Verdict.INCONCLUSIVE: InconclusiveError.exit_code}
+        return codes.get(self, 0)
+
+
+def worst_of(verdicts: Sequence[Verdict]) -> Verdict:
+    """Fail if any failed, else inconclusive if any is (or there are none at all), else pass."""
+    if Verdict.FAIL in verdicts:
+        return Verdict.FAIL
+    if Verdict.INCONCLUSIVE in verdicts or not verdicts:
+        return Verdict.INCONCLUSIVE
+    return Verdict.PASS

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from dvfl_mobile.errors import OutputError
 
+CACHE_VARIABLE = "DVFL_MOBILE_CACHE"
+
 _PARTIAL = ".partial"
 
 _OS_PROBLEMS = {
@@ -186,3 +188,11 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def cache_folder() -> Path:
+    """`$DVFL_MOBILE_CACHE`, else `dvfl-mobile` in the user's own cache folder."""
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dvfl-mobile"

@@ -16,15 +16,7 @@ from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.data.clips import Clip
 from dvfl_mobile.data.drawn import moving_shapes
-from dvfl_mobile.devices.values import (
-    Core,
-    DeviceFacts,
-    DeviceKind,
-    DeviceState,
-    Measurement,
-    OperatorTime,
-    RunOptions,
-)
+from dvfl_mobile.devices.values import Core, DeviceFacts, DeviceKind, DeviceState, Measurement, OperatorTime, RunOptions
 from dvfl_mobile.errors import DvflMobileError
 from dvfl_mobile.profiling.subjects import Subject, subject_of
 from dvfl_mobile.runners.values import Facts
@@ -139,13 +131,14 @@ def make_artifact(out: Path, target: str = "tflite", recipe: str = "fp32") -> Ar
     from dvfl_mobile.artifacts import make as artifacts
     from dvfl_mobile.model.default import seeded_student
     from dvfl_mobile.pipeline import steps as pipeline
+    from dvfl_mobile.pipeline.plan import make_plan
     from tests.checkpoints import SMALL
     from tests.conversions import skip_without
     from tests.faults import quick
 
     skip_without(target)
     with mock.patch.object(artifacts, "lower", quick.lower):
-        [made] = pipeline.convert(seeded_student(SMALL), pipeline.make_plan([target], recipe, out))
+        [made] = pipeline.convert(seeded_student(SMALL), make_plan([target], recipe, out))
     return made
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dvfl_mobile.artifacts import packages
 from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.delegation import Delegation
+from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.errors import ArtifactError
 from dvfl_mobile.files import files_below, sha256_of, write_text
 from dvfl_mobile.model.architecture import Architecture
@@ -214,3 +216,30 @@ def _what_to_name_instead(folder: Path) -> str:
 
 def _problem(error: Exception) -> str:
     return first_problem(error) if isinstance(error, ValidationError) else "it isn't JSON"
+
+
+class ArtifactFacts(Document):
+    """Which artifact: `path` is its folder, `classes` the names of its K classes, where they are known."""
+
+    model: Line
+    target: str
+    recipe: str
+    path: Line
+    classes: tuple[Line, ...] = ()
+
+    @classmethod
+    def of(cls, manifest: Manifest, folder: Path, classes: Sequence[str] | None = None) -> Self:
+        """Those of the artifact in a folder; `classes` where it knows no names, and somebody else does."""
+        return cls(
+            model=manifest.model,
+            target=manifest.target,
+            recipe=manifest.recipe,
+            path=str(folder),
+            classes=manifest.classes if classes is None else tuple(classes),
+        )
+
+    def class_name(self, index: int | None) -> str:
+        """The name of a class, or its number where no name is known; `-` for None."""
+        if index is None:
+            return "-"
+        return self.classes[index] if 0 <= index < len(self.classes) else f"class {index}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dvfl_mobile.artifacts.manifest import Manifest
     from dvfl_mobile.data.check import DataReport
     from dvfl_mobile.evaluation.accuracy import AccuracyReport
-    from dvfl_mobile.evaluation.evaluate import EvaluationReport
+    from dvfl_mobile.evaluation.document import EvaluationReport
     from dvfl_mobile.gpu_delegate.report import GpuDelegateReport
     from dvfl_mobile.locating.document import Location
     from dvfl_mobile.model.student import Student
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from dvfl_mobile.pack.making.build import BuiltPack
     from dvfl_mobile.parity.mlpackage import PackageReport
     from dvfl_mobile.parity.report import ParityReport
+    from dvfl_mobile.pipeline.prediction import Prediction
     from dvfl_mobile.pipeline.quantize import Quantized
     from dvfl_mobile.pipeline.summary import DeploySummary
     from dvfl_mobile.quantization.mixed.sensitivity import Sensitivity
-    from dvfl_mobile.report.prediction import Prediction
 
 _Report = TypeVar("_Report", bound="BaseModel")
 
 
 def show_student(student: Student, notes: Sequence[str] = ()) -> None:
     """Say what had to be assumed of a student, before the long work begins."""
-    from dvfl_mobile.parity.report import weights_notes
+    from dvfl_mobile.model.source import weights_notes
 
     for sentence in weights_notes(student.source.kind):
         print_warning(sentence)

@@ -14,8 +14,8 @@ from dvfl_mobile.data.layouts import dvfl_listed
 from dvfl_mobile.data.leaks import Leak, read_links, shared
 from dvfl_mobile.data.video import probe
 from dvfl_mobile.data.videos import VideoRef, videos_below
+from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.errors import VideoError
-from dvfl_mobile.parity.report import Document, Line
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.version import __version__
 from dvfl_mobile.wording import plural

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.errors import UsageError
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -250,3 +251,11 @@ def _weighted(pictures: NDArray[Any], side: int, axis: _Axis) -> tuple[NDArray[n
     weight = axis.weight.reshape([-1 if dim == side else 1 for dim in range(4)])
     low = np.multiply(pictures.take(axis.low, side), 2048 - weight, dtype=np.int32)
     return low, np.multiply(pictures.take(axis.high, side), weight, dtype=np.int32)
+
+
+class ClipFacts(Document):
+    """Which clips: how many, where from, and a sentence for each that was damaged."""
+
+    count: int = Field(ge=0)
+    source: Line
+    notes: tuple[Line, ...] = ()

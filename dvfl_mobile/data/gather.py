@@ -10,9 +10,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dvfl_mobile.data.clips import SINGLE_VIEW, Clip, ClipSpec
+from dvfl_mobile.data.clips import SINGLE_VIEW, Clip, ClipFacts, ClipSpec
 from dvfl_mobile.errors import VideoError
-from dvfl_mobile.parity.report import ClipFacts
 from dvfl_mobile.progress import Step
 from dvfl_mobile.wording import plural
 

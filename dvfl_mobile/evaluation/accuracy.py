@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from dvfl_mobile.data.clips import ClipFacts
+from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.errors import CheckpointError
 from dvfl_mobile.evaluation.confusion import Confused, confused_classes
-from dvfl_mobile.evaluation.evaluate import Accuracy, Question, Score, is_in_top, mean_probabilities
+from dvfl_mobile.evaluation.document import Accuracy, Score
+from dvfl_mobile.evaluation.evaluate import Question
+from dvfl_mobile.evaluation.figures import is_in_top, mean_probabilities
 from dvfl_mobile.evaluation.videos import ChosenVideos, Pixels, Told, ask_each, choose, shares_of
 from dvfl_mobile.model.costs import Costs, count_costs, published_costs
-from dvfl_mobile.parity.report import ClipFacts, Document, Line, weights_notes
+from dvfl_mobile.model.source import weights_notes
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.runners.base import Runner
 from dvfl_mobile.runners.pytorch import TorchRunner

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dvfl_mobile.parity.report import Document, Line
+from dvfl_mobile.documents import Document, Line
 
 
 class Confused(Document):

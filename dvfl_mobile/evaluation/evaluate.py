@@ -6,41 +6,36 @@ whether there were enough of them to tell. The statistics are in `paired`; an un
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, FiniteFloat, model_validator
 
 from dvfl_mobile import documents as jsondoc
-from dvfl_mobile.artifacts.manifest import verify
-from dvfl_mobile.data.clips import ClipSpec, View, views
+from dvfl_mobile.artifacts.manifest import ArtifactFacts, verify
+from dvfl_mobile.data.clips import ClipFacts, ClipSpec, View, views
 from dvfl_mobile.data.datasets import SplitName
-from dvfl_mobile.errors import (
-    ArtifactError,
-    CheckpointError,
-    InconclusiveError,
-    UsageError,
-)
+from dvfl_mobile.documents import Verdict
+from dvfl_mobile.errors import ArtifactError, CheckpointError, InconclusiveError, UsageError
 from dvfl_mobile.evaluation import paired
-from dvfl_mobile.evaluation.confusion import Confused, confused_classes
+from dvfl_mobile.evaluation.confusion import confused_classes
 from dvfl_mobile.evaluation.videos import ChosenVideos, Pixels, Wanted, ask_each, choose, shares_of, some
-from dvfl_mobile.parity.report import ArtifactFacts, ClipFacts, Document, Line, Verdict, runner_notes, weights_notes
+from dvfl_mobile.model.source import weights_notes
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.runners.base import Runner, check_runs_here, open_runner
-from dvfl_mobile.runners.values import Facts, Logits
+from dvfl_mobile.runners.values import Facts, Logits, runner_notes
 from dvfl_mobile.version import __version__
-from dvfl_mobile.wording import percent, plural, rounded_down
+from dvfl_mobile.wording import percent, plural
 
 if TYPE_CHECKING:
     from dvfl_mobile.artifacts.make import Artifact
     from dvfl_mobile.model.student import Student
     from dvfl_mobile.training.process_group import Team
+from dvfl_mobile.evaluation.document import EvaluationReport, PairedFigures, VideoOutcome, judge
+from dvfl_mobile.evaluation.figures import by_class, compare, is_in_top, mean_probabilities, points, points_up
 
 EVALUATION_NAME = "evaluation.json"
 _TOP = 5
@@ -94,142 +89,6 @@ class Question:
         return Wanted(self.source, self.split, self.data_root, self.most, self.allow_leaks)
 
 
-class VideoOutcome(Document):
-    """What both said of one video.
-
-    Attributes:
-        artifact_top1: None where its logits aren't finite, which counts as wrong.
-        reference_in_top5, artifact_in_top5: whether the label is among the five likeliest classes.
-        agree: whether both chose the same class, right or wrong.
-    """
-
-    name: Line
-    label: int
-    reference_top1: int
-    artifact_top1: int | None
-    reference_in_top5: bool
-    artifact_in_top5: bool
-    agree: bool
-
-    @property
-    def reference_right(self) -> bool:
-        return self.reference_top1 == self.label
-
-    @property
-    def artifact_right(self) -> bool:
-        return self.artifact_top1 == self.label
-
-
-class Score(Document):
-    """How many videos were answered rightly; `low` and `high` are Wilson's interval of the share."""
-
-    right: int
-    videos: int
-    share: FiniteFloat
-    low: FiniteFloat
-    high: FiniteFloat
-
-    @classmethod
-    def of(cls, right: int, videos: int, confidence: float) -> Score:
-        """The score of so many right answers."""
-        interval = paired.wilson(right, videos, confidence)
-        return cls(right=right, videos=videos, share=right / videos, low=interval.low, high=interval.high)
-
-
-class Accuracy(Document):
-    """Of one of the two."""
-
-    top1: Score
-    top5: Score
-
-
-class PairedFigures(Document):
-    """Both on the same videos; shares are of all of them.
-
-    Attributes:
-        lost: videos that only the reference got right; `gained`: that only the artifact did.
-        agreeing: videos on which both chose the same class, right or wrong.
-        mcnemar_p: exact, two-sided.
-        drop: the reference's top-1 accuracy minus the artifact's.
-        drop_at_least, drop_at_most: its bounds, each by itself at the confidence asked; the verdict rests on them.
-        bootstrap_low, bootstrap_high: its two-sided percentile interval at that confidence, for comparison.
-    """
-
-    videos: int = Field(ge=1)
-    both_right: int
-    lost: int
-    gained: int
-    both_wrong: int
-    agreeing: int
-    mcnemar_p: FiniteFloat
-    drop: FiniteFloat
-    drop_at_least: FiniteFloat
-    drop_at_most: FiniteFloat
-    bootstrap_low: FiniteFloat
-    bootstrap_high: FiniteFloat
-    reference: Accuracy
-    artifact: Accuracy
-
-
-class ClassFigures(Document):
-    """The videos of one class: how many each of the two got right, and how many changed each way."""
-
-    name: Line
-    videos: int
-    reference_right: int
-    artifact_right: int
-    lost: int
-    gained: int
-
-    @property
-    def drop(self) -> float:
-        """The share of its videos that the artifact gets right, below the reference's."""
-        return (self.lost - self.gained) / self.videos
-
-
-class EvaluationReport(Document):
-    """One evaluation with everything that it rests on. Made by `decided` or `undecided`.
-
-    Attributes:
-        reason: what was found, in sentences to be read alone.
-        runner, reference: what each of the two runners knows of itself; `reference` also names the weights.
-        videos: how many were answered, where they are from, and what was wrong with which.
-        split: `train` or `test`, or `all` where the source gives no split.
-        max_drop, confidence: as asked; `videos_to_decide` would, by about even chance, at the rates of flips seen.
-        pooled: None where nothing could be run.
-        classes: those that the videos have, in the order of the model's.
-        class_names: the model's, all of them. confused: which the artifact took for which.
-    """
-
-    schema_version: Literal[1] = 1
-    tool_version: str
-    verdict: Verdict
-    reason: Line
-    artifact: ArtifactFacts
-    weights: Literal["checkpoint", "seeded"]
-    runner: dict[str, Line | int | bool | None]
-    reference: dict[str, Line | int | bool | None]
-    videos: ClipFacts
-    split: Line
-    views: int
-    crops: int
-    max_drop: float
-    confidence: float
-    videos_to_decide: int | None = None
-    notes: tuple[Line, ...] = ()
-    pooled: PairedFigures | None = None
-    classes: tuple[ClassFigures, ...] = ()
-    class_names: tuple[Line, ...] = ()
-    confused: tuple[Confused, ...] = ()
-    rows: tuple[VideoOutcome, ...] = ()
-
-    @model_validator(mode="after")
-    def _verdict_follows(self) -> EvaluationReport:
-        if self.verdict is not judge(self.pooled, self.max_drop):
-            raise ValueError(f"the verdict {self.verdict.value} does not follow from the bounds of the drop")
-        return self
-
-
 def evaluate(
     artifact: Artifact,
     question: Question,
@@ -265,62 +124,6 @@ def evaluate(
         pair = _open_pair(artifact, student)
         answers = _ask(pair, chosen, manifest.clip, drawn, processes, advance)
     return _store(artifact, decided(artifact, question, chosen, pair, answers), processes)
-
-
-def judge(pooled: PairedFigures | None, max_drop: float) -> Verdict:
-    """Pass if the drop is surely below `max_drop`, fail if it is surely above, else inconclusive."""
-    if pooled is None:
-        return Verdict.INCONCLUSIVE
-    if pooled.drop_at_most < max_drop:
-        return Verdict.PASS
-    return Verdict.FAIL if pooled.drop_at_least > max_drop else Verdict.INCONCLUSIVE
-
-
-def compare(rows: Sequence[VideoOutcome], confidence: float) -> PairedFigures:
-    """The figures over all videos, of which there must be one."""
-    lost = sum(row.reference_right and not row.artifact_right for row in rows)
-    gained = sum(row.artifact_right and not row.reference_right for row in rows)
-    both = sum(row.artifact_right and row.reference_right for row in rows)
-    flips = paired.Flips(lost, gained, len(rows))
-    bounds, resampled = paired.drop_bounds(flips, confidence), paired.bootstrap(flips, confidence)
-
-    def score(is_right: Callable[[VideoOutcome], bool]) -> Score:
-        return Score.of(sum(map(is_right, rows)), len(rows), confidence)
-
-    return PairedFigures(
-        videos=len(rows),
-        both_right=both,
-        lost=lost,
-        gained=gained,
-        both_wrong=len(rows) - both - lost - gained,
-        agreeing=sum(row.agree for row in rows),
-        mcnemar_p=paired.mcnemar_p(lost, gained),
-        drop=flips.drop,
-        drop_at_least=bounds.low,
-        drop_at_most=bounds.high,
-        bootstrap_low=resampled.low,
-        bootstrap_high=resampled.high,
-        reference=Accuracy(top1=score(lambda row: row.reference_right), top5=score(lambda row: row.reference_in_top5)),
-        artifact=Accuracy(top1=score(lambda row: row.artifact_right), top5=score(lambda row: row.artifact_in_top5)),
-    )
-
-
-def by_class(rows: Sequence[VideoOutcome], name_of: Callable[[int], str]) -> tuple[ClassFigures, ...]:
-    """The figures of each class that the videos have."""
-    of_class: defaultdict[int, list[VideoOutcome]] = defaultdict(list)
-    for row in rows:
-        of_class[row.label].append(row)
-    return tuple(
-        ClassFigures(
-            name=name_of(label),
-            videos=len(members),
-            reference_right=sum(row.reference_right for row in members),
-            artifact_right=sum(row.artifact_right for row in members),
-            lost=sum(row.reference_right and not row.artifact_right for row in members),
-            gained=sum(row.artifact_right and not row.reference_right for row in members),
-        )
-        for label, members in sorted(of_class.items())
-    )
 
 
 @dataclass(frozen=True)
@@ -378,20 +181,6 @@ def undecided(
         videos=ClipFacts(count=0, source=chosen.source, notes=chosen.notes),
         **_common(artifact, question, chosen, {}),
     )
-
-
-def points(share: float) -> str:
-    """`1.25 points` of a share of 0.0125, cut downwards."""
-    return _points(rounded_down(share, 4))
-
-
-def points_up(share: float) -> str:
-    """As `points`, rounded upwards: a lower bound that is shown must not be below what it is held against."""
-    return _points(-rounded_down(-share, 4))
-
-
-def _points(share: Decimal) -> str:
-    return f"{share * 100 + 0:.2f} points"  # + 0: a zero without a sign
 
 
 def _common(artifact: Artifact, question: Question, chosen: ChosenVideos, runner: Facts) -> dict[str, Any]:
@@ -486,19 +275,6 @@ def _outcome(name: str, label: int, reference: Logits, artifact: Logits) -> Vide
         artifact_in_top5=found is not None and is_in_top(found, label),
         agree=answer == chosen,
     )
-
-
-def mean_probabilities(logits: Logits) -> Probabilities | None:
-    """`(K,)`: the mean over views of the softmax of `(V,K)`; None if a logit isn't finite."""
-    if not np.isfinite(logits).all():
-        return None
-    wide = logits.astype(np.float64)
-    odds = np.exp(wide - wide.max(axis=1, keepdims=True))
-    return np.asarray((odds / odds.sum(axis=1, keepdims=True)).mean(axis=0))
-
-
-def is_in_top(probabilities: Probabilities, label: int) -> bool:
-    return label in np.argsort(-probabilities, kind="stable")[:_TOP]
 
 
 def _about_infinities(rows: Sequence[VideoOutcome]) -> list[str]:

@@ -14,10 +14,10 @@ from typing import Literal
 from pydantic import Field
 
 from dvfl_mobile.artifacts.manifest import Manifest
+from dvfl_mobile.documents import Document
 from dvfl_mobile.gpu_delegate.graph import Graph, Operator, Tensor, read_graph
 from dvfl_mobile.gpu_delegate.pieces import delegated_pieces
 from dvfl_mobile.gpu_delegate.rules import EDITIONS, Edition, Fate, judge, unpacks_float16
-from dvfl_mobile.parity.report import Document
 from dvfl_mobile.wording import plural
 
 NAME = "gpu-delegate.json"

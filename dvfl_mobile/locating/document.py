@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, FiniteFloat
 
+from dvfl_mobile.artifacts.manifest import ArtifactFacts
+from dvfl_mobile.documents import Decibels, Document, Line
 from dvfl_mobile.metrics import Floats
-from dvfl_mobile.parity.report import ArtifactFacts, Decibels, Document, Line
 
 
 class Cause(StrEnum):

@@ -11,6 +11,7 @@ import torch
 
 from dvfl_mobile.artifacts import make as artifacts
 from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.artifacts.manifest import ArtifactFacts
 from dvfl_mobile.converters.base import target_named
 from dvfl_mobile.locating.causes import cause_of, saturated_share
 from dvfl_mobile.locating.document import Location, OperatorError, Place, ValueStats
@@ -19,7 +20,6 @@ from dvfl_mobile.locating.measuring import Segment, segments
 from dvfl_mobile.locating.reference import ReferenceGraph, module_of, operator_of, reference_graph
 from dvfl_mobile.locating.rounding import MARGIN_DB, rounding_of
 from dvfl_mobile.metrics import sqnr_db
-from dvfl_mobile.parity.report import ArtifactFacts
 from dvfl_mobile.runners.tracing import MOVE, ROUND, trace
 from dvfl_mobile.runners.values import Logits, Pixels
 from dvfl_mobile.version import __version__

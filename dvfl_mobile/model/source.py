@@ -6,6 +6,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+SEEDED_NOTE = (
+    "These weights are seeded, not trained: the figures say how closely the artifact computes what PyTorch "
+    "computes, and nothing about accuracy."
+)
+
 
 class WeightSource(BaseModel):
     """Where weights came from, in a way that can be checked again.
@@ -30,3 +35,8 @@ class WeightSource(BaseModel):
     def is_seeded(self) -> bool:
         """True where the weights never saw a video: nothing computed with them says anything about accuracy."""
         return self.kind == "seeded"
+
+
+def weights_notes(weights: str) -> tuple[str, ...]:
+    """What a reader must know of weights of that kind."""
+    return (SEEDED_NOTE,) if weights == "seeded" else ()

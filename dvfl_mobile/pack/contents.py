@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 
 from dvfl_mobile.artifacts.manifest import FileEntry, TensorEntry
 from dvfl_mobile.data.clips import ClipSpec
+from dvfl_mobile.documents import Line
 from dvfl_mobile.errors import InputError
-from dvfl_mobile.parity.report import Line
 from dvfl_mobile.wording import first_problem
 
 NAME = "pack.json"

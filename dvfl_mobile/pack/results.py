@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from dvfl_mobile.documents import Line
 from dvfl_mobile.errors import InputError
 from dvfl_mobile.pack.contents import (
     MOST_CLASSES,
@@ -21,7 +22,6 @@ from dvfl_mobile.pack.contents import (
     Values,
     read_document,
 )
-from dvfl_mobile.parity.report import Line
 from dvfl_mobile.wording import printable
 
 MOST_BYTES = 16 * 2**20

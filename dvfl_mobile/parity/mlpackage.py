@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat
 
+from dvfl_mobile.documents import Decibels, Document, Line, Verdict, worst_of
 from dvfl_mobile.errors import ArtifactError, InputError
 from dvfl_mobile.metrics import cosine, sqnr_db
-from dvfl_mobile.parity.report import EXECUTOR_NOTE, Decibels, Document, Line, Verdict, asked_thresholds, worst_of
+from dvfl_mobile.parity.thresholds import asked_thresholds
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.runners.coreml.isolated import IsolatedPackage, PackageFacts
+from dvfl_mobile.runners.values import EXECUTOR_NOTE
 from dvfl_mobile.version import __version__
 
 Arrays = dict[str, NDArray[np.generic]]

@@ -6,16 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dvfl_mobile.parity.report import (
-    Check,
-    SecondOpinion,
-    Thresholds,
-    Verdict,
-    judge,
-    measure,
-    thresholds_for,
-    worst_of,
-)
+from dvfl_mobile.documents import Verdict, worst_of
+from dvfl_mobile.parity.judge import Check, judge
+from dvfl_mobile.parity.measure import measure
+from dvfl_mobile.parity.report import SecondOpinion
+from dvfl_mobile.parity.thresholds import Thresholds, thresholds_for
 from dvfl_mobile.quantization.recipes import RECIPES
 from dvfl_mobile.runners.opinions import Opinion
 from dvfl_mobile.runners.values import Facts, Logits

@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,25 +14,20 @@ import numpy as np
 from dvfl_mobile import documents as jsondoc
 from dvfl_mobile.artifacts import make as artifacts
 from dvfl_mobile.artifacts.make import Artifact
-from dvfl_mobile.artifacts.manifest import verify
-from dvfl_mobile.converters.base import TARGETS, Target, target_named, versions
+from dvfl_mobile.artifacts.manifest import ArtifactFacts, verify
+from dvfl_mobile.converters.base import Target
 from dvfl_mobile.data.gather import ClipSet, gather_clips
 from dvfl_mobile.devices.base import Device, find_device
-from dvfl_mobile.errors import (
-    CheckFailedError,
-    DvflMobileError,
-    InconclusiveError,
-    MissingDependencyError,
-    UsageError,
-)
+from dvfl_mobile.errors import CheckFailedError, InconclusiveError, UsageError
 from dvfl_mobile.model.card import card_of
 from dvfl_mobile.parity import report as parity
 from dvfl_mobile.parity import second_opinion as opinions
-from dvfl_mobile.parity.report import ArtifactFacts, ParityReport, SecondOpinion, Thresholds
+from dvfl_mobile.parity.measure import measure
+from dvfl_mobile.parity.report import ParityReport, SecondOpinion
+from dvfl_mobile.parity.thresholds import Thresholds, thresholds_for
+from dvfl_mobile.pipeline.prediction import Prediction, make_prediction
 from dvfl_mobile.pipeline.summary import DeployRow, DeploySummary, summarize
 from dvfl_mobile.progress import Step, silent
-from dvfl_mobile.quantization.recipes import Recipe, check_carried, recipe_named
-from dvfl_mobile.report.prediction import Prediction, make_prediction
 from dvfl_mobile.runners.base import Runner, check_runs_here, open_runner
 from dvfl_mobile.runners.opinions import Opinion, opinions_named
 from dvfl_mobile.runners.values import Logits
@@ -43,166 +37,14 @@ if TYPE_CHECKING:
     from dvfl_mobile.locating.document import Location
     from dvfl_mobile.model.student import Student
     from dvfl_mobile.quantization.graph.forms import QuantizedForm
+from dvfl_mobile.pipeline.load import check_scales, load_model
+from dvfl_mobile.pipeline.plan import Plan
 
 PARITY_NAME = "parity.json"
 LOCATION_NAME = "locate.json"
 MOST_CLIPS = 32
 _AT_ONCE = 8
 """Clips that a device is given at once: each start of the program there loads the model anew."""
-_DEFAULT_RECIPE, _CALIBRATED_RECIPE = "fp32", "static_wi8_ai8"
-_IOS, _USUAL_IOS = (16, 17, 18), 17
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to make of a student.
-
-    Attributes:
-        targets: in the order in which they are made.
-        recipe: for all of them.
-        out: results go to `out/<model>/<target>/<recipe>/`.
-        minimum_ios: 16, 17 or 18: the oldest iOS that a Core ML package is to run on.
-        notes: what was left out of the plan, and why.
-    """
-
-    targets: tuple[Target, ...]
-    recipe: Recipe
-    out: Path
-    minimum_ios: int = 17
-    notes: tuple[str, ...] = ()
-
-
-def make_plan(targets: Sequence[str], recipe: str, out: Path, minimum_ios: int | None = None) -> Plan:
-    """Resolve names, before any work.
-
-    With no target named, every target is taken that carries the recipe and whose packages are installed, but for
-    those that are only made by name; the others go into the notes.
-
-    Args:
-        minimum_ios: None: 17, or the oldest that has what the recipe needs.
-
-    Raises:
-        UsageError: there is no such target or recipe, or a named target can't carry the recipe.
-        MissingDependencyError: a named target's packages aren't installed, or those of all targets.
-    """
-    kind = recipe_named(recipe)
-    chosen, notes = [target_named(name) for name in dict.fromkeys(targets)], []
-    check_carried(kind, [target.name for target in chosen])
-    oldest = _minimum_ios(kind, minimum_ios)
-    if chosen:
-        for target in chosen:
-            versions(target)
-    else:
-        left_out: dict[str, DvflMobileError] = {}
-        for target in (target for target in TARGETS.values() if not target.only_by_name):
-            try:
-                check_carried(kind, [target.name])
-                versions(target)
-                chosen.append(target)
-            except (MissingDependencyError, UsageError) as error:
-                left_out[target.name] = error
-        if not chosen:
-            raise next(error for error in left_out.values() if isinstance(error, MissingDependencyError))
-        notes = [f"{name} was left out: {error.problem} {error.hint}" for name, error in left_out.items()]
-    return Plan(tuple(chosen), kind, out, oldest, tuple(notes))
-
-
-def _minimum_ios(recipe: Recipe, asked: int | None) -> int:
-    if asked is None:
-        return max(_USUAL_IOS, recipe.least_ios)
-    if asked not in _IOS:
-        raise UsageError(f"Core ML packages can't be made for iOS {asked}.", hint="Choose 16, 17 or 18.")
-    if asked < recipe.least_ios:
-        raise UsageError(
-            f"{recipe.name} needs iOS {recipe.least_ios}, and {asked} was asked for.",
-            hint=f"Use --minimum-ios {recipe.least_ios}.",
-        )
-    return asked
-
-
-def recipe_of(checkpoint: Path | None, recipe: str | None, *, has_clips: bool = False) -> str:
-    """The recipe that is meant: the one asked for, else a quantized form's own, else `fp32`.
-
-    Args:
-        has_clips: whether clips to calibrate on were named: then static int8 is meant where no recipe is told.
-
-    Raises:
-        UsageError: a quantized form was made by another recipe than the one asked for, or one is asked for that has
-            to be calibrated, of a checkpoint that isn't.
-    """
-    from dvfl_mobile.quantization.archive import is_form
-
-    asked = None if recipe is None else recipe_named(recipe)
-    if checkpoint is not None and is_form(checkpoint):
-        from dvfl_mobile.quantization.graph import stored
-
-        made = stored.read_settings(checkpoint).recipe
-        if asked is not None and asked.name != made:
-            raise UsageError(
-                f"{checkpoint} was quantized as {made}, and {asked.name} was asked for.",
-                hint="Leave --recipe out, or quantize the checkpoint again.",
-            )
-        return made
-    if asked is not None:
-        return asked.name
-    return _CALIBRATED_RECIPE if has_clips else _DEFAULT_RECIPE
-
-
-def check_scales(model: Student | QuantizedForm, recipe: Recipe) -> None:
-    """Check that a model has the scales that a recipe needs.
-
-    Raises:
-        UsageError: it has none.
-    """
-    from dvfl_mobile.model.student import Student
-
-    if recipe.is_calibrated and isinstance(model, Student):
-        raise UsageError(
-            f"{recipe.name} needs scales, and {model.source.name} has none.",
-            hint="Name clips to find them on with --calib, or make a quantized form first with: dvfl-mobile quantize",
-        )
-
-
-def load_model(
-    checkpoint: Path | None, labels: Path | None = None, frames: int | None = None, size: int | None = None
-) -> Student | QuantizedForm:
-    """The student of a checkpoint, a quantized form, or the embedded default student.
-
-    Raises:
-        UsageError: options are given that only a checkpoint can use.
-        CheckpointError, LabelError: see `load_checkpoint` and `load_form`.
-    """
-    from dvfl_mobile.quantization.archive import is_form
-
-    if checkpoint is None or not is_form(checkpoint):
-        return load_student(checkpoint, labels, frames, size)
-    if (labels, frames, size) != (None, None, None):
-        raise UsageError(
-            "--labels, --frames and --size go with a checkpoint; a quantized form has its own.",
-            hint="Give them to: dvfl-mobile quantize",
-        )
-    from dvfl_mobile.quantization.graph import stored
-
-    return stored.load_form(checkpoint)
-
-
-def load_student(
-    checkpoint: Path | None, labels: Path | None = None, frames: int | None = None, size: int | None = None
-) -> Student:
-    """The student of a checkpoint, or the embedded default one.
-
-    Raises:
-        UsageError: options are given that only a checkpoint can use.
-        CheckpointError, LabelError: see `load_checkpoint`.
-    """
-    from dvfl_mobile.model.checkpoint.load import load_checkpoint
-    from dvfl_mobile.model.default import default_student
-
-    if checkpoint is not None:
-        return load_checkpoint(checkpoint, labels, frames=frames, size=size)
-    if (labels, frames, size) != (None, None, None):
-        raise UsageError("--labels, --frames and --size go with a checkpoint.", hint="Name the checkpoint first.")
-    return default_student()
 
 
 def convert(model: Student | QuantizedForm, plan: Plan, step: Step = silent, *, reuse: bool = False) -> list[Artifact]:
@@ -247,7 +89,7 @@ def check(
     manifest = artifact.manifest
     place = find_device(device) if device is not None else None
     others = opinions_named(second_opinions, manifest.target)
-    thresholds = thresholds or parity.thresholds_for(manifest.recipe)
+    thresholds = thresholds or thresholds_for(manifest.recipe)
     clip_set = gather_clips(clips, manifest.clip, manifest.classes, step, most)
     try:
         if place is None:
@@ -433,7 +275,7 @@ def _compare(
         facts = {**facts, "kind": device.facts.kind, "model": device.facts.model}
     names = [clip.name for clip in clip_set.clips]
     labels = [clip.label for clip in clip_set.clips]
-    measurement = parity.measure(expected, found, names, labels)
+    measurement = measure(expected, found, names, labels)
     second = [_second_opinion(opinion, artifact, clip_set, expected, found, step) for opinion in others]
     kind = manifest.weights.kind
     return parity.decided(

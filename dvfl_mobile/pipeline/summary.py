@@ -7,17 +7,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from dvfl_mobile.data.clips import ClipFacts
+from dvfl_mobile.documents import Decibels, Document, Line, Verdict, worst_of
 from dvfl_mobile.model.card import ModelCard, RecordedScore
-from dvfl_mobile.parity.report import (
-    ClipFacts,
-    Decibels,
-    Document,
-    Line,
-    ParityReport,
-    Verdict,
-    weights_notes,
-    worst_of,
-)
+from dvfl_mobile.model.source import weights_notes
+from dvfl_mobile.parity.report import ParityReport
 from dvfl_mobile.version import __version__
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from dvfl_mobile.parity.report import Verdict
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.profiling.document import Comparison, Interval, Noise, Round
 from dvfl_mobile.profiling.statistics import Floats, chance_ratio, medians, ratio_interval
 

@@ -7,8 +7,9 @@ from typing import Literal
 
 from pydantic import Field, FiniteFloat, model_validator
 
+from dvfl_mobile.artifacts.manifest import ArtifactFacts
 from dvfl_mobile.devices.values import DeviceFacts, DeviceState, OperatorTime
-from dvfl_mobile.parity.report import ArtifactFacts, Decibels, Document, Line, Verdict, worst_of
+from dvfl_mobile.documents import Decibels, Document, Line, Verdict, worst_of
 
 Interval = tuple[FiniteFloat, FiniteFloat]
 

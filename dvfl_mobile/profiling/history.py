@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, FiniteFloat, ValidationError
 
+from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.errors import InputError
 from dvfl_mobile.files import writing_to
-from dvfl_mobile.parity.report import Document, Line
 from dvfl_mobile.profiling.document import ArtifactProfile, DeviceProfile, Interval, ProfileReport
 from dvfl_mobile.profiling.statistics import Floats, medians, unpaired_interval
 from dvfl_mobile.wording import plural

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.metrics import sqnr_db
-from dvfl_mobile.parity.report import Verdict, thresholds_for
+from dvfl_mobile.parity.thresholds import thresholds_for
 from dvfl_mobile.profiling.document import OutputCheck, Round
 from dvfl_mobile.profiling.subjects import Subject
 from dvfl_mobile.runners.values import Logits

@@ -9,10 +9,10 @@ from threading import Event
 
 import numpy as np
 
+from dvfl_mobile.artifacts.manifest import ArtifactFacts
 from dvfl_mobile.devices.base import Device, DeviceRunner
 from dvfl_mobile.devices.values import Measurement, OperatorTime, RunOptions
 from dvfl_mobile.errors import DeviceError, UsageError
-from dvfl_mobile.parity.report import ArtifactFacts
 from dvfl_mobile.profiling.comparing import compare, noise_of
 from dvfl_mobile.profiling.document import ArtifactProfile, DeviceProfile, OutputCheck, Round, verdict_of
 from dvfl_mobile.profiling.findings import Evidence, find

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from dvfl_mobile.evaluation.accuracy import AccuracyReport, ClassScore
 from dvfl_mobile.evaluation.confusion import confusion_matrix
-from dvfl_mobile.evaluation.evaluate import Score
+from dvfl_mobile.evaluation.document import Score
 from dvfl_mobile.model.costs import Costs
 from dvfl_mobile.report import confusion
 from dvfl_mobile.report import parity as tables

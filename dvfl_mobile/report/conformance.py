@@ -5,10 +5,10 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.pack.judging.verdict import STAGES, PackReport, StageCheck
 from dvfl_mobile.pack.making.build import BuiltPack
 from dvfl_mobile.pack.turns import UPRIGHT
-from dvfl_mobile.parity.report import Verdict
 from dvfl_mobile.report import parity as tables
 from dvfl_mobile.report.formats import junit as xml
 from dvfl_mobile.report.formats import markdown as md

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.delegation import Delegation, OperatorRow
-from dvfl_mobile.parity.report import weights_notes
+from dvfl_mobile.model.source import weights_notes
 from dvfl_mobile.quantization.floats import MOVES, FloatPart, float_part_of
 from dvfl_mobile.quantization.settings import Quantization
 from dvfl_mobile.wording import plural, printable

@@ -7,9 +7,10 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.evaluation.confusion import confusion_matrix
-from dvfl_mobile.evaluation.evaluate import ClassFigures, EvaluationReport, PairedFigures, Score, points, points_up
-from dvfl_mobile.parity.report import Verdict
+from dvfl_mobile.evaluation.document import ClassFigures, EvaluationReport, PairedFigures, Score
+from dvfl_mobile.evaluation.figures import points, points_up
 from dvfl_mobile.report import confusion
 from dvfl_mobile.report import parity as tables
 from dvfl_mobile.report.formats import junit as xml

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from dvfl_mobile.artifacts.manifest import ArtifactFacts
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.evaluation.paired import wilson
 from dvfl_mobile.model.card import RecordedScore
-from dvfl_mobile.parity.report import ArtifactFacts, ClipMetrics, ParityReport, PooledMetrics, Verdict
+from dvfl_mobile.parity.measure import ClipMetrics, PooledMetrics
+from dvfl_mobile.parity.report import ParityReport
 from dvfl_mobile.pipeline.summary import DeployRow, DeploySummary
 from dvfl_mobile.wording import NOT_FINITE, decibels, percent, plural, rounded_down
 

@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 Logits = NDArray[np.float32]
 Facts = dict[str, str | int | bool | None]
+
+
+EXECUTOR_NOTE = (
+    "Run by a reference executor: it computes what the artifact says, operator by operator, and shows nothing of a "
+    "device's own kernels, their roundings and their times."
+)
+
+EMULATED_NOTE = (
+    "Run under an emulator: the numbers are those of the kernels that such a processor's features choose. How long it "
+    "takes there means nothing."
+)
+
+
+def runner_notes(runner: Mapping[str, str | int | bool | None]) -> tuple[str, ...]:
+    """What a reader must know of a runner by what it knows of itself."""
+    executed = (EXECUTOR_NOTE,) if runner.get("executor") == "reference" else ()
+    emulated = (EMULATED_NOTE,) if runner.get("kind") == "emulated" else ()
+    return executed + emulated

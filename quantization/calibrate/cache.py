@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import version
@@ -12,19 +11,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dvfl_mobile.errors import OutputError
-from dvfl_mobile.files import write_text
+from dvfl_mobile.files import cache_folder, write_text
 from dvfl_mobile.quantization.settings import Quantization
 
-CACHE_VARIABLE = "DVFL_MOBILE_CACHE"
 _VERSION = "1"  # to be raised when the same inputs are to give other scales
-
-
-def cache_folder() -> Path:
-    """`$DVFL_MOBILE_CACHE`, else `dvfl-mobile` in the user's own cache folder."""
-    named = os.environ.get(CACHE_VARIABLE)
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dvfl-mobile"
 
 
 def key_of(parts: Mapping[str, str]) -> str:

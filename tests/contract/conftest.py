@@ -12,6 +12,7 @@ import pytest
 from dvfl_mobile.artifacts import make as artifacts
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.quantization.recipes import RECIPES
 from tests.checkpoints import SMALL
 from tests.conversions import Made, Make, recorded_graphs, skip_without
@@ -36,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Make:
     @cache
     def make(target: str, recipe: str) -> Made:
         skip_without(target)
-        plan = pipeline.make_plan([target], recipe, out)
+        plan = make_plan([target], recipe, out)
         with threads(2):
             with mock.patch.object(sys, "argv", COMMAND), recorded_graphs(target) as graphs:
                 [artifact] = pipeline.convert(model_for(recipe), plan)

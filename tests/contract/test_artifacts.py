@@ -17,17 +17,20 @@ import pytest
 from dvfl_mobile.artifacts.manifest import Metadata, verify
 from dvfl_mobile.converters.base import TARGETS, target_named
 from dvfl_mobile.data.clips import ClipSpec
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.checkpoint.load import load_checkpoint
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.parity.report import EXECUTOR_NOTE, THRESHOLDS, Verdict
+from dvfl_mobile.parity.thresholds import THRESHOLDS
 from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.quantization.graph.forms import levelled_form
 from dvfl_mobile.quantization.graph.graphs import in_double, run_clips
 from dvfl_mobile.quantization.recipes import RECIPES, recipe_named
 from dvfl_mobile.report.contents import islands
 from dvfl_mobile.runners.base import open_runner
+from dvfl_mobile.runners.values import EXECUTOR_NOTE
 from dvfl_mobile.version import __version__
 from tests.checkpoints import SMALL
 from tests.conversions import Make, skip_without
@@ -265,7 +268,7 @@ def test_coreml_computes_in_the_recipe_s_numbers(made: Make, recipe: str, halves
 def test_coreml_is_for_the_ios_that_was_asked_for(tmp_path: Path, minimum_ios: int, specification: int) -> None:
     skip_without("coreml")
     tiny = seeded_student(SMALL.model_copy(update={"depths": (1,), "focal_levels": (1,), "focal_windows": (3,)}))
-    [artifact] = pipeline.convert(tiny, pipeline.make_plan(["coreml"], "fp32", tmp_path, minimum_ios))
+    [artifact] = pipeline.convert(tiny, make_plan(["coreml"], "fp32", tmp_path, minimum_ios))
     assert artifact.manifest.minimum_os == f"iOS {minimum_ios}"
     spec = _coreml_spec(artifact.folder / artifact.manifest.file)
     assert spec.specificationVersion == specification
@@ -351,7 +354,7 @@ ODD = {
 @pytest.mark.parametrize("options", ODD)
 def test_other_layouts_compute_what_pytorch_computes(tmp_path: Path, target: str, options: str) -> None:
     skip_without(target)
-    [artifact] = pipeline.convert(seeded_student(ODD[options]), pipeline.make_plan([target], "fp32", tmp_path))
+    [artifact] = pipeline.convert(seeded_student(ODD[options]), make_plan([target], "fp32", tmp_path))
     report = pipeline.check(artifact)
     assert report.verdict is Verdict.PASS, report.reasons
     assert report.pooled is not None

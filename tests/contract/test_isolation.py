@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dvfl_mobile.data.drawn import moving_shapes
-from dvfl_mobile.racing import race
+from dvfl_mobile.profiling.race import race
 from dvfl_mobile.runners.base import open_here, open_runner
 from dvfl_mobile.runners.child.isolated import IsolatedRunner
 from dvfl_mobile.runners.tracing import trace, trace_here

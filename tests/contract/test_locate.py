@@ -14,13 +14,13 @@ import pytest
 from torch.fx import Node
 
 from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.artifacts.manifest import ArtifactFacts
 from dvfl_mobile.converters.base import TARGETS
 from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.delegation import module_path
 from dvfl_mobile.errors import ArtifactError
 from dvfl_mobile.locating.document import Cause, Location
 from dvfl_mobile.locating.locate import locate
-from dvfl_mobile.parity.report import ArtifactFacts
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.forms import levelled_form
 from dvfl_mobile.report import location as report

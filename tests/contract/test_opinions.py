@@ -14,7 +14,7 @@ import pytest
 
 from dvfl_mobile.artifacts.make import Artifact, open_artifact
 from dvfl_mobile.cli.main import main
-from dvfl_mobile.parity.report import Verdict
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.parity.second_opinion import allowed
 from dvfl_mobile.pipeline import steps as pipeline
 from dvfl_mobile.quantization.recipes import RECIPES

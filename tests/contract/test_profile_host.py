@@ -15,8 +15,8 @@ from dvfl_mobile.data.clips import Clip
 from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.devices.base import find_device
 from dvfl_mobile.devices.values import RunOptions
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.errors import ArtifactError, InconclusiveError, UsageError
-from dvfl_mobile.parity.report import Verdict
 from dvfl_mobile.profiling.plan import Plan
 from dvfl_mobile.profiling.session import profile_device
 from dvfl_mobile.profiling.subjects import subject_of

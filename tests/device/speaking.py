@@ -21,6 +21,7 @@ from dvfl_mobile.devices.values import DeviceFacts
 from dvfl_mobile.files import sha256_of
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.runners.base import as_input
 from dvfl_mobile.runners.values import Logits, Pixels
 from tests.checkpoints import SMALL
@@ -72,7 +73,7 @@ def small_artifact(out: Path) -> Artifact:
     """An artifact of the small student, whole but for its model, which is none."""
     skip_without("tflite")
     with mock.patch.object(artifacts, "lower", quick.lower):
-        [artifact] = pipeline.convert(seeded_student(SMALL), pipeline.make_plan(["tflite"], "fp32", out))
+        [artifact] = pipeline.convert(seeded_student(SMALL), make_plan(["tflite"], "fp32", out))
     return artifact
 
 

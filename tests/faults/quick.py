@@ -65,7 +65,7 @@ def wait() -> None:
 
 EVENTS: dict[str, Callable[[], None]] = {"interrupt": interrupt, "full": fill_disk, "wait": wait}
 STEPS = {
-    "load": "dvfl_mobile.pipeline.steps.load_student",
+    "load": "dvfl_mobile.pipeline.load.load_student",
     "reference": "dvfl_mobile.artifacts.make.sha256_of",
     "convert": "dvfl_mobile.artifacts.make.lower",
     "parity": "dvfl_mobile.pipeline.steps.open_runner",

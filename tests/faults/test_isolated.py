@@ -21,6 +21,7 @@ from dvfl_mobile.errors import ArtifactError, DvflMobileError, InconclusiveError
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.child import process
 from dvfl_mobile.runners.child.isolated import IsolatedRunner
@@ -42,7 +43,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     out = tmp_path_factory.mktemp("unruly")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(artifacts, "lower", quick.lower)
-        [made] = pipeline.convert(seeded_student(TINY), pipeline.make_plan(["tflite"], "fp32", out))
+        [made] = pipeline.convert(seeded_student(TINY), make_plan(["tflite"], "fp32", out))
     return open_artifact(made.folder)
 
 

@@ -27,6 +27,7 @@ from dvfl_mobile.errors import ArtifactError, DvflMobileError
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.child import limits, process
 from dvfl_mobile.runners.child.isolated import IsolatedRunner
@@ -69,7 +70,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Arti
     @cache
     def make(target: str, recipe: str) -> Artifact:
         skip_without(target)
-        [made] = pipeline.convert(seeded_student(TINY), pipeline.make_plan([target], recipe, out))
+        [made] = pipeline.convert(seeded_student(TINY), make_plan([target], recipe, out))
         return made
 
     return make

@@ -21,6 +21,7 @@ from dvfl_mobile.errors import ArtifactError
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.report import contents
 from tests.conversions import skip_without
 from tests.faults import quick
@@ -64,7 +65,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     model = seeded_student(TINY) if request.param == "fp32" else small_form()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(artifacts, "lower", quick.lower)
-        [made] = pipeline.convert(model, pipeline.make_plan(["tflite"], request.param, out))
+        [made] = pipeline.convert(model, make_plan(["tflite"], request.param, out))
     return made.folder
 
 

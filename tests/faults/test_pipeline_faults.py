@@ -20,6 +20,7 @@ from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
 from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.runners.base import open_runner
 from tests.conversions import skip_without
 from tests.faults import quick
@@ -36,7 +37,7 @@ def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         skip_without(target)
     with monkeypatch.context() as patch:
         patch.setattr(artifacts, "lower", quick.lower)
-        pipeline.convert(seeded_student(TINY), pipeline.make_plan(ALL_TARGETS, "fp32", tmp_path / "out"))
+        pipeline.convert(seeded_student(TINY), make_plan(ALL_TARGETS, "fp32", tmp_path / "out"))
     return tmp_path / "out" / TINY.name
 
 
@@ -444,7 +445,7 @@ def test_a_reference_that_is_not_there(checked: Callable[..., object], tmp_path:
 def test_weights_that_differ_keep_their_own_reference(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = reference_in(out)
     monkeypatch.setattr(artifacts, "lower", quick.lower)
-    pipeline.convert(seeded_student(TINY, seed=1), pipeline.make_plan(["tflite"], "fp32", out.parent))
+    pipeline.convert(seeded_student(TINY, seed=1), make_plan(["tflite"], "fp32", out.parent))
     assert before.exists(), "the other targets' artifacts need it"
     assert len(list(out.glob("reference-*"))) == 2
 
@@ -455,7 +456,7 @@ def test_an_artifact_made_again_loses_its_old_report(
     checked()
     assert (out / "tflite" / "fp32" / "parity.json").exists()
     monkeypatch.setattr(artifacts, "lower", quick.lower)
-    pipeline.convert(seeded_student(TINY, seed=1), pipeline.make_plan(["tflite"], "fp32", out.parent))
+    pipeline.convert(seeded_student(TINY, seed=1), make_plan(["tflite"], "fp32", out.parent))
     assert not (out / "tflite" / "fp32" / "parity.json").exists()
 
 
@@ -469,6 +470,6 @@ def test_a_converter_that_fails_leaves_the_old_artifact(out: Path, monkeypatch: 
 
     monkeypatch.setattr(artifacts, "lower", failing)
     with pytest.raises(RuntimeError, match="the library failed"):
-        pipeline.convert(seeded_student(TINY, seed=1), pipeline.make_plan(["tflite"], "fp32", out.parent))
+        pipeline.convert(seeded_student(TINY, seed=1), make_plan(["tflite"], "fp32", out.parent))
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in folder.parent.iterdir() if path.name.endswith(".partial")] == []

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dvfl_mobile.metrics import sqnr_db
-from dvfl_mobile.racing import median_interval
+from dvfl_mobile.profiling.race import median_interval
 
 PATH = Path(__file__).with_name("harness_vectors.json")
 

@@ -28,6 +28,7 @@ def small_pack(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path) ->
     from dvfl_mobile.pack import archive
     from dvfl_mobile.pack.making import build
     from dvfl_mobile.pipeline import steps as pipeline
+    from dvfl_mobile.pipeline.plan import make_plan
     from tests.checkpoints import SMALL
     from tests.conversions import skip_without
     from tests.faults import quick
@@ -40,7 +41,7 @@ def small_pack(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path) ->
         mock.patch.object(artifacts, "lower", quick.lower),
         mock.patch.object(build, "open_runner", quick.open_runner),
     ):
-        plan = pipeline.make_plan(["tflite"], "fp32", out / "out")
+        plan = make_plan(["tflite"], "fp32", out / "out")
         [artifact] = pipeline.convert(seeded_student(SMALL), plan)
         built = build.build(artifact, golden_folder)
     path = out / "pack.zip"

@@ -23,13 +23,15 @@ from dvfl_mobile.data.clips import Clip, ClipSpec
 from dvfl_mobile.data.datasets import Split
 from dvfl_mobile.data.videos import VideoRef
 from dvfl_mobile.delegation import Delegation
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.errors import ArtifactError, CheckpointError, OutputError, UsageError, VideoError
 from dvfl_mobile.evaluation import evaluate as evaluation
 from dvfl_mobile.evaluation import videos as labelling
-from dvfl_mobile.evaluation.evaluate import EvaluationReport, Question, RunnerPair, evaluate, points, points_up
+from dvfl_mobile.evaluation.document import EvaluationReport
+from dvfl_mobile.evaluation.evaluate import Question, RunnerPair, evaluate
+from dvfl_mobile.evaluation.figures import points, points_up
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.source import WeightSource
-from dvfl_mobile.parity.report import Verdict
 from dvfl_mobile.report import evaluation as reports
 
 SPEC = ClipSpec(frames=2, size=32, short_side=36)

@@ -27,6 +27,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     from dvfl_mobile.artifacts import make as artifacts
     from dvfl_mobile.model.default import seeded_student
     from dvfl_mobile.pipeline import steps as pipeline
+    from dvfl_mobile.pipeline.plan import make_plan
     from tests.checkpoints import SMALL
     from tests.conversions import skip_without
     from tests.faults import quick
@@ -35,7 +36,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     skip_without("tflite")
     out = tmp_path_factory.mktemp("ios") / "out"
     with mock.patch.object(artifacts, "lower", quick.lower):
-        made = pipeline.convert(seeded_student(SMALL), pipeline.make_plan(["coreml", "tflite"], "fp32", out))
+        made = pipeline.convert(seeded_student(SMALL), make_plan(["coreml", "tflite"], "fp32", out))
     coreml, tflite = made
     return SimpleNamespace(coreml=coreml, tflite=tflite)
 

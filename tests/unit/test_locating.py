@@ -15,7 +15,7 @@ from dvfl_mobile.locating.matching import _by_need, longest_common
 from dvfl_mobile.locating.measuring import segments
 from dvfl_mobile.locating.reference import ReferenceGraph
 from dvfl_mobile.locating.rounding import RECIPES, Noise, rounding_of
-from dvfl_mobile.parity.report import THRESHOLDS
+from dvfl_mobile.parity.thresholds import THRESHOLDS
 from dvfl_mobile.runners.tracing import Step, Trace
 
 

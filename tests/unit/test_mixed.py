@@ -11,9 +11,9 @@ import torch
 from rich.console import Console
 
 from dvfl_mobile.errors import CheckFailedError, UsageError
+from dvfl_mobile.files import CACHE_VARIABLE
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.quantization.calibrate import ptq
-from dvfl_mobile.quantization.calibrate.cache import CACHE_VARIABLE
 from dvfl_mobile.quantization.graph import graphs, stored
 from dvfl_mobile.quantization.graph.forms import QuantizedForm, levelled_form
 from dvfl_mobile.quantization.mixed.choose import PAIR_WORTH, Mixed, Promise, apply_kept, choose_kept

@@ -11,19 +11,14 @@ import numpy as np
 import pytest
 
 from dvfl_mobile import documents as jsondoc
+from dvfl_mobile.artifacts.manifest import ArtifactFacts
+from dvfl_mobile.data.clips import ClipFacts
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.errors import ArtifactError, MissingDependencyError, UsageError
-from dvfl_mobile.parity.report import (
-    THRESHOLDS,
-    ArtifactFacts,
-    ClipFacts,
-    ParityReport,
-    SecondOpinion,
-    Verdict,
-    decided,
-    measure,
-    thresholds_for,
-)
+from dvfl_mobile.parity.measure import measure
+from dvfl_mobile.parity.report import ParityReport, SecondOpinion, decided
 from dvfl_mobile.parity.second_opinion import allowed, compared
+from dvfl_mobile.parity.thresholds import THRESHOLDS, thresholds_for
 from dvfl_mobile.report.formats import junit, markdown, terminal
 from dvfl_mobile.runners.opinions import OPINIONS, opinions_named
 from tests.unit.test_report import shown

@@ -17,7 +17,7 @@ import pytest
 from dvfl_mobile.errors import InputError
 from dvfl_mobile.pack import archive, results
 from dvfl_mobile.pack.judging import judge
-from dvfl_mobile.parity.report import thresholds_for
+from dvfl_mobile.parity.thresholds import thresholds_for
 from tests.packs import App
 
 Files = dict[str, bytes]

@@ -14,12 +14,13 @@ import pytest
 from dvfl_mobile.artifacts.manifest import TensorEntry
 from dvfl_mobile.data.clips import frame_indices, normalize, prepare
 from dvfl_mobile.data.video import drawn_indices, pictures, probe
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.pack import results
 from dvfl_mobile.pack.archive import OpenPack
 from dvfl_mobile.pack.judging import causes, judge
 from dvfl_mobile.pack.judging.verdict import PackReport
 from dvfl_mobile.pack.resizes import CUTS, FILTERS, RIGHT, Resize, resized
-from dvfl_mobile.parity.report import Verdict, thresholds_for
+from dvfl_mobile.parity.thresholds import thresholds_for
 from tests.packs import App
 
 pytest.importorskip("av", reason="golden videos are decoded by PyAV")

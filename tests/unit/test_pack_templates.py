@@ -19,11 +19,12 @@ import pytest
 
 from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.data.video import drawn_indices, pictures, probe
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.pack import contents, results
 from dvfl_mobile.pack.judging import judge
 from dvfl_mobile.pack.making import drawn
 from dvfl_mobile.pack.making.assemble import SCHEMA_NAME, TEMPLATES
-from dvfl_mobile.parity.report import Verdict, thresholds_for
+from dvfl_mobile.parity.thresholds import thresholds_for
 
 STAND_INS = Path(__file__).parents[1]
 TEMPLATE_FOLDER = resources.files("dvfl_mobile.pack") / "templates"

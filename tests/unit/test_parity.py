@@ -12,20 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 
+from dvfl_mobile.artifacts.manifest import ArtifactFacts
+from dvfl_mobile.data.clips import ClipFacts
+from dvfl_mobile.documents import Verdict, worst_of
 from dvfl_mobile.errors import ArtifactError, CheckpointError, InputError
 from dvfl_mobile.metrics import cosine, kl_nats, sqnr_db, top5_overlap
-from dvfl_mobile.parity.report import (
-    THRESHOLDS,
-    ArtifactFacts,
-    ClipFacts,
-    ParityReport,
-    Verdict,
-    decided,
-    measure,
-    thresholds_for,
-    undecided,
-    worst_of,
-)
+from dvfl_mobile.parity.measure import measure
+from dvfl_mobile.parity.report import ParityReport, decided, undecided
+from dvfl_mobile.parity.thresholds import THRESHOLDS, thresholds_for
 
 # Steps of 2^-10 keep every value and difference exact in float64.
 LOGITS = arrays(np.float64, (3, 6), elements=st.integers(-20_000, 20_000).map(lambda step: step / 1024))

@@ -16,6 +16,7 @@ from dvfl_mobile.devices.values import DeviceFacts
 from dvfl_mobile.errors import DeviceError, InconclusiveError
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.plan import make_plan
 from tests.checkpoints import SMALL
 from tests.conversions import skip_without
 from tests.faults import quick
@@ -57,7 +58,7 @@ class Pretended:
 def artifact(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     skip_without("tflite")
     monkeypatch.setattr(artifacts, "lower", quick.lower)
-    plan = pipeline.make_plan(["tflite"], "fp32", tmp_path / "out")
+    plan = make_plan(["tflite"], "fp32", tmp_path / "out")
     [made] = pipeline.convert(seeded_student(SMALL), plan)
     return made.folder
 

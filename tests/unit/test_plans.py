@@ -9,7 +9,7 @@ import pytest
 
 from dvfl_mobile.converters.base import TARGETS
 from dvfl_mobile.errors import MissingDependencyError, UsageError
-from dvfl_mobile.pipeline.steps import make_plan
+from dvfl_mobile.pipeline.plan import make_plan
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ import pytest
 
 from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.devices.values import DeviceState, FoundDevice, OperatorTime
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.errors import DeviceError, InconclusiveError, UsageError
-from dvfl_mobile.parity.report import Verdict
 from dvfl_mobile.profiling.document import DeviceProfile, ProfileReport
 from dvfl_mobile.profiling.fleet import profile_fleet, ready_devices
 from dvfl_mobile.profiling.plan import Plan, cores_of, seconds_of

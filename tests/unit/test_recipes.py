@@ -6,7 +6,7 @@ import pytest
 
 from dvfl_mobile.converters.base import TARGETS
 from dvfl_mobile.errors import UsageError
-from dvfl_mobile.parity.report import THRESHOLDS
+from dvfl_mobile.parity.thresholds import THRESHOLDS
 from dvfl_mobile.quantization.recipes import ALIASES, RECIPES, Recipe, check_carried, recipe_named
 
 

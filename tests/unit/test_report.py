@@ -13,12 +13,16 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from dvfl_mobile import documents as jsondoc
+from dvfl_mobile.artifacts.manifest import ArtifactFacts
+from dvfl_mobile.data.clips import ClipFacts
 from dvfl_mobile.delegation import Delegation, Operation
-from dvfl_mobile.parity.report import ArtifactFacts, ClipFacts, ParityReport, Verdict, decided, measure, undecided
+from dvfl_mobile.documents import Verdict
+from dvfl_mobile.parity.measure import measure
+from dvfl_mobile.parity.report import ParityReport, decided, undecided
+from dvfl_mobile.pipeline.prediction import ClassProbability, Prediction
 from dvfl_mobile.pipeline.summary import DeployRow, DeploySummary, summarize
 from dvfl_mobile.report import contents, prediction
 from dvfl_mobile.report.formats import junit, markdown, terminal
-from dvfl_mobile.report.prediction import ClassProbability, Prediction
 from dvfl_mobile.wording import decibels, percent, rounded_down
 
 HOSTILE = 'a|b`*_<b>&"[red]x[/red]\x1b[31m\x00\n\ufffe\udcff.avi'

@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 
 from dvfl_mobile.errors import CheckpointError, InputError, MissingDependencyError, UsageError
+from dvfl_mobile.files import CACHE_VARIABLE
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.quantization.calibrate import ptq
-from dvfl_mobile.quantization.calibrate.cache import CACHE_VARIABLE
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.forms import QuantizedForm, levelled_form
 from dvfl_mobile.quantization.mixed.sensitivity import (

@@ -10,19 +10,14 @@ import numpy as np
 import pytest
 
 from dvfl_mobile import documents as jsondoc
+from dvfl_mobile.artifacts.manifest import ArtifactFacts
 from dvfl_mobile.cli.main import main
+from dvfl_mobile.data.clips import ClipFacts
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.errors import UsageError
-from dvfl_mobile.parity.report import (
-    ArtifactFacts,
-    ClipFacts,
-    ParityReport,
-    Verdict,
-    asked_thresholds,
-    decided,
-    measure,
-    thresholds_for,
-    undecided,
-)
+from dvfl_mobile.parity.measure import measure
+from dvfl_mobile.parity.report import ParityReport, decided, undecided
+from dvfl_mobile.parity.thresholds import asked_thresholds, thresholds_for
 from dvfl_mobile.report.formats import annotations, junit, markdown
 
 ARTIFACT = ArtifactFacts(model="nano", target="tflite", recipe="fp16", path="out/nano/tflite/fp16")
@@ -114,6 +109,7 @@ def test_reuse_leaves_the_same_artifact_alone_and_nothing_else(tmp_path: Path, m
     from dvfl_mobile.artifacts import make as artifacts
     from dvfl_mobile.model.default import seeded_student
     from dvfl_mobile.pipeline import steps as pipeline
+    from dvfl_mobile.pipeline.plan import make_plan
     from tests.checkpoints import SMALL
     from tests.conversions import skip_without
     from tests.faults import quick
@@ -127,7 +123,7 @@ def test_reuse_leaves_the_same_artifact_alone_and_nothing_else(tmp_path: Path, m
 
     monkeypatch.setattr(artifacts, "lower", lower)
     student = seeded_student(SMALL)
-    plan = pipeline.make_plan(["tflite"], "fp16", tmp_path)
+    plan = make_plan(["tflite"], "fp16", tmp_path)
 
     def made_anew(change: Callable[[], object] = lambda: None, model: object = student) -> bool:
         change()

@@ -50,11 +50,13 @@ def convert(
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.cli.show import show_artifacts, show_student
     from dvfl_mobile.pipeline import steps as pipeline
+    from dvfl_mobile.pipeline.load import load_model, recipe_of
+    from dvfl_mobile.pipeline.plan import make_plan
 
-    plan = pipeline.make_plan(targets or [], pipeline.recipe_of(checkpoint, recipe), out, minimum_ios)
+    plan = make_plan(targets or [], recipe_of(checkpoint, recipe), out, minimum_ios)
     with steps() as step:
         with step("load"):
-            model = pipeline.load_model(checkpoint, labels, frames, size)
+            model = load_model(checkpoint, labels, frames, size)
         show_student(artifacts.student_of(model), (*plan.notes, *artifacts.warnings_of(model)))
         made = pipeline.convert(model, plan, step, reuse=reuse)
     show_artifacts(made, json=json)

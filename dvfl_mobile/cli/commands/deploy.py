@@ -60,16 +60,18 @@ def deploy(
     from dvfl_mobile.artifacts import make as artifacts
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.cli.show import show_student, show_summary
-    from dvfl_mobile.parity.report import Verdict
+    from dvfl_mobile.documents import Verdict
     from dvfl_mobile.pipeline import quantize as quantizing
     from dvfl_mobile.pipeline import steps as pipeline
+    from dvfl_mobile.pipeline.load import load_model, recipe_of
+    from dvfl_mobile.pipeline.plan import make_plan
 
-    meant = pipeline.recipe_of(checkpoint, recipe, has_clips=calib is not None)
-    plan = pipeline.make_plan(targets or [], meant, out, minimum_ios)
+    meant = recipe_of(checkpoint, recipe, has_clips=calib is not None)
+    plan = make_plan(targets or [], meant, out, minimum_ios)
     calibration = quantizing.plan_for_deploy(plan.recipe, calib, data_root=data_root, samples=samples)
     with steps() as step:
         with step("load"):
-            model = pipeline.load_model(checkpoint, labels, frames, size)
+            model = load_model(checkpoint, labels, frames, size)
         show_student(artifacts.student_of(model))
         model = quantizing.calibrated(model, calibration, step)
         summary = pipeline.deploy(model, plan, clips, max_clips, step)

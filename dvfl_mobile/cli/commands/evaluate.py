@@ -7,17 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dvfl_mobile.cli.options import (
-    Data,
-    DataRoot,
-    Json,
-    JUnit,
-    Labels,
-    Markdown,
-    MaxVideos,
-    Reference,
-    SplitChoice,
-)
+from dvfl_mobile.cli.options import Data, DataRoot, Json, JUnit, Labels, Markdown, MaxVideos, Reference, SplitChoice
 
 if TYPE_CHECKING:
     from dvfl_mobile.evaluation.evaluate import Question

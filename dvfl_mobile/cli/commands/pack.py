@@ -61,7 +61,7 @@ def judge_results(
     """
     from dvfl_mobile.pack import archive, results
     from dvfl_mobile.pack.judging import judge
-    from dvfl_mobile.parity.report import asked_thresholds
+    from dvfl_mobile.parity.thresholds import asked_thresholds
 
     where = pack_path or path.parent / DEFAULT_PACK
     found = results.read(path)

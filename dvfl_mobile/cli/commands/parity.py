@@ -107,7 +107,7 @@ def parity(
     from dvfl_mobile.artifacts import make as artifacts
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.cli.show import show_annotations, show_conformance, show_location, show_parity
-    from dvfl_mobile.parity.report import asked_thresholds, check_change
+    from dvfl_mobile.parity.thresholds import asked_thresholds, check_change
     from dvfl_mobile.pipeline import steps as pipeline
 
     check_change(min_sqnr, because)

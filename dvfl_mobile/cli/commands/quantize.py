@@ -112,7 +112,7 @@ def quantize(
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.cli.show import show_quantized, show_sensitivity, show_student
     from dvfl_mobile.pipeline import quantize as quantizing
-    from dvfl_mobile.pipeline import steps as pipeline
+    from dvfl_mobile.pipeline.load import load_student
     from dvfl_mobile.quantization.settings import QatSettings
 
     plan = quantizing.QuantizePlan(
@@ -132,7 +132,7 @@ def quantize(
     quantizing.check_plan(plan)
     with steps(quiet=not quantizing.is_first_process()) as step:
         with step("load"):
-            student = pipeline.load_student(checkpoint, labels, frames, size)
+            student = load_student(checkpoint, labels, frames, size)
         if quantizing.is_first_process():
             show_student(student)
         if sensitivity:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dvfl_mobile.errors import OutputError
-from dvfl_mobile.files import writing_to
-from dvfl_mobile.quantization.calibrate.cache import cache_folder
+from dvfl_mobile.files import cache_folder, writing_to
 
 PREFIX = "dvfl-mobile-"
 OWNER = "owner"

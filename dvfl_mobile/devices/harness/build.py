@@ -14,9 +14,8 @@ from pathlib import Path
 from dvfl_mobile.devices.harness.bundle import PROGRAMS, RUNNER_VARIABLE, Bundle, SystemAbi, given_bundle
 from dvfl_mobile.devices.harness.wheels import DISTRIBUTIONS, arm64_package, host_package
 from dvfl_mobile.errors import DeviceError, InconclusiveError, MissingDependencyError
-from dvfl_mobile.files import atomic_directory, directory_lock, files_below
+from dvfl_mobile.files import atomic_directory, cache_folder, directory_lock, files_below
 from dvfl_mobile.progress import Step, silent
-from dvfl_mobile.quantization.calibrate.cache import cache_folder
 from dvfl_mobile.version import __version__
 
 _LEAST_CMAKE = (3, 28)

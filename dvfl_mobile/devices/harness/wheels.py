@@ -11,8 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from dvfl_mobile.errors import DeviceError, MissingDependencyError
-from dvfl_mobile.files import atomic_directory, directory_lock
-from dvfl_mobile.quantization.calibrate.cache import cache_folder
+from dvfl_mobile.files import atomic_directory, cache_folder, directory_lock
 
 DISTRIBUTIONS = MappingProxyType({"executorch": "executorch", "tflite": "ai-edge-litert"})
 """The package that brings a target's runtime."""

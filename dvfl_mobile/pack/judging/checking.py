@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.pack.judging import faults
 from dvfl_mobile.pack.judging.verdict import Cause, StageCheck
-from dvfl_mobile.parity.report import Verdict
 
 IDENTICAL = "identical"
 Why = Callable[[], Cause | None]

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dvfl_mobile.artifacts.manifest import ArtifactFacts
+from dvfl_mobile.documents import Verdict, worst_of
+from dvfl_mobile.model.source import weights_notes
 from dvfl_mobile.pack.archive import OpenPack
 from dvfl_mobile.pack.judging import frames as judge_frames
 from dvfl_mobile.pack.judging import numbers as judge_numbers
@@ -13,8 +16,7 @@ from dvfl_mobile.pack.judging import pixels as judge_pixels
 from dvfl_mobile.pack.judging.checking import IDENTICAL, failed, known, passed
 from dvfl_mobile.pack.judging.verdict import STAGES, PackReport, StageCheck
 from dvfl_mobile.pack.results import Results
-from dvfl_mobile.parity import report as parity
-from dvfl_mobile.parity.report import ArtifactFacts, Thresholds, Verdict, worst_of
+from dvfl_mobile.parity.thresholds import Thresholds
 from dvfl_mobile.version import __version__
 
 
@@ -46,7 +48,7 @@ def judge(pack: OpenPack, results: Results, pack_path: Path, results_path: Path,
         pack=str(pack_path),
         results=str(results_path),
         checks=checks,
-        notes=(*parity.weights_notes(artifact.weights), *thresholds.notes, *bench.notes),
+        notes=(*weights_notes(artifact.weights), *thresholds.notes, *bench.notes),
     )
 
 

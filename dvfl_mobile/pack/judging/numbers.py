@@ -7,14 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.pack.archive import OpenPack
 from dvfl_mobile.pack.contents import GoldenVideo, Pack, Values, floats_of
 from dvfl_mobile.pack.judging import causes
 from dvfl_mobile.pack.judging.checking import Why, failed, missing, passed
 from dvfl_mobile.pack.judging.verdict import Cause, StageCheck
 from dvfl_mobile.pack.results import ClipResult, VideoResult
-from dvfl_mobile.parity import report as parity
-from dvfl_mobile.parity.report import Thresholds, Verdict
+from dvfl_mobile.parity.judge import judge
+from dvfl_mobile.parity.measure import measure
+from dvfl_mobile.parity.thresholds import Thresholds
 from dvfl_mobile.wording import plural
 
 _TENSOR = "input tensor"
@@ -143,8 +145,8 @@ def _judged(
     found = np.stack([values for _, values in rows])
     made = [video.artifact_logits for video, _ in rows if video.artifact_logits is not None]
     known = np.array(made) if len(made) == len(rows) else None
-    measurement = parity.measure(right, found, [video.name for video, _ in rows])
-    for check in parity.judge(measurement, thresholds):
+    measurement = measure(right, found, [video.name for video, _ in rows])
+    for check in judge(measurement, thresholds):
         subject = f"{plural(len(rows), 'clip')}, {_CHECKED[check.name]}"
         if check.verdict is Verdict.PASS:
             yield passed(stage, subject, check.measured, check.required)

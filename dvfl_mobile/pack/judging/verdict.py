@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from dvfl_mobile.parity.report import ArtifactFacts, Document, Line, Verdict, worst_of
+from dvfl_mobile.artifacts.manifest import ArtifactFacts
+from dvfl_mobile.documents import Document, Line, Verdict, worst_of
 
 
 class Cause(Document):

@@ -15,11 +15,12 @@ from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import verify
 from dvfl_mobile.errors import InconclusiveError, UsageError
 from dvfl_mobile.metrics import sqnr_db
+from dvfl_mobile.model.source import weights_notes
 from dvfl_mobile.pack.contents import Pack, Tolerances
 from dvfl_mobile.pack.making import golden
 from dvfl_mobile.pack.making.assemble import Expected, assemble
 from dvfl_mobile.pack.making.golden import Golden
-from dvfl_mobile.parity import report as parity
+from dvfl_mobile.parity.thresholds import thresholds_for
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.runners.base import check_runs_here, open_runner
 from dvfl_mobile.runners.values import Facts
@@ -53,7 +54,7 @@ def build(artifact: Artifact, clips: Path, reference: Path | None = None, step: 
         UsageError: the checkpoint is another model's.
     """
     manifest = artifact.manifest
-    recipe = parity.thresholds_for(manifest.recipe)
+    recipe = thresholds_for(manifest.recipe)
     verify(manifest, artifact.folder)
     student = _reference(artifact, reference)
     found, notes = golden.gather(clips, manifest.clip, manifest.classes, step)
@@ -64,7 +65,7 @@ def build(artifact: Artifact, clips: Path, reference: Path | None = None, step: 
     whole = sum(video.clip is not None for video in pack.videos)
     if whole < len(found):
         notes.append(f"{whole} of {len(found)} clips are in the pack whole, as many as fit.")
-    return BuiltPack(data, pack, (*parity.weights_notes(manifest.weights.kind), *notes))
+    return BuiltPack(data, pack, (*weights_notes(manifest.weights.kind), *notes))
 
 
 def _reference(artifact: Artifact, checkpoint: Path | None) -> Student:

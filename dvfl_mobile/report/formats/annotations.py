@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.pack.judging.verdict import PackReport
-from dvfl_mobile.parity.report import ParityReport, Verdict
+from dvfl_mobile.parity.report import ParityReport
 from dvfl_mobile.report import parity as tables
 
 _LEVELS = {Verdict.FAIL: "error", Verdict.INCONCLUSIVE: "warning", Verdict.PASS: "notice"}

@@ -6,7 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from xml.etree import ElementTree as ET
 
-from dvfl_mobile.parity.report import ClipMetrics, ParityReport, SecondOpinion, Verdict, near_ties
+from dvfl_mobile.documents import Verdict
+from dvfl_mobile.parity.judge import near_ties
+from dvfl_mobile.parity.measure import ClipMetrics
+from dvfl_mobile.parity.report import ParityReport, SecondOpinion
 from dvfl_mobile.pipeline.summary import DeployRow, DeploySummary
 from dvfl_mobile.report import parity as tables
 from dvfl_mobile.wording import decibels

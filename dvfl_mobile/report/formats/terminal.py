@@ -9,7 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dvfl_mobile.parity.report import ParityReport, Verdict
+from dvfl_mobile.documents import Verdict
+from dvfl_mobile.parity.report import ParityReport
 from dvfl_mobile.pipeline.summary import DeploySummary
 from dvfl_mobile.report import parity as tables
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dvfl_mobile.devices.values import DeviceFacts
-from dvfl_mobile.parity.report import Verdict
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.profiling.document import (
     ArtifactProfile,
     DeviceProfile,

@@ -21,9 +21,9 @@ from dvfl_mobile.delegation import Delegation, Operation
 from dvfl_mobile.devices.harness.build import check_tools
 from dvfl_mobile.devices.harness.bundle import RUNNER_VARIABLE
 from dvfl_mobile.errors import DeviceError, MissingDependencyError
-from dvfl_mobile.files import directory_lock
+from dvfl_mobile.files import CACHE_VARIABLE, directory_lock
 from dvfl_mobile.pipeline import steps as pipeline
-from dvfl_mobile.quantization.calibrate.cache import CACHE_VARIABLE
+from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.quantization.recipes import RECIPES
 from tests.conversions import skip_without
 from tests.device_tools import PREFIX
@@ -60,7 +60,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     @cache
     def make(target: str, recipe: str) -> Artifact:
         skip_without(target)
-        plan = pipeline.make_plan([target], recipe, out)
+        plan = make_plan([target], recipe, out)
         folder = artifacts.folder_of(small_student(), TARGETS[target], RECIPES[recipe], out)
         with directory_lock(out / f"{target}-{recipe}", wait=True):
             if not (folder / "manifest.json").exists():

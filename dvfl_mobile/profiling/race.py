@@ -1,4 +1,4 @@
-"""Ratios of run times: two artifacts in turn in one process, so that what slows the machine slows both."""
+"""Two artifacts run in turn, round by round, so that what slows the machine slows both."""
 
 from __future__ import annotations
 

@@ -1,0 +1,101 @@
+"""From a file to what is converted: a checkpoint, a quantized form, or the embedded default student."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dvfl_mobile.errors import UsageError
+from dvfl_mobile.quantization.recipes import Recipe, recipe_named
+
+if TYPE_CHECKING:
+    from dvfl_mobile.model.student import Student
+    from dvfl_mobile.quantization.graph.forms import QuantizedForm
+
+
+_DEFAULT_RECIPE, _CALIBRATED_RECIPE = "fp32", "static_wi8_ai8"
+
+
+def recipe_of(checkpoint: Path | None, recipe: str | None, *, has_clips: bool = False) -> str:
+    """The recipe that is meant: the one asked for, else a quantized form's own, else `fp32`.
+
+    Args:
+        has_clips: whether clips to calibrate on were named: then static int8 is meant where no recipe is told.
+
+    Raises:
+        UsageError: a quantized form was made by another recipe than the one asked for, or one is asked for that has
+            to be calibrated, of a checkpoint that isn't.
+    """
+    from dvfl_mobile.quantization.archive import is_form
+
+    asked = None if recipe is None else recipe_named(recipe)
+    if checkpoint is not None and is_form(checkpoint):
+        from dvfl_mobile.quantization.graph import stored
+
+        made = stored.read_settings(checkpoint).recipe
+        if asked is not None and asked.name != made:
+            raise UsageError(
+                f"{checkpoint} was quantized as {made}, and {asked.name} was asked for.",
+                hint="Leave --recipe out, or quantize the checkpoint again.",
+            )
+        return made
+    if asked is not None:
+        return asked.name
+    return _CALIBRATED_RECIPE if has_clips else _DEFAULT_RECIPE
+
+
+def check_scales(model: Student | QuantizedForm, recipe: Recipe) -> None:
+    """Check that a model has the scales that a recipe needs.
+
+    Raises:
+        UsageError: it has none.
+    """
+    from dvfl_mobile.model.student import Student
+
+    if recipe.is_calibrated and isinstance(model, Student):
+        raise UsageError(
+            f"{recipe.name} needs scales, and {model.source.name} has none.",
+            hint="Name clips to find them on with --calib, or make a quantized form first with: dvfl-mobile quantize",
+        )
+
+
+def load_model(
+    checkpoint: Path | None, labels: Path | None = None, frames: int | None = None, size: int | None = None
+) -> Student | QuantizedForm:
+    """The student of a checkpoint, a quantized form, or the embedded default student.
+
+    Raises:
+        UsageError: options are given that only a checkpoint can use.
+        CheckpointError, LabelError: see `load_checkpoint` and `load_form`.
+    """
+    from dvfl_mobile.quantization.archive import is_form
+
+    if checkpoint is None or not is_form(checkpoint):
+        return load_student(checkpoint, labels, frames, size)
+    if (labels, frames, size) != (None, None, None):
+        raise UsageError(
+            "--labels, --frames and --size go with a checkpoint; a quantized form has its own.",
+            hint="Give them to: dvfl-mobile quantize",
+        )
+    from dvfl_mobile.quantization.graph import stored
+
+    return stored.load_form(checkpoint)
+
+
+def load_student(
+    checkpoint: Path | None, labels: Path | None = None, frames: int | None = None, size: int | None = None
+) -> Student:
+    """The student of a checkpoint, or the embedded default one.
+
+    Raises:
+        UsageError: options are given that only a checkpoint can use.
+        CheckpointError, LabelError: see `load_checkpoint`.
+    """
+    from dvfl_mobile.model.checkpoint.load import load_checkpoint
+    from dvfl_mobile.model.default import default_student
+
+    if checkpoint is not None:
+        return load_checkpoint(checkpoint, labels, frames=frames, size=size)
+    if (labels, frames, size) != (None, None, None):
+        raise UsageError("--labels, --frames and --size go with a checkpoint.", hint="Name the checkpoint first.")
+    return default_student()
