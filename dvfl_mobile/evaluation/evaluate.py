@@ -22,6 +22,8 @@ from dvfl_mobile.documents import Verdict
 from dvfl_mobile.errors import ArtifactError, CheckpointError, InconclusiveError, UsageError
 from dvfl_mobile.evaluation import paired
 from dvfl_mobile.evaluation.confusion import confused_classes
+from dvfl_mobile.evaluation.document import EvaluationReport, PairedFigures, VideoOutcome, judge
+from dvfl_mobile.evaluation.figures import by_class, compare, is_in_top, mean_probabilities, points, points_up
 from dvfl_mobile.evaluation.videos import ChosenVideos, Pixels, Wanted, ask_each, choose, shares_of, some
 from dvfl_mobile.model.source import weights_notes
 from dvfl_mobile.progress import Step, silent
@@ -34,8 +36,7 @@ if TYPE_CHECKING:
     from dvfl_mobile.artifacts.make import Artifact
     from dvfl_mobile.model.student import Student
     from dvfl_mobile.training.process_group import Team
-from dvfl_mobile.evaluation.document import EvaluationReport, PairedFigures, VideoOutcome, judge
-from dvfl_mobile.evaluation.figures import by_class, compare, is_in_top, mean_probabilities, points, points_up
+
 
 EVALUATION_NAME = "evaluation.json"
 _TOP = 5

@@ -25,6 +25,8 @@ from dvfl_mobile.parity import second_opinion as opinions
 from dvfl_mobile.parity.measure import measure
 from dvfl_mobile.parity.report import ParityReport, SecondOpinion
 from dvfl_mobile.parity.thresholds import Thresholds, thresholds_for
+from dvfl_mobile.pipeline.load import check_scales, load_model
+from dvfl_mobile.pipeline.plan import Plan
 from dvfl_mobile.pipeline.prediction import Prediction, make_prediction
 from dvfl_mobile.pipeline.summary import DeployRow, DeploySummary, summarize
 from dvfl_mobile.progress import Step, silent
@@ -37,8 +39,7 @@ if TYPE_CHECKING:
     from dvfl_mobile.locating.document import Location
     from dvfl_mobile.model.student import Student
     from dvfl_mobile.quantization.graph.forms import QuantizedForm
-from dvfl_mobile.pipeline.load import check_scales, load_model
-from dvfl_mobile.pipeline.plan import Plan
+
 
 PARITY_NAME = "parity.json"
 LOCATION_NAME = "locate.json"

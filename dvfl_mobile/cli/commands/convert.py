@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dvfl_mobile.cli.console import print_json
 from dvfl_mobile.cli.options import (
     DEFAULT_OUT,
     Checkpoint,
@@ -19,6 +21,11 @@ from dvfl_mobile.cli.options import (
     Size,
     Targets,
 )
+from dvfl_mobile.cli.output import print_rich
+
+if TYPE_CHECKING:
+    from dvfl_mobile.artifacts.make import Artifact
+
 
 Reuse = Annotated[
     bool,
@@ -47,8 +54,8 @@ def convert(
     PyTorch yet: that is what parity does, and deploy does both.
     """
     from dvfl_mobile.artifacts import make as artifacts
+    from dvfl_mobile.cli.output import show_student
     from dvfl_mobile.cli.progress import steps
-    from dvfl_mobile.cli.show import show_artifacts, show_student
     from dvfl_mobile.pipeline import steps as pipeline
     from dvfl_mobile.pipeline.load import load_model, recipe_of
     from dvfl_mobile.pipeline.plan import make_plan
@@ -61,3 +68,24 @@ def convert(
         made = pipeline.convert(model, plan, step, reuse=reuse)
     show_artifacts(made, json=json)
     pipeline.check_delegated(made, min_delegated)
+
+
+def show_artifacts(made: Sequence[Artifact], *, json: bool) -> None:
+    """A line for each artifact that was made."""
+    from rich.table import Table
+
+    from dvfl_mobile.report import contents
+
+    if json:
+        artifacts = [{"folder": str(a.folder), "manifest": a.manifest.model_dump(mode="json")} for a in made]
+        print_json({"schema_version": 1, "artifacts": artifacts})
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("artifact", "size", "delegated", "to"):
+        table.add_column(column, overflow="fold")
+    for artifact in made:
+        manifest = artifact.manifest
+        delegation = manifest.delegation
+        size = f"{manifest.size_bytes / 1e6:.1f} MB"
+        table.add_row(str(artifact.folder), size, contents.share(delegation), delegation.delegate)
+    print_rich(table)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dvfl_mobile.cli.console import print_json
 from dvfl_mobile.cli.options import DataRoot, Json
+from dvfl_mobile.cli.output import print_rich
+
+if TYPE_CHECKING:
+    from dvfl_mobile.data.check import DataReport
+
 
 app = typer.Typer(rich_markup_mode=None, help="Look at data sets.")
 
@@ -44,9 +50,7 @@ def check(
 
     Ends with 0, 3 (it isn't here, or isn't whole) or 5 (its splits share videos or groups: no accuracy can be claimed).
     """
-    from dvfl_mobile.cli.console import print_json
     from dvfl_mobile.cli.progress import steps
-    from dvfl_mobile.cli.show import show_data
     from dvfl_mobile.data.check import check_data
     from dvfl_mobile.errors import CheckFailedError, VideoError
     from dvfl_mobile.report.data import leak_sentence
@@ -64,3 +68,10 @@ def check(
             leak_sentence(report),
             hint=f"Split it by group instead: {source}:groups. Or --allow-leaks, where nothing is claimed from it.",
         )
+
+
+def show_data(report: DataReport) -> None:
+    """What was found of a data set."""
+    from dvfl_mobile.report import data
+
+    print_rich(data.terminal(report))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +27,11 @@ from dvfl_mobile.cli.options import (
     Size,
     Targets,
 )
+from dvfl_mobile.cli.output import print_report
+
+if TYPE_CHECKING:
+    from dvfl_mobile.pipeline.summary import DeploySummary
+
 
 Strict = Annotated[bool, typer.Option("--strict", help="End with 7, not 0, where something could not be decided here.")]
 
@@ -58,8 +64,8 @@ def deploy(
     With 5 when an artifact failed.
     """
     from dvfl_mobile.artifacts import make as artifacts
+    from dvfl_mobile.cli.output import show_student
     from dvfl_mobile.cli.progress import steps
-    from dvfl_mobile.cli.show import show_student, show_summary
     from dvfl_mobile.documents import Verdict
     from dvfl_mobile.pipeline import quantize as quantizing
     from dvfl_mobile.pipeline import steps as pipeline
@@ -82,3 +88,13 @@ def deploy(
         ]
         pipeline.check_delegated([artifacts.open_artifact(folder) for folder in folders], min_delegated)
     raise typer.Exit(summary.exit_code(strict=strict))
+
+
+def show_summary(summary: DeploySummary, *, json: bool, junit: Path | None, markdown: Path | None) -> None:
+    """All that one deploy made."""
+    from dvfl_mobile.report.formats import junit as junit_report
+    from dvfl_mobile.report.formats import markdown as markdown_report
+    from dvfl_mobile.report.formats import terminal
+
+    files = ((junit, junit_report.deploy), (markdown, markdown_report.deploy))
+    print_report(summary, terminal.deploy, files, json=json)

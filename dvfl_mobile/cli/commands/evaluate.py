@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dvfl_mobile.cli.console import print_note
 from dvfl_mobile.cli.options import Data, DataRoot, Json, JUnit, Labels, Markdown, MaxVideos, Reference, SplitChoice
+from dvfl_mobile.cli.output import print_report
 
 if TYPE_CHECKING:
+    from dvfl_mobile.evaluation.accuracy import AccuracyReport
+    from dvfl_mobile.evaluation.document import EvaluationReport
     from dvfl_mobile.evaluation.evaluate import Question
+
 
 Model = Annotated[
     Path,
@@ -112,7 +118,6 @@ def _evaluate_artifact(
 ) -> None:
     from dvfl_mobile.artifacts import make as artifacts
     from dvfl_mobile.cli.progress import steps
-    from dvfl_mobile.cli.show import show_evaluation
     from dvfl_mobile.evaluation.evaluate import evaluate as ask
     from dvfl_mobile.training.process_group import team
 
@@ -129,7 +134,6 @@ def _measure_checkpoint(
     path: Path, question: Question, labels: Path | None, out: Path | None, *, json: bool, markdown: Path | None
 ) -> None:
     from dvfl_mobile.cli.progress import steps
-    from dvfl_mobile.cli.show import show_accuracy
     from dvfl_mobile.evaluation.accuracy import measure
     from dvfl_mobile.model.checkpoint.load import load_checkpoint
     from dvfl_mobile.training.process_group import team
@@ -150,3 +154,43 @@ def _refuse(options: dict[str, Path | float | None], why: str) -> None:
     given = [name for name, value in options.items() if value is not None]
     if given:
         raise UsageError(f"{' and '.join(given)}: such options {why}.", hint=f"Leave {' and '.join(given)} out.")
+
+
+def show_evaluation(
+    report: EvaluationReport, folder: Path, *, json: bool, junit: Path | None, markdown: Path | None
+) -> None:
+    """One evaluation, and the artifact's confusion matrix as a picture in its folder."""
+    from dvfl_mobile.report import evaluation
+    from dvfl_mobile.report.confusion import PICTURE_NAME
+
+    files = ((junit, evaluation.junit), (markdown, evaluation.markdown))
+    print_report(report, evaluation.terminal, files, json=json)
+    if report.rows:
+        _draw(lambda path: evaluation.draw(report, path), folder / PICTURE_NAME)
+
+
+def show_accuracy(report: AccuracyReport, out: Path | None, *, json: bool, markdown: Path | None) -> None:
+    """A checkpoint's accuracy; report and confusion matrix also go into `out`."""
+    from dvfl_mobile import documents as jsondoc
+    from dvfl_mobile.files import write_text
+    from dvfl_mobile.report import accuracy
+    from dvfl_mobile.report.confusion import PICTURE_NAME
+
+    print_report(report, accuracy.terminal, ((markdown, accuracy.markdown),), json=json)
+    if out is not None:
+        write_text(out / "accuracy.json", jsondoc.text(report))
+        _draw(lambda path: accuracy.draw(report, path), out / PICTURE_NAME)
+    elif not json:
+        print_note("-o FOLDER keeps this report, and the confusion matrix as a picture.")
+
+
+def _draw(draw: Callable[[Path], None], path: Path) -> None:
+    """Draw a picture that nothing depends on: where it can't be drawn, or not there, that is said and no more."""
+    from dvfl_mobile.errors import MissingDependencyError, OutputError
+
+    try:
+        draw(path)
+    except (MissingDependencyError, OutputError) as error:
+        print_note(f"The confusion matrix wasn't drawn: {error.problem}")
+        return
+    print_note(f"The confusion matrix is {path}.")

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dvfl_mobile.cli.console import print_json, print_warning
 from dvfl_mobile.cli.options import ArtifactFolder, Json
+from dvfl_mobile.cli.output import joined, print_rich
 
 if TYPE_CHECKING:
     from dvfl_mobile.artifacts.manifest import Manifest
     from dvfl_mobile.gpu_delegate.report import GpuDelegateReport
+
 
 Operators = Annotated[bool, typer.Option("--operators", help="Show every operator, not the sums by stage.")]
 
@@ -23,7 +26,6 @@ def inspect(artifact: ArtifactFolder, operators: Operators = False, json: Json =
     artifact what a phone's GPU delegate would refuse, by its published rules. It needs no torch.
     """
     from dvfl_mobile.artifacts import manifest
-    from dvfl_mobile.cli.show import show_manifest
 
     found = manifest.read(artifact)
     manifest.verify(found, artifact)
@@ -35,7 +37,6 @@ def _gpu_delegate(found: Manifest, folder: Path) -> GpuDelegateReport | None:
     if found.target != "tflite":
         return None
     from dvfl_mobile import documents as jsondoc
-    from dvfl_mobile.cli.console import print_warning
     from dvfl_mobile.errors import ArtifactError
     from dvfl_mobile.gpu_delegate.report import NAME, gpu_delegate_report
 
@@ -46,3 +47,17 @@ def _gpu_delegate(found: Manifest, folder: Path) -> GpuDelegateReport | None:
         return None
     jsondoc.leave(report, folder / NAME)
     return report
+
+
+def show_manifest(
+    manifest: Manifest, folder: Path, *, operators: bool, json: bool, gpu: GpuDelegateReport | None = None
+) -> None:
+    """What is in an artifact, and what a GPU delegate would take of it where that is known."""
+    from dvfl_mobile.report import contents, gpu_delegate
+
+    if json:
+        print_json(manifest if gpu is None else joined(manifest, "gpu_delegate", gpu))
+        return
+    print_rich(contents.terminal(manifest, folder, operators=operators))
+    if gpu is not None:
+        print_rich(gpu_delegate.terminal(gpu, operators=operators))

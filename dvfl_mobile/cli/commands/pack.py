@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dvfl_mobile.cli.console import print_json
 from dvfl_mobile.cli.options import ArtifactFolder, Json, Reference
+from dvfl_mobile.cli.output import print_rich
 
 if TYPE_CHECKING:
     from dvfl_mobile.pack.judging.verdict import PackReport
+    from dvfl_mobile.pack.making.build import BuiltPack
+
 
 DEFAULT_PACK = Path("pack.zip")
 
@@ -41,7 +45,6 @@ def pack(
     """
     from dvfl_mobile.artifacts import make as artifacts
     from dvfl_mobile.cli.progress import steps
-    from dvfl_mobile.cli.show import show_pack
     from dvfl_mobile.pack import archive
     from dvfl_mobile.pack.making.build import build
 
@@ -69,3 +72,14 @@ def judge_results(
     results.check_belongs(found, path, opened.contents, opened.sha256, where)
     thresholds = asked_thresholds(opened.contents.artifact.recipe, min_sqnr_db, because)
     return judge.judge(opened, found, where, path, thresholds)
+
+
+def show_pack(built: BuiltPack, path: Path, *, json: bool) -> None:
+    """A conformance pack that was made."""
+    from dvfl_mobile.report import conformance
+
+    if json:
+        made = {"path": str(path), "size_bytes": len(built.data), "notes": list(built.notes)}
+        print_json({"schema_version": 1, **made, "pack": built.contents.model_dump(mode="json")})
+    else:
+        print_rich(conformance.pack_terminal(built, str(path)))

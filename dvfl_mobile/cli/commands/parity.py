@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
+from dvfl_mobile.cli.console import print_note
 from dvfl_mobile.cli.options import Clips, DeviceName, Json, JUnit, Markdown, MaxClips, Reference
+from dvfl_mobile.cli.output import print_report, print_rich
 from dvfl_mobile.errors import UsageError
 
 if TYPE_CHECKING:
+    from dvfl_mobile.locating.document import Location
     from dvfl_mobile.pack.judging.verdict import PackReport
+    from dvfl_mobile.parity.mlpackage import PackageReport
     from dvfl_mobile.parity.report import ParityReport
+
 
 MOST_CLIPS = 32
 
@@ -106,7 +112,6 @@ def parity(
     """
     from dvfl_mobile.artifacts import make as artifacts
     from dvfl_mobile.cli.progress import steps
-    from dvfl_mobile.cli.show import show_annotations, show_conformance, show_location, show_parity
     from dvfl_mobile.parity.thresholds import asked_thresholds, check_change
     from dvfl_mobile.pipeline import steps as pipeline
 
@@ -151,10 +156,67 @@ def parity(
 
 def _package(package: Path, reference: Path, min_sqnr: float | None, because: str | None, *, json: bool) -> NoReturn:
     from dvfl_mobile.cli.progress import steps
-    from dvfl_mobile.cli.show import show_package
     from dvfl_mobile.parity.mlpackage import check_package
 
     with steps() as step:
         found = check_package(package, reference, min_sqnr, because, step)
     show_package(found, json=json)
     raise typer.Exit(found.verdict.exit_code)
+
+
+def show_parity(
+    report: ParityReport,
+    *,
+    verbose: bool,
+    json: bool,
+    junit: Path | None,
+    markdown: Path | None,
+    located: Location | None = None,
+) -> None:
+    """One comparison; as JSON, with where it goes wrong, where that was asked for."""
+    from dvfl_mobile.report.formats import junit as junit_report
+    from dvfl_mobile.report.formats import markdown as markdown_report
+    from dvfl_mobile.report.formats import terminal
+
+    files = ((junit, junit_report.parity), (markdown, markdown_report.parity))
+    print_report(report, lambda found: terminal.parity(found, verbose=verbose), files, json=json, located=located)
+
+
+def show_location(located: Location, plot: Path, *, json: bool) -> None:
+    """Where an artifact leaves its reference, with a picture at `plot`; JSON has been given with the comparison."""
+    from dvfl_mobile.errors import MissingDependencyError
+    from dvfl_mobile.report import location
+
+    if not json:
+        print_rich(location.terminal(located))
+    try:
+        location.plot(located, plot)
+    except MissingDependencyError as error:
+        print_note(f"There is no picture: {error.problem} {error.hint}")
+    else:
+        print_note(f"The picture is {plot}.")
+
+
+def show_package(report: PackageReport, *, json: bool) -> None:
+    """What a package that this project didn't make gives, beside what it should."""
+    from dvfl_mobile.report import foreign
+
+    print_report(report, foreign.terminal, (), json=json)
+
+
+def show_conformance(
+    report: PackReport, *, verbose: bool, json: bool, junit: Path | None, markdown: Path | None
+) -> None:
+    """What an app made of its conformance pack."""
+    from dvfl_mobile.report import conformance
+
+    files = ((junit, conformance.junit), (markdown, conformance.markdown))
+    print_report(report, lambda found: conformance.terminal(found, verbose=verbose), files, json=json)
+
+
+def show_annotations(report: ParityReport | PackReport) -> None:
+    """What failed, for GitHub to show beside the code; it reads stderr as well as stdout."""
+    from dvfl_mobile.report.formats import annotations
+
+    title, file = annotations.subject(report)
+    sys.stderr.write(annotations.github(report.verdict, title, report.reasons, file))

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dvfl_mobile.cli.console import print_json
 from dvfl_mobile.cli.options import Json
+from dvfl_mobile.cli.output import print_rich
+
+if TYPE_CHECKING:
+    from dvfl_mobile.pipeline.prediction import Prediction
+
 
 Video = Annotated[Path, typer.Argument(metavar="VIDEO", help="A video file, of any length.", show_default=False)]
 Folder = Annotated[
@@ -23,10 +29,19 @@ def predict(video: Video, artifact: Folder, json: Json = False) -> None:
     """
     from dvfl_mobile.artifacts import make as artifacts
     from dvfl_mobile.cli.progress import steps
-    from dvfl_mobile.cli.show import show_prediction
     from dvfl_mobile.pipeline import steps as pipeline
 
     opened = artifacts.open_artifact(artifact)
     with steps(quiet=True) as step, step("predict"):
         prediction = pipeline.predict(opened, video)
     show_prediction(prediction, json=json)
+
+
+def show_prediction(prediction: Prediction, *, json: bool) -> None:
+    """What an artifact says of a video."""
+    from dvfl_mobile.report.prediction import terminal
+
+    if json:
+        print_json(prediction)
+    else:
+        print_rich(terminal(prediction))

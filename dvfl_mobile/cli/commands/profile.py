@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dvfl_mobile.cli.console import print_json, print_note
 from dvfl_mobile.cli.options import DEFAULT_OUT, Clips, Json
+from dvfl_mobile.cli.output import print_rich
 from dvfl_mobile.errors import UsageError
 from dvfl_mobile.profiling.plan import RUNS, WARMUP, Plan, cores_of, seconds_of
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from dvfl_mobile.profiling.history import History
     from dvfl_mobile.profiling.subjects import Subject
     from dvfl_mobile.progress import Step
+
 
 DOCUMENT_NAME = "profile.json"
 
@@ -144,7 +147,6 @@ def profile(
     Ends with 0, with 5 if an output is wrong or --max-ratio surely exceeded, 6 if a device failed, or 7 if --max-ratio
     can't be decided or nothing on the device runs the artifact. The report is also left in the artifact's folder.
     """
-    from dvfl_mobile.cli.show_profile import show_history, show_profile
 
     if history:
         if against or devices or sustained or html:
@@ -233,3 +235,30 @@ def _keep(report: ProfileReport, folder: Path, history_file: Path | None) -> Non
     except OutputError as error:
         # What was measured is worth more than its line in the history.
         print_warning(f"The history wasn't written: {error.problem}")
+
+
+def show_profile(report: ProfileReport, *, json: bool, html: Path | None) -> None:
+    """One profile, on however many devices."""
+    from dvfl_mobile.files import write_text
+    from dvfl_mobile.report.profile import html as profile_html
+    from dvfl_mobile.report.profile.terminal import terminal
+
+    try:
+        if html is not None:
+            write_text(html, profile_html.html(report))
+            print_note(f"The report is {html}.")
+    finally:  # a file that can't be written takes nothing from what was found
+        if json:
+            print_json(report)
+        else:
+            print_rich(terminal(report))
+
+
+def show_history(history: History, *, json: bool) -> None:
+    """The versions of what was profiled before."""
+    from dvfl_mobile.report.profile.history import terminal
+
+    if json:
+        print_json(history)
+    else:
+        print_rich(terminal(history))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dvfl_mobile.cli.console import print_json, print_note
 from dvfl_mobile.cli.options import (
     DEFAULT_OUT,
     Calib,
@@ -20,6 +21,12 @@ from dvfl_mobile.cli.options import (
     Seed,
     Size,
 )
+from dvfl_mobile.cli.output import print_rich
+
+if TYPE_CHECKING:
+    from dvfl_mobile.pipeline.quantize import Quantized
+    from dvfl_mobile.quantization.mixed.sensitivity import Sensitivity
+
 
 Recipe = Annotated[
     str | None,
@@ -109,8 +116,8 @@ def quantize(
 
     Ends with 0, or with 5 where no mixture keeps the promise.
     """
+    from dvfl_mobile.cli.output import show_student
     from dvfl_mobile.cli.progress import steps
-    from dvfl_mobile.cli.show import show_quantized, show_sensitivity, show_student
     from dvfl_mobile.pipeline import quantize as quantizing
     from dvfl_mobile.pipeline.load import load_student
     from dvfl_mobile.quantization.settings import QatSettings
@@ -142,3 +149,31 @@ def quantize(
         made = quantizing.make(student, plan, out, step)
     if made is not None:
         show_quantized(made, json=json)
+
+
+def show_quantized(made: Quantized, *, json: bool) -> None:
+    """A quantized form, and for `auto` what was kept."""
+    from dvfl_mobile.report import quantized, sensitivity
+
+    if json:
+        print_json(made.summary)
+        return
+    print_rich(quantized.terminal(made.summary))
+    if made.mixed is not None:
+        cost = made.cost
+        latency, sizes = (cost.latency, cost.sizes) if cost else (None, None)
+        print_rich(sensitivity.kept_terminal(made.mixed, latency=latency, sizes=sizes))
+
+
+def show_sensitivity(found: Sensitivity, plot: Path, *, json: bool) -> None:
+    """What quantizing each part alone costs: a table, and a picture at `plot`."""
+    from dvfl_mobile.report import sensitivity
+
+    try:
+        sensitivity.plot(found, plot)
+    finally:
+        if json:
+            print_json(found)
+        else:
+            print_rich(sensitivity.terminal(found))
+    print_note(f"The picture is {plot}.")
