@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dvfl_mobile import documents as jsondoc
 from dvfl_mobile.artifacts.manifest import ArtifactFacts, verify
 from dvfl_mobile.data.clips import ClipFacts, ClipSpec, View, views
@@ -39,9 +36,6 @@ if TYPE_CHECKING:
 
 
 EVALUATION_NAME = "evaluation.json"
-_TOP = 5
-
-Probabilities = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

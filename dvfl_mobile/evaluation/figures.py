@@ -7,12 +7,16 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dvfl_mobile.evaluation import paired
 from dvfl_mobile.evaluation.document import Accuracy, ClassFigures, PairedFigures, Score, VideoOutcome
-from dvfl_mobile.evaluation.evaluate import _TOP, Probabilities
 from dvfl_mobile.runners.values import Logits
 from dvfl_mobile.wording import rounded_down
+
+Probabilities = NDArray[np.float64]
+
+_TOP = 5
 
 
 def compare(rows: Sequence[VideoOutcome], confidence: float) -> PairedFigures:
