@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from dvfl_mobile.delegation import Delegation
-from dvfl_mobile.errors import MissingDependencyError, UsageError
+from dvfl_mobile.errors import UsageError, needs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -169,10 +169,8 @@ def versions(target: Target) -> dict[str, str]:
     """
     found = {}
     for package in target.packages:
-        try:
+        with needs(package, extra=target.extra, why=f"target {target.name}"):
             found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            raise MissingDependencyError(package, extra=target.extra, why=f"target {target.name}") from None
     return found
 
 

@@ -20,6 +20,9 @@ An interrupt (Ctrl-C) ends with 130. Anything else that escapes is a bug and end
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class DvflMobileError(Exception):
     """Something went wrong; `exit_code` says what kind of thing.
@@ -90,6 +93,22 @@ class MissingDependencyError(DvflMobileError):
         )
         self.package = package
         self.extra = extra
+
+
+@contextmanager
+def needs(package: str, *, extra: str, why: str = "") -> Iterator[None]:
+    """Around an import, or a look at what is installed: what isn't there becomes the error that names its extra.
+
+    Args:
+        package, extra, why: see `MissingDependencyError`.
+
+    Raises:
+        MissingDependencyError: it can't be imported, or isn't installed.
+    """
+    try:
+        yield
+    except ImportError as error:  # importlib.metadata's PackageNotFoundError is one
+        raise MissingDependencyError(package, extra=extra, why=why) from error
 
 
 class CheckFailedError(DvflMobileError):

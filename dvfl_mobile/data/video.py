@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvfl_mobile.data.clips import SINGLE_VIEW, Clip, ClipSpec, View, frame_indices, frame_indices_by_time, prepare
-from dvfl_mobile.errors import MissingDependencyError, VideoError
+from dvfl_mobile.errors import VideoError, needs
 from dvfl_mobile.wording import plural
 
 if TYPE_CHECKING:
@@ -414,10 +414,8 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 
 def _import_av() -> Any:
-    try:
+    with needs("PyAV", extra="video", why="it decodes videos"):
         import av
-    except ImportError as error:
-        raise MissingDependencyError("PyAV", extra="video", why="it decodes videos") from error
     return av
 
 

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from pydantic import BaseModel, ConfigDict
 
 from dvfl_mobile.data.datasets import DATA_VARIABLE
-from dvfl_mobile.errors import MissingDependencyError
+from dvfl_mobile.errors import needs
 
 # What each extra is for. The packages in it are read from our own metadata, so that they stand in one place.
 EXTRAS = {
@@ -109,14 +109,14 @@ def look_around() -> Environment:
     Raises:
         MissingDependencyError: dvfl-mobile runs from a bare folder, so that nothing says what it needs.
     """
-    needs = _requirements()
-    extras = tuple(_extra(name, needs[name]) for name in EXTRAS)
+    required = _requirements()
+    extras = tuple(_extra(name, required[name]) for name in EXTRAS)
     root = os.environ.get(DATA_VARIABLE) or None
     return Environment(
         dvfl_mobile=version("dvfl-mobile"),
         python=platform.python_version(),
         machine=_machine(),
-        base={need.name: _version(need.name) for need in needs[""]},
+        base={need.name: _version(need.name) for need in required[""]},
         extras=extras,
         targets=tuple(_target(extra) for extra in extras if extra.name in TARGETS),
         data_root=root,
@@ -127,18 +127,16 @@ def look_around() -> Environment:
 
 def _requirements() -> dict[str, list[Requirement]]:
     """Our own requirements by extra, read from our metadata; the base ones under an empty name."""
-    try:
+    why = "it runs from a folder, and only an installed one knows what it needs"
+    with needs("dvfl-mobile", extra="all", why=why):
         lines = requires("dvfl-mobile") or []
-    except PackageNotFoundError:
-        why = "it runs from a folder, and only an installed one knows what it needs"
-        raise MissingDependencyError("dvfl-mobile", extra="all", why=why) from None
-    needs: dict[str, list[Requirement]] = {name: [] for name in ("", *EXTRAS)}
+    required: dict[str, list[Requirement]] = {name: [] for name in ("", *EXTRAS)}
     for need in map(Requirement, lines):
-        for name in needs:
+        for name in required:
             extra_only = need.marker is not None and not _applies(need, "")
             if _applies(need, name) and (extra_only or not name):
-                needs[name].append(need)
-    return needs
+                required[name].append(need)
+    return required
 
 
 def _applies(need: Requirement, extra: str) -> bool:
@@ -152,10 +150,10 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _extra(name: str, needs: list[Requirement]) -> Extra:
-    packages = {need.name: _version(need.name) for need in needs}
+def _extra(name: str, required: list[Requirement]) -> Extra:
+    packages = {need.name: _version(need.name) for need in required}
     problems = []
-    for need in needs:
+    for need in required:
         found = packages[need.name]
         if found is None:
             problems.append(f"{need.name} isn't installed")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dvfl_mobile.errors import MissingDependencyError
+from dvfl_mobile.errors import needs
 from dvfl_mobile.mil.blob import BlobFile
 from dvfl_mobile.mil.dtypes import DTYPES, STRING, DType, held, unpack
 from dvfl_mobile.mil.errors import MalformedError, UnpublishedError
@@ -100,10 +100,8 @@ def load_runtime() -> None:
     Raises:
         MissingDependencyError: it isn't installed.
     """
-    try:
+    with needs("coremltools", extra="coreml", why="to read an .mlpackage"):
         import coremltools.proto.Model_pb2  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError("coremltools", extra="coreml", why="to read an .mlpackage") from error
 
 
 def read_program(package: Path) -> Program:

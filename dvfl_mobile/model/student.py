@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from dvfl_mobile.data.clips import ClipSpec
-from dvfl_mobile.errors import MissingDependencyError
+from dvfl_mobile.errors import needs
 from dvfl_mobile.files import atomic_file
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.source import WeightSource
@@ -73,10 +73,8 @@ def save_student(student: Student, path: Path) -> None:
         OutputError: the place can't be written, or the disk is full.
         MissingDependencyError: safetensors isn't installed.
     """
-    try:
+    with needs("safetensors", extra="all", why="students are stored as safetensors"):
         from safetensors.torch import save
-    except ImportError as error:
-        raise MissingDependencyError("safetensors", extra="all", why="students are stored as safetensors") from error
     from dvfl_mobile.model.build import sha256_of_weights
 
     weights = {key: value.contiguous() for key, value in student.network.state_dict().items()}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
-from dvfl_mobile.errors import MissingDependencyError, UsageError
+from dvfl_mobile.errors import UsageError, needs
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,7 @@ def opinions_named(names: Sequence[str], target: str) -> tuple[Opinion, ...]:
             )
         chosen.append(known[name])
     for opinion in chosen:
-        try:
+        why = f"second opinion {opinion.name}"
+        with needs(opinion.package, extra=opinion.extra, why=why):
             metadata.version(opinion.package)
-        except metadata.PackageNotFoundError:
-            why = f"second opinion {opinion.name}"
-            raise MissingDependencyError(opinion.package, extra=opinion.extra, why=why) from None
     return tuple(chosen)

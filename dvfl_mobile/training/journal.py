@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dvfl_mobile.errors import MissingDependencyError
+from dvfl_mobile.errors import needs
 from dvfl_mobile.files import atomic_file, writing_to
 
 
@@ -61,8 +61,6 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
 
 
 def _open_board(folder: Path, done: int) -> Any:
-    try:
+    with needs("tensorboard", extra="training", why="--tensorboard writes its files"):
         from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise MissingDependencyError("tensorboard", extra="training", why="--tensorboard writes its files") from error
     return SummaryWriter(str(folder), purge_step=done + 1)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dvfl_mobile.devices.harness.bundle import PROGRAMS, RUNNER_VARIABLE, Bundle, SystemAbi, given_bundle
 from dvfl_mobile.devices.harness.wheels import DISTRIBUTIONS, arm64_package, host_package
-from dvfl_mobile.errors import DeviceError, InconclusiveError, MissingDependencyError
+from dvfl_mobile.errors import DeviceError, InconclusiveError, MissingDependencyError, needs
 from dvfl_mobile.files import atomic_directory, cache_folder, directory_lock, files_below
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.version import __version__
@@ -200,7 +200,5 @@ def _key(sources: Path, preset: str, target: str, version: str) -> str:
 
 
 def _runtime_version(target: str) -> str:
-    try:
+    with needs(DISTRIBUTIONS[target], extra=target, why="for its libraries"):
         return metadata.version(DISTRIBUTIONS[target])
-    except metadata.PackageNotFoundError as error:
-        raise MissingDependencyError(DISTRIBUTIONS[target], extra=target, why="for its libraries") from error

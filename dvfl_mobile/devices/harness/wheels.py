@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
 
-from dvfl_mobile.errors import DeviceError, MissingDependencyError
+from dvfl_mobile.errors import DeviceError, needs
 from dvfl_mobile.files import atomic_directory, cache_folder, directory_lock
 
 DISTRIBUTIONS = MappingProxyType({"executorch": "executorch", "tflite": "ai-edge-litert"})
@@ -33,10 +33,8 @@ def host_package(target: str) -> Path:
     Raises:
         MissingDependencyError: it isn't installed.
     """
-    try:
+    with needs(DISTRIBUTIONS[target], extra=target, why="for its libraries"):
         found = metadata.distribution(DISTRIBUTIONS[target])
-    except metadata.PackageNotFoundError as error:
-        raise MissingDependencyError(DISTRIBUTIONS[target], extra=target, why="for its libraries") from error
     return Path(str(found.locate_file(_FOLDERS[target])))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from dvfl_mobile.errors import CheckpointError, MissingDependencyError
+from dvfl_mobile.errors import CheckpointError, needs
 from dvfl_mobile.model.student import METADATA_KEY, StudentMetadata
 
 if TYPE_CHECKING:
@@ -29,10 +29,8 @@ def load_safetensors(path: Path) -> tuple[dict[str, Tensor], StudentMetadata | N
         CheckpointError: it is damaged, or was changed after it was written.
         MissingDependencyError: safetensors isn't installed.
     """
-    try:
+    with needs("safetensors", extra="all", why=f"{path.name} is such a file"):
         from safetensors import SafetensorError, safe_open
-    except ImportError as error:
-        raise MissingDependencyError("safetensors", extra="all", why=f"{path.name} is such a file") from error
     from dvfl_mobile.model.build import sha256_of_weights
 
     try:
@@ -58,10 +56,8 @@ def save_safetensors(tensors: dict[str, Tensor], path: Path) -> None:
     Raises:
         MissingDependencyError: safetensors isn't installed.
     """
-    try:
+    with needs("safetensors", extra="all", why="weights are stored as safetensors"):
         from safetensors.torch import save
-    except ImportError as error:
-        raise MissingDependencyError("safetensors", extra="all", why="weights are stored as safetensors") from error
     path.write_bytes(save(tensors))
 
 

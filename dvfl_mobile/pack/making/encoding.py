@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dvfl_mobile.errors import MissingDependencyError, VideoError
+from dvfl_mobile.errors import MissingDependencyError, VideoError, needs
 
 MOST_SIDE = 320
 _CODECS = ("libx264", "mpeg4")
@@ -31,10 +31,8 @@ def write_mp4(
         turn: degrees, counterclockwise, that a player is told to turn them by.
         times_ms: when each is shown, in place of `rate`.
     """
-    try:
+    with needs("PyAV", extra="video", why="it encodes golden videos"):
         import av
-    except ImportError as error:
-        raise MissingDependencyError("PyAV", extra="video", why="it encodes golden videos") from error
     # Without these FFmpeg writes its own version and the time into the file.
     with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact", "movflags": "+faststart"}) as container:
         stream: Any = None

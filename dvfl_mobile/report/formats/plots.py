@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dvfl_mobile.errors import MissingDependencyError
+from dvfl_mobile.errors import needs
 from dvfl_mobile.files import atomic_file
 
 INK, FAINT, MARK = "#1f2430", "#9aa1ad", "#c81e1e"
@@ -17,10 +17,8 @@ def new_figure(width: float, height: float) -> Any:
     Raises:
         MissingDependencyError: matplotlib isn't installed.
     """
-    try:
+    with needs("matplotlib", extra="plots", why="it draws the plot"):
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError("matplotlib", extra="plots", why="it draws the plot") from error
     return Figure(figsize=(width, height), dpi=130, facecolor="white")
 
 

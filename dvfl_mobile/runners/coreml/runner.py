@@ -9,7 +9,7 @@ import platform
 from pathlib import Path
 
 from dvfl_mobile.artifacts.manifest import Manifest
-from dvfl_mobile.errors import MissingDependencyError
+from dvfl_mobile.errors import needs
 from dvfl_mobile.runners.base import Runner, as_input, run_each, time_each
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
 
@@ -48,10 +48,8 @@ def load_runtime() -> None:
     Raises:
         MissingDependencyError: it isn't installed.
     """
-    try:
+    with needs("coremltools", extra="coreml", why="to run an .mlpackage"):
         import coremltools  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError("coremltools", extra="coreml", why="to run an .mlpackage") from error
 
 
 def open_artifact(path: Path, manifest: Manifest) -> Runner:

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from dvfl_mobile.errors import DeviceError, MissingDependencyError
+from dvfl_mobile.errors import DeviceError, needs
 
 MOST_OPERATORS = 20_000
 _BLOCK = "Execute"
@@ -32,10 +32,8 @@ def read_operators(record: bytes) -> list[TracedOperator]:
         DeviceError: it is no record of runs.
         MissingDependencyError: ExecuTorch, which reads it, isn't installed.
     """
-    try:
+    with needs("executorch", extra="executorch", why="to read its record of operators"):
         from executorch.devtools import Inspector
-    except ImportError as error:
-        raise MissingDependencyError("executorch", extra="executorch", why="to read its record of operators") from error
     with tempfile.TemporaryDirectory(prefix="dvfl-mobile-") as folder:
         path = Path(folder, "record.etdump")
         path.write_bytes(record)

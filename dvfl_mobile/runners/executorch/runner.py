@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 
 from dvfl_mobile.artifacts.manifest import Manifest
-from dvfl_mobile.errors import ArtifactError, MissingDependencyError
+from dvfl_mobile.errors import ArtifactError, needs
 from dvfl_mobile.runners.base import as_input, check_shapes, run_each, time_each
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
 
@@ -56,10 +56,8 @@ def load_runtime() -> None:
     Raises:
         MissingDependencyError: it isn't installed.
     """
-    try:
+    with needs("executorch", extra="executorch", why="to run a .pte"):
         import executorch.runtime  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError("executorch", extra="executorch", why="to run a .pte") from error
 
 
 def open_artifact(path: Path, manifest: Manifest) -> ExecuTorchRunner:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dvfl_mobile.artifacts.manifest import Manifest
-from dvfl_mobile.errors import ArtifactError, MissingDependencyError
+from dvfl_mobile.errors import ArtifactError, needs
 from dvfl_mobile.runners.base import as_input, check_shapes, run_each, time_each
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
 
@@ -62,10 +62,8 @@ def load_runtime() -> None:
     Raises:
         MissingDependencyError: it isn't installed.
     """
-    try:
+    with needs("ai-edge-litert", extra="tflite", why="to run a .tflite"):
         import ai_edge_litert.interpreter  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError("ai-edge-litert", extra="tflite", why="to run a .tflite") from error
 
 
 def open_artifact(path: Path, manifest: Manifest) -> TFLiteRunner:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dvfl_mobile.artifacts.manifest import Manifest
-from dvfl_mobile.errors import MissingDependencyError
+from dvfl_mobile.errors import needs
 from dvfl_mobile.runners.tflite.runner import TFLiteRunner
 from dvfl_mobile.runners.values import Facts
 
@@ -21,10 +21,8 @@ def load_runtime() -> None:
     Raises:
         MissingDependencyError: it isn't installed.
     """
-    try:
+    with needs("tensorflow", extra="tensorflow", why="for a second opinion"):
         import tensorflow  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError("tensorflow", extra="tensorflow", why="for a second opinion") from error
 
 
 def open_artifact(path: Path, manifest: Manifest) -> TFLiteRunner:

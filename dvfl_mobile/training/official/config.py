@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dvfl_mobile.errors import InputError, MissingDependencyError
+from dvfl_mobile.errors import InputError, needs
 
 _MOST_BYTES = 2**18
 _MOST_DEPTH = 10
@@ -258,10 +258,8 @@ class _Reader:
 
 
 def _load(path: Path) -> Mapping[str, Any]:
-    try:
+    with needs("PyYAML", extra="training", why="official configurations are YAML"):
         import yaml
-    except ImportError as error:
-        raise MissingDependencyError("PyYAML", extra="training", why="official configurations are YAML") from error
     hint = "Give a configuration of the official code, such as configs/ucf101/video-focalnet_nano_kd.yaml."
     try:
         with path.open("rb") as file:
