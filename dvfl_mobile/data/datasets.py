@@ -25,12 +25,11 @@ from dvfl_mobile.data.layouts import (
     ucf_lists,
 )
 from dvfl_mobile.data.leaks import NO_LEAK, Leak, read_links, shared
+from dvfl_mobile.data.root import DATA_VARIABLE
 from dvfl_mobile.data.videos import VideoRef, find_videos, loosely, visible
 from dvfl_mobile.errors import VideoError
 
 __all__ = ["DATA_SETS", "DataSet", "Place", "Split", "SplitName", "find_split", "place_of"]
-
-DATA_VARIABLE = "DVFL_MOBILE_DATA"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Literal
 from packaging.requirements import Requirement
 from pydantic import BaseModel, ConfigDict
 
-from dvfl_mobile.data.datasets import DATA_VARIABLE
+from dvfl_mobile.data.root import DATA_VARIABLE
 from dvfl_mobile.errors import needs
 
 # What each extra is for. The packages in it are read from our own metadata, so that they stand in one place.

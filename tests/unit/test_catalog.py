@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dvfl_mobile.data.datasets import DATA_SETS, DATA_VARIABLE, Split, find_split
+from dvfl_mobile.data.datasets import DATA_SETS, Split, find_split
+from dvfl_mobile.data.root import DATA_VARIABLE
 from dvfl_mobile.errors import VideoError
 
 UCF = [f"{name}/v_{name}_g{group:02}_c01.avi" for name in ("Archery", "Diving") for group in (1, 7, 8, 25)]
