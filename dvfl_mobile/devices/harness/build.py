@@ -81,7 +81,7 @@ def sources_folder() -> Path:
     Raises:
         DeviceError: they are in neither.
     """
-    package = Path(__file__).parents[1]
+    package = Path(__file__).parents[2]
     for place in (package / "android_harness" / "runner", package.parent / "android_harness" / "runner"):
         if (place / "CMakeLists.txt").is_file():
             return place
