@@ -1,14 +1,14 @@
-"""What every result is written as: a frozen document, valid JSON, the same bytes for the same result; and verdicts."""
+"""What is written and read as JSON: frozen documents, the same bytes for the same content; and verdicts."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from dvfl_mobile.errors import CheckFailedError, InconclusiveError, OutputError
@@ -16,11 +16,11 @@ from dvfl_mobile.files import write_text
 from dvfl_mobile.wording import printable
 
 Line = Annotated[str, BeforeValidator(printable)]
-Decibels = Annotated[float, Field(ge=-np.inf)]
+Decibels = Annotated[float, Field(ge=-math.inf)]
 
 
 class Document(BaseModel):
-    """What every part of a report is: frozen, closed, and valid JSON."""
+    """What everything is that is kept as JSON, and every part of it: frozen, closed, and valid JSON."""
 
     # An infinite SQNR is the string "Infinity" in JSON, which has no token for it; null: the logits were not finite.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")

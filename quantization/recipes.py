@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from dvfl_mobile.documents import Document
 from dvfl_mobile.errors import UsageError
 
 Mode = Literal["float", "dynamic", "static", "weight_only", "palettized"]
 
 
-class Recipe(BaseModel):
+class Recipe(Document):
     """How an artifact holds its numbers.
 
     Attributes:
@@ -28,8 +27,6 @@ class Recipe(BaseModel):
         instead: for each target that isn't, why not, and the recipe that would do.
         least_ios: the oldest iOS whose Core ML has the operators that it takes.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     mode: Mode

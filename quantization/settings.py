@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from dvfl_mobile.documents import Document
 from dvfl_mobile.quantization.scales import Scale
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CalibrationFacts(_Part):
+class CalibrationFacts(Document):
     """On what the scales were found.
 
     Attributes:
@@ -37,7 +34,7 @@ class CalibrationFacts(_Part):
     notes: tuple[str, ...] = ()
 
 
-class QatSettings(_Part):
+class QatSettings(Document):
     """How to train on with rounding in place.
 
     Attributes:
@@ -60,7 +57,7 @@ class QatSettings(_Part):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 
-class TrainingFacts(_Part):
+class TrainingFacts(Document):
     """How the weights were trained on with rounding in place (quantization-aware training)."""
 
     epochs: int
@@ -75,7 +72,7 @@ class TrainingFacts(_Part):
     clips: int
 
 
-class Quantization(_Part):
+class Quantization(Document):
     """How a model is quantized, without its weights.
 
     Attributes:
@@ -94,8 +91,8 @@ class Quantization(_Part):
     method: Literal["none", "ptq", "qat"]
     keep: tuple[str, ...] = ()
     levels: tuple[str, ...] = ()
-    scales: dict[str, Scale] = {}
-    products: dict[str, str] = {}
+    scales: dict[str, Scale] = Field(default_factory=dict)
+    products: dict[str, str] = Field(default_factory=dict)
     calibration: CalibrationFacts | None = None
     training: TrainingFacts | None = None
 

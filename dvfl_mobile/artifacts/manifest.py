@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from dvfl_mobile.artifacts import packages
 from dvfl_mobile.data.clips import ClipSpec
@@ -28,11 +28,7 @@ _ABOVE = "../.."
 _COPY_IT = "Copy the artifact's own files, or convert again."
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FileEntry(_Part):
+class FileEntry(Document):
     """One file of the artifact; `path` is relative to the artifact's folder, with `/`."""
 
     path: str = Field(max_length=255)
@@ -40,7 +36,7 @@ class FileEntry(_Part):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
-class TensorEntry(_Part):
+class TensorEntry(Document):
     """An input or an output; `scale` and `zero_point` only where it is quantized."""
 
     name: str
@@ -50,7 +46,7 @@ class TensorEntry(_Part):
     zero_point: int | None = None
 
 
-class Metadata(_Part):
+class Metadata(Document):
     """What a phone needs of the manifest: it also goes into the artifact's file, in the format's own metadata."""
 
     schema_version: Literal[1] = 1
@@ -62,7 +58,7 @@ class Metadata(_Part):
     tool: str
 
 
-class Manifest(_Part):
+class Manifest(Document):
     """Everything one has to know of an artifact to check, ship and reproduce it.
 
     Attributes:

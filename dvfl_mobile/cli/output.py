@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dvfl_mobile.cli.console import print_json, print_note, print_warning
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
     from rich.console import RenderableType
 
+    from dvfl_mobile.documents import Document
     from dvfl_mobile.locating.document import Location
     from dvfl_mobile.model.student import Student
 
 
-_Report = TypeVar("_Report", bound="BaseModel")
+_Report = TypeVar("_Report", bound="Document")
 
 
 def show_student(student: Student, notes: Sequence[str] = ()) -> None:
@@ -51,7 +51,7 @@ def print_report(
             print_rich(render(report))
 
 
-def joined(report: BaseModel, name: str, more: BaseModel) -> dict[str, Any]:
+def joined(report: Document, name: str, more: Document) -> dict[str, Any]:
     """A document with another in it."""
     from json import loads
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.errors import UsageError
@@ -21,7 +21,7 @@ IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
 
-class ClipSpec(BaseModel):
+class ClipSpec(Document):
     """What one clip is: `frames` RGB pictures, `(T,3,H,W)`, and how they were drawn from a video.
 
     Attributes:
@@ -33,8 +33,6 @@ class ClipSpec(BaseModel):
         pixel_order: the order of the three channels.
         pixels: what the network's input holds: `raw` 0-255 values, or `normalized` ones.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     frames: int = Field(default=8, ge=1, le=1024)
     size: int = Field(default=224, ge=32, le=4096)

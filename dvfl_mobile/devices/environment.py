@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 from packaging.requirements import Requirement
-from pydantic import BaseModel, ConfigDict
 
 from dvfl_mobile.data.root import DATA_VARIABLE
+from dvfl_mobile.documents import Document
 from dvfl_mobile.errors import needs
 
 # What each extra is for. The packages in it are read from our own metadata, so that they stand in one place.
@@ -45,11 +45,7 @@ _CPU_FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8"
 _MACOS_FEATURES = {"hw.optional.arm.FEAT_DotProd": "asimddp", "hw.optional.arm.FEAT_I8MM": "i8mm"}
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Machine(_Document):
+class Machine(Document):
     """The machine; `cores` are those that this process may use."""
 
     system: str
@@ -61,7 +57,7 @@ class Machine(_Document):
     free_disk_bytes: int
 
 
-class Extra(_Document):
+class Extra(Document):
     """An extra of dvfl-mobile: `problems` is empty when all that it names is installed in a version that fits."""
 
     name: str
@@ -70,7 +66,7 @@ class Extra(_Document):
     problems: tuple[str, ...]
 
 
-class Target(_Document):
+class Target(Document):
     """Whether a target's artifacts can be made here, and run here; `why_not_run` is empty when they can.
 
     Attributes:
@@ -84,7 +80,7 @@ class Target(_Document):
     run_by: str = ""
 
 
-class Environment(_Document):
+class Environment(Document):
     """The document that `doctor --json` prints."""
 
     schema_version: Literal[1] = 1

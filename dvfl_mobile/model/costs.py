@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
-
+from dvfl_mobile.documents import Document
 from dvfl_mobile.model.architecture import Architecture
 
 
-class Costs(BaseModel):
+class Costs(Document):
     """Of one network, for one clip.
 
     Attributes:
@@ -15,8 +14,6 @@ class Costs(BaseModel):
         multiply_adds: of convolutions and matrix products; a multiply-add is two FLOP by one way of counting and one by
             another, and papers on vision mostly write "GFLOPs" for these. None where nobody told.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     parameters: int
     multiply_adds: int | None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from dvfl_mobile.documents import Document
 
 SEEDED_NOTE = (
     "These weights are seeded, not trained: the figures say how closely the artifact computes what PyTorch "
@@ -12,7 +14,7 @@ SEEDED_NOTE = (
 )
 
 
-class WeightSource(BaseModel):
+class WeightSource(Document):
     """Where weights came from, in a way that can be checked again.
 
     Attributes:
@@ -23,8 +25,6 @@ class WeightSource(BaseModel):
             Hex.
         size_bytes: of the checkpoint file, or of all tensors.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["checkpoint", "seeded"]
     name: str = Field(min_length=1)

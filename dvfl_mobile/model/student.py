@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from dvfl_mobile.data.clips import ClipSpec
+from dvfl_mobile.documents import Document
 from dvfl_mobile.errors import needs
 from dvfl_mobile.files import atomic_file
 from dvfl_mobile.model.architecture import Architecture
@@ -52,10 +51,8 @@ class Student:
         return not self.source.is_seeded
 
 
-class StudentMetadata(BaseModel):
+class StudentMetadata(Document):
     """What a stored student says of itself, as JSON in the safetensors header under `METADATA_KEY`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
     architecture: Architecture

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dvfl_mobile.documents import Line
+from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.errors import InputError
 from dvfl_mobile.pack.contents import (
     MOST_CLASSES,
@@ -17,7 +17,6 @@ from dvfl_mobile.pack.contents import (
     Hex,
     Name,
     Pack,
-    Part,
     Sha256,
     Values,
     read_document,
@@ -31,14 +30,14 @@ ShortLine = Annotated[Line, Field(max_length=200)]
 FloatHex = Annotated[str, Field(pattern="^(?:[0-9a-f]{8})*$", max_length=8 * MOST_CLASSES)]
 
 
-class PictureResult(Part):
+class PictureResult(Document):
     """What the app's resize made of a formula picture."""
 
     name: Name
     pixels: Values | None
 
 
-class ClipResult(Part):
+class ClipResult(Document):
     """What the app made of a clip of the pack, from its pixels on.
 
     Attributes:
@@ -50,7 +49,7 @@ class ClipResult(Part):
     logits: FloatHex | None
 
 
-class FrameResult(Part):
+class FrameResult(Document):
     """A frame that the app decoded, upright RGB; `thumbnail` as hex."""
 
     width: Count
@@ -59,7 +58,7 @@ class FrameResult(Part):
     thumbnail: Hex
 
 
-class VideoResult(Part):
+class VideoResult(Document):
     """What the app made of a video of the pack, from its file on."""
 
     name: Name
@@ -71,7 +70,7 @@ class VideoResult(Part):
     logits: FloatHex | None
 
 
-class Results(Part):
+class Results(Document):
     """Everything that an app says. A stage that is null wasn't given, and leaves the verdict open.
 
     Attributes:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from dvfl_mobile.documents import Document
 
 OFFICIAL_BATCH = 512
 """Clips in the step that official learning rates are told for; they grow with the batch."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Augmentation(_Part):
+class Augmentation(Document):
     """How a training clip is drawn and changed; every draw depends on seed, epoch and video alone.
 
     Attributes:
@@ -53,7 +51,7 @@ class Augmentation(_Part):
         return cls(crop_area=(1, 1), crop_ratio=(1, 1), flip=0, jitter=0, grey=0, mixup=0, cutmix=0, label_smoothing=0)
 
 
-class Distillation(_Part):
+class Distillation(Document):
     """How a student follows its teacher.
 
     Attributes:
@@ -67,7 +65,7 @@ class Distillation(_Part):
     loss: Literal["forward_kl", "official"] = "forward_kl"
 
 
-class TrainSettings(_Part):
+class TrainSettings(Document):
     """How to train.
 
     Attributes:

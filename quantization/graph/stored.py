@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from torch import Tensor
 
+from dvfl_mobile.documents import Document
 from dvfl_mobile.errors import CheckpointError
 from dvfl_mobile.files import atomic_file, sha256_of
 from dvfl_mobile.model.checkpoint.load import load_checkpoint
@@ -37,10 +38,8 @@ _MOST_SETTINGS = 64 * 2**20
 _INTEGERS, _SCALES, _FLOATS = "integers/", "scales/", "floats/"
 
 
-class _Contents(BaseModel):
+class _Contents(Document):
     """What the JSON entry holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
     tool: str

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from dvfl_mobile.documents import Document
 from dvfl_mobile.errors import CheckFailedError, UsageError
 from dvfl_mobile.metrics import Floats
 from dvfl_mobile.progress import Step, silent
@@ -26,7 +27,6 @@ from dvfl_mobile.quantization.graph.forms import QuantizedForm
 from dvfl_mobile.quantization.mixed.sensitivity import (
     DEFAULT_CLIPS,
     Figures,
-    Record,
     Sensitivity,
     check_measurable,
     figures_of,
@@ -43,7 +43,7 @@ PAIR_WORTH = 0.01
 RECIPE = "auto"
 
 
-class Promise(Record):
+class Promise(Document):
     """What the mixed network must reach on the clips that it is chosen on; at least one of the two.
 
     Attributes:
@@ -68,7 +68,7 @@ class Promise(Record):
         return " and ".join(said)
 
 
-class Trial(Record):
+class Trial(Document):
     """One choice that was tried.
 
     Attributes:
@@ -85,7 +85,7 @@ class Trial(Record):
     is_enough: bool
 
 
-class Mixed(Record):
+class Mixed(Document):
     """What stays float, and what it costs.
 
     Attributes:

@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from dvfl_mobile.documents import Document
 from dvfl_mobile.errors import CheckpointError, InputError, UsageError
 from dvfl_mobile.metrics import Floats, kl_nats, sqnr_db
 from dvfl_mobile.progress import Step, silent
@@ -24,14 +25,7 @@ _QAT_NOTE = (
 )
 
 
-class Record(BaseModel):
-    """What every part of these reports is: frozen, closed, and valid JSON."""
-
-    # An infinite SQNR is the string "Infinity" in JSON, which has no token for it.
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class Figures(Record):
+class Figures(Document):
     """Logits held against the float network's, all clips together.
 
     Attributes:
@@ -50,14 +44,14 @@ class Figures(Record):
         return float(10 ** (-self.sqnr_db / 10))
 
 
-class UnitCost(Record):
+class UnitCost(Document):
     """A unit, and how far quantizing it alone takes the logits from the float network's."""
 
     unit: Unit
     figures: Figures
 
 
-class Sensitivity(Record):
+class Sensitivity(Document):
     """What each part costs.
 
     Attributes:

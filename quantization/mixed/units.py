@@ -16,13 +16,13 @@ from math import prod
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 from torchao.quantization.pt2e.quantizer import QuantizationSpec, QuantizationSpecBase, SharedQuantizationSpec
 
 from dvfl_mobile.delegation import module_path
+from dvfl_mobile.documents import Document
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.annotate import PRODUCTS, FocalModulationQuantizer, Product
 from dvfl_mobile.quantization.graph.forms import LAYOUT, QuantizedForm, levelled_form
@@ -32,7 +32,7 @@ _ANNOTATION = "quantization_annotation"
 _FLOAT_BYTES = 4
 
 
-class Unit(BaseModel):
+class Unit(Document):
     """A part that is int8, or kept float, as a whole.
 
     Attributes:
@@ -42,8 +42,6 @@ class Unit(BaseModel):
         multiply_adds: of its products, for one clip.
         int8_bytes, float_bytes: its weights in int8, and in float32; without scales and biases.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["operator", "group", "block"]
     name: str

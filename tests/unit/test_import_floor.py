@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-import dvfl_mobile
-from dvfl_mobile import converters, quantization
+from tests.sources import modules
 
 # A floor for each room, from the ground up: a module imports from its own room, or from rooms below. What lies loose at
 # the package's top is the ground, and `__init__` and `__main__` are the roof. Drawn in docs/architecture.md.
@@ -114,21 +113,6 @@ class Import:
     for_types: bool
 
 
-def _modules() -> dict[str, Path]:
-    """Every module of the installed package, by its name without the package: `converters.base`."""
-    folders = {
-        "": Path(dvfl_mobile.__file__).parent,
-        "converters": Path(converters.__file__).parent,
-        "quantization": Path(quantization.__file__).parent,
-    }
-    found = {}
-    for prefix, folder in folders.items():
-        for path in folder.rglob("*.py"):
-            parts = path.relative_to(folder).with_suffix("").parts
-            found[".".join(part for part in (prefix, *parts) if part and part != "__init__")] = path
-    return found
-
-
 def _imports(path: Path) -> list[Import]:
     return list(_walk(ast.parse(path.read_text(encoding="utf-8")).body, at_top_level=True, for_types=False))
 
@@ -154,7 +138,7 @@ def _inside(node: ast.stmt) -> list[ast.stmt]:
     return [child for at in branches for name in ("body", "orelse", "finalbody") for child in getattr(at, name, [])]
 
 
-MODULES = _modules()
+MODULES = modules()
 IMPORTS = {name: _imports(path) for name, path in MODULES.items()}
 
 

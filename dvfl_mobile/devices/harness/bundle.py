@@ -7,9 +7,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from dvfl_mobile.devices.harness import protocol
+from dvfl_mobile.documents import Document
 from dvfl_mobile.errors import DeviceError, InconclusiveError
 from dvfl_mobile.files import sha256_of
 
@@ -26,11 +27,7 @@ CHECK = "dvfl-mobile-check-arm"
 _REBUILD = f"Build it again, or unset {RUNNER_VARIABLE} to have it built here."
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class BundleFile(_Part):
+class BundleFile(Document):
     """One file of a bundle; `targets` are those whose program needs it."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.+-]{1,120}$")
@@ -38,7 +35,7 @@ class BundleFile(_Part):
     targets: tuple[str, ...]
 
 
-class _Contents(_Part):
+class _Contents(Document):
     schema_version: Literal[1] = 1
     protocol: int
     preset: str

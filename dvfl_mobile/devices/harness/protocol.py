@@ -12,9 +12,10 @@ import json
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from dvfl_mobile.devices.values import Measurement, OperatorTime
+from dvfl_mobile.documents import Document
 from dvfl_mobile.errors import DeviceError
 from dvfl_mobile.wording import printable
 
@@ -36,18 +37,14 @@ Size = Annotated[int, Field(ge=0, le=2**40)]
 Shape = Annotated[tuple[Annotated[int, Field(ge=1, le=2**31)], ...], Field(max_length=8)]
 
 
-class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TensorFacts(_Event):
+class TensorFacts(Document):
     """What the loaded model takes or gives."""
 
     shape: Shape
     dtype: Literal["float32", "int8"]
 
 
-class DeviceEvent(_Event):
+class DeviceEvent(Document):
     """What runs, and where: the first line. `cores` are those that the system has online."""
 
     event: Literal["device"]
@@ -60,7 +57,7 @@ class DeviceEvent(_Event):
     cores: int = Field(ge=1, le=4096)
 
 
-class LoadEvent(_Event):
+class LoadEvent(Document):
     """The model could run; `load_ns` is the time from its file's name to here, without the check of its hash.
 
     Attributes:
@@ -75,7 +72,7 @@ class LoadEvent(_Event):
     output: TensorFacts
 
 
-class RunEvent(_Event):
+class RunEvent(Document):
     """One iteration; `start_ns` is the device's monotonic clock."""
 
     event: Literal["run"]
@@ -85,7 +82,7 @@ class RunEvent(_Event):
     duration_ns: Time
 
 
-class OperatorEvent(_Event):
+class OperatorEvent(Document):
     """One operator, the median over runs apart from those that count; `node` is its number in the graph, if told."""
 
     event: Literal["operator"]
@@ -96,7 +93,7 @@ class OperatorEvent(_Event):
     duration_ns: Time
 
 
-class TraceEvent(_Event):
+class TraceEvent(Document):
     """A file with the runtime's own record of its operators: ExecuTorch's ETDump."""
 
     event: Literal["trace"]
@@ -105,7 +102,7 @@ class TraceEvent(_Event):
     sha256: Sha256
 
 
-class OutputEvent(_Event):
+class OutputEvent(Document):
     """The file with the logits, float32 little-endian: of every clip, or of the last run."""
 
     event: Literal["output"]
@@ -116,14 +113,14 @@ class OutputEvent(_Event):
     dtype: Literal["float32"]
 
 
-class MemoryEvent(_Event):
+class MemoryEvent(Document):
     """The most that the process had resident; None where the system doesn't tell."""
 
     event: Literal["memory"]
     peak_bytes: Size | None
 
 
-class ErrorEvent(_Event):
+class ErrorEvent(Document):
     """The program gives up; `code` is one word for what kind of thing went wrong."""
 
     event: Literal["error"]
@@ -131,7 +128,7 @@ class ErrorEvent(_Event):
     message: Text
 
 
-class EndEvent(_Event):
+class EndEvent(Document):
     """All went well, and this is all: the counts, and the SHA-256 of the lines before, each with its line feed."""
 
     event: Literal["end"]
@@ -142,7 +139,7 @@ class EndEvent(_Event):
     lines_sha256: Sha256
 
 
-_EVENTS: dict[str, type[_Event]] = {
+_EVENTS: dict[str, type[Document]] = {
     "device": DeviceEvent,
     "load": LoadEvent,
     "run": RunEvent,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from dvfl_mobile.devices.values import DeviceState
+from dvfl_mobile.documents import Document
 from dvfl_mobile.errors import DeviceError
 from dvfl_mobile.wording import first_problem
 
@@ -18,11 +19,7 @@ Text = Annotated[str, Field(max_length=4096)]
 Unit = Literal["cpu", "gpu", "neuralEngine", "unknown"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class State(_Part):
+class State(Document):
     """What changes; None where iOS doesn't tell."""
 
     thermal_state: Literal["nominal", "fair", "serious", "critical", "unknown"] | None = None
@@ -40,7 +37,7 @@ class State(_Part):
         )
 
 
-class PlannedOperation(_Part):
+class PlannedOperation(Document):
     """Where Core ML means to run an operation: its own estimate, made before anything runs.
 
     Attributes:
@@ -57,7 +54,7 @@ class PlannedOperation(_Part):
     cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
 
-class About(_Part):
+class About(Document):
     """The whole of the file."""
 
     system: Text

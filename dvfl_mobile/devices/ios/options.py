@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from dvfl_mobile.artifacts.manifest import FileEntry
+from dvfl_mobile.documents import Document
 
 ComputeUnits = Literal["all", "cpuOnly", "cpuAndGPU", "cpuAndNeuralEngine"]
 COMPUTE_UNITS: tuple[ComputeUnits, ...] = get_args(ComputeUnits)
 Count = Annotated[int, Field(ge=0)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SentFile(_Part):
+class SentFile(Document):
     """A file in the app's folder, as it was sent."""
 
     name: str
@@ -25,21 +22,21 @@ class SentFile(_Part):
     sha256: str
 
 
-class PackagedFile(_Part):
+class PackagedFile(Document):
     """A file of the model's package, and the sent file that it is."""
 
     path: str
     file: SentFile
 
 
-class Package(_Part):
+class Package(Document):
     """The model's package, in pieces."""
 
     name: str
     files: tuple[PackagedFile, ...]
 
 
-class Work(_Part):
+class Work(Document):
     """What to run, on what, and how often; `shape` is of a clip as the model takes it, `plan` asks for Core ML's."""
 
     model: Package
@@ -53,7 +50,7 @@ class Work(_Part):
     plan: bool
 
 
-class AppOptions(_Part):
+class AppOptions(Document):
     """The whole of the file."""
 
     version: Literal[1] = Field(default=1, serialization_alias="dvfl_mobile_options")
