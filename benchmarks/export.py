@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from dvfl_mobile.cli.progress import steps
-from dvfl_mobile.converters.base import Request, lower, target_named
+from dvfl_mobile.converters.base import Request, lower
 from dvfl_mobile.data.clips import normalize
 from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.metrics import sqnr_db
@@ -38,6 +38,7 @@ from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.deploy import DeployForm
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.profiling.race import median_interval
+from dvfl_mobile.targets import target_named
 
 BARS = {"executorch": 1.4, "tflite": 1.3}
 MOST_OVER_PRODUCTS = 1.6

@@ -43,7 +43,7 @@ from dvfl_mobile.progress import Step
 from dvfl_mobile.quantization.graph.forms import QuantizedForm, raw_clip
 from dvfl_mobile.quantization.graph.graphs import in_double, run_clips
 from dvfl_mobile.quantization.graph.stored import load_form
-from dvfl_mobile.quantization.recipes import recipe_named
+from dvfl_mobile.recipes import recipe_named
 from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.pytorch import TorchRunner
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from dvfl_mobile.quantization.graph.forms import QuantizedForm as QuantizedForm
     from dvfl_mobile.quantization.graph.stored import load_form as load_form
     from dvfl_mobile.quantization.graph.stored import save_form as save_form
-    from dvfl_mobile.quantization.recipes import recipe_named as recipe_named
+    from dvfl_mobile.recipes import recipe_named as recipe_named
     from dvfl_mobile.runners.base import open_runner as open_runner
 
 _HOMES = {
@@ -79,7 +79,7 @@ _HOMES = {
     "predict": "dvfl_mobile.pipeline.steps",
     "quantize": "dvfl_mobile.pipeline.quantize",
     "read_clip": "dvfl_mobile.data.video",
-    "recipe_named": "dvfl_mobile.quantization.recipes",
+    "recipe_named": "dvfl_mobile.recipes",
     "save_form": "dvfl_mobile.quantization.graph.stored",
     "save_student": "dvfl_mobile.model.student",
 }

@@ -13,10 +13,11 @@ from unittest import mock
 import pytest
 
 from dvfl_mobile.artifacts.make import Artifact
-from dvfl_mobile.converters.base import TARGETS, versions
+from dvfl_mobile.converters.base import versions
 from dvfl_mobile.errors import MissingDependencyError
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.parity.report import ParityReport
+from dvfl_mobile.targets import TARGETS
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from dvfl_mobile.artifacts import manifest as manifests
 from dvfl_mobile.artifacts.manifest import Manifest, Metadata, TensorEntry
-from dvfl_mobile.converters.base import Lowered, Request, Target, lower, versions
+from dvfl_mobile.converters.base import Lowered, Request, lower, versions
 from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.errors import ArtifactError
 from dvfl_mobile.files import atomic_directory, directory_lock, sha256_of, writing_to
-from dvfl_mobile.quantization.recipes import Recipe
 from dvfl_mobile.quantization.settings import Quantization
+from dvfl_mobile.recipes import Recipe
+from dvfl_mobile.targets import Target
 from dvfl_mobile.version import __version__
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ import torch
 from dvfl_mobile.artifacts import make as artifacts
 from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import ArtifactFacts
-from dvfl_mobile.converters.base import target_named
 from dvfl_mobile.locating.causes import cause_of, saturated_share
 from dvfl_mobile.locating.document import Location, OperatorError, Place, ValueStats
 from dvfl_mobile.locating.matching import match
@@ -22,6 +21,7 @@ from dvfl_mobile.locating.rounding import MARGIN_DB, rounding_of
 from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.runners.tracing import MOVE, ROUND, trace
 from dvfl_mobile.runners.values import Logits, Pixels
+from dvfl_mobile.targets import target_named
 from dvfl_mobile.version import __version__
 
 if TYPE_CHECKING:

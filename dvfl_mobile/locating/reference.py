@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-from dvfl_mobile.converters.base import Target
 from dvfl_mobile.delegation import module_path
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.forms import QuantizedForm, freeze, levelled_form, raw_clip
 from dvfl_mobile.quantization.settings import Quantization
 from dvfl_mobile.runners.tracing import MOVE
+from dvfl_mobile.targets import Target
 
 _aten = torch.ops.aten
 _KINDS: Mapping[Any, str] = {

@@ -22,7 +22,7 @@ from torch.nn import functional
 from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.model import rewrites
 from dvfl_mobile.model.network import Block, Mlp, PatchEmbed, SpatioTemporalFocalModulation, Stage, VideoFocalNet
-from dvfl_mobile.model.rewrites import Normalizer
+from dvfl_mobile.targets import Normalizer
 
 
 class DeployForm(nn.Module):

@@ -8,12 +8,11 @@ one of them to that by itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-Normalizer = Literal["products", "means", "native"]
+from dvfl_mobile.targets import Normalizer
 
 _LEAST_SIZE = 1e-6  # keeps the size of an empty token from being divided by
 

@@ -11,13 +11,13 @@ from dvfl_mobile.parity.judge import Check, judge
 from dvfl_mobile.parity.measure import measure
 from dvfl_mobile.parity.report import SecondOpinion
 from dvfl_mobile.parity.thresholds import Thresholds, thresholds_for
-from dvfl_mobile.quantization.recipes import RECIPES
+from dvfl_mobile.recipes import RECIPES
 from dvfl_mobile.runners.opinions import Opinion
 from dvfl_mobile.runners.values import Facts, Logits
 from dvfl_mobile.wording import decibels, percent
 
-_ROUNDS_ACTIVATIONS = ("dynamic", "static")
-_HALF_ON_CORE_ML = ("fp16", "palettized_wi4_afp16")
+_SAME_FLOATS = {"float32": "fp32", "float16": "fp16"}
+"""The recipe whose thresholds hold for two runtimes that compute alike, by what they compute in."""
 
 
 def allowed(recipe: str, target: str = "tflite") -> Thresholds:
@@ -26,15 +26,16 @@ def allowed(recipe: str, target: str = "tflite") -> Thresholds:
     Both hold the same weights, so that what rounding them costs is in no difference between the two. Where activations
     are rounded to integers as well, a last bit of float32 makes another integer now and then: the recipe's own
     thresholds allow for that. Elsewhere both compute in float32, in another order at most, and what `fp32` must reach
-    holds; or in half precision, where Core ML does, and what `fp16` must reach.
+    holds; or in half precision, where the target does, and what `fp16` must reach.
 
     Raises:
         ArtifactError: no thresholds stand for the recipe.
     """
     own = thresholds_for(recipe)
-    if RECIPES[recipe].mode in _ROUNDS_ACTIVATIONS:
+    known = RECIPES[recipe]
+    if known.rounds_activations:
         return own
-    return thresholds_for("fp16" if target == "coreml" and recipe in _HALF_ON_CORE_ML else "fp32")
+    return thresholds_for(_SAME_FLOATS[known.computes_in(target)])
 
 
 def compared(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import numpy as np
 from pydantic import Field
 
 from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.errors import ArtifactError, UsageError
+from dvfl_mobile.recipes import RECIPES
 from dvfl_mobile.wording import percent, printable
 
 
@@ -61,93 +59,25 @@ class Thresholds(Document):
         return float(2 * reference_rms * 10 ** (-self.min_sqnr_db / 20))
 
 
-THRESHOLDS: Mapping[str, Thresholds] = MappingProxyType(
-    {
-        each.recipe: each
-        for each in (
-            Thresholds(
-                recipe="fp32",
-                min_sqnr_db=110,
-                sqnr_reason="A 24-bit significand rounds at about 144 dB; 34 dB are left for sums taken in another "
-                "order through the depth. An approximated function or a wrong operator lands far below.",
-                min_top1=1,
-                top1_reason="The same arithmetic has to choose the same class on every clip.",
-            ),
-            Thresholds(
-                recipe="fp16",
-                min_sqnr_db=45,
-                sqnr_reason="An 11-bit significand rounds at about 66 dB; 21 dB are left for the roundings that add up "
-                "through the depth, as much as some 125 independent ones.",
-                min_top1=0.99,
-                top1_reason="A rare clip's own error may exceed the average; more than one flip in a hundred that is "
-                "no near tie is more than half precision explains.",
-            ),
-            Thresholds(
-                recipe="dynamic_wi8_afp32",
-                min_sqnr_db=22,
-                sqnr_reason="Eight bits round at about 40 dB in a token of ordinary shape; 18 dB are left for the "
-                "roundings of weights and activations that add up through some fifty products.",
-                min_top1=0.985,
-                top1_reason="Scales follow each row, so that no clip meets a range that it wasn't made for: flips stay "
-                "near ties.",
-            ),
-            Thresholds(
-                recipe="static_wi8_ai8",
-                min_sqnr_db=20,
-                sqnr_reason="Eight bits and one scale for all tokens leave about 36 dB at an edge; 16 dB are left for "
-                "the hundred edges that add up through the depth. Below it, a tenth of the logits' size is noise.",
-                min_top1=0.97,
-                top1_reason="Three flips in a hundred that are no near tie cost more accuracy than int8 is worth.",
-            ),
-            Thresholds(
-                recipe="weight_only_wi8_afp32",
-                min_sqnr_db=26,
-                sqnr_reason="Weights of eight bits round at about 40 dB by channel, and activations not at all; 14 dB "
-                "are left for what adds up through the depth.",
-                min_top1=0.985,
-                top1_reason="As for dynamic quantization, with less to round.",
-            ),
-            Thresholds(
-                recipe="weight_only_wi4_afp32",
-                min_sqnr_db=8,
-                sqnr_reason="Weights of four bits round at about 17 dB: such a network is another one, and only a "
-                "test of its accuracy says whether it will do.",
-                min_top1=0.85,
-                top1_reason="Sixteen values for a weight change what near decisions come to; evaluate says what that "
-                "costs.",
-            ),
-            Thresholds(
-                recipe="palettized_wi4_afp16",
-                min_sqnr_db=10,
-                sqnr_reason="Sixteen values placed by k-means round a weight at about 20 dB, 3 dB better than evenly "
-                "spaced ones.",
-                min_top1=0.95,
-                top1_reason="As for four-bit weights, with values placed where the weights are.",
-            ),
-            Thresholds(
-                recipe="auto",
-                min_sqnr_db=20,
-                sqnr_reason="Static int8, but for what costs most.",
-                min_top1=0.97,
-                top1_reason="As for static int8: what is kept in float only helps.",
-            ),
-        )
-    }
-)
-
-
 def thresholds_for(recipe: str) -> Thresholds:
     """The thresholds of a recipe.
 
     Raises:
         ArtifactError: no thresholds stand for it.
     """
-    if recipe not in THRESHOLDS:
+    known = RECIPES.get(recipe)
+    if known is None:
         raise ArtifactError(
             f"No parity thresholds stand for the recipe '{printable(recipe)}'.",
-            hint=f"Convert the checkpoint with a recipe that can be judged: {', '.join(THRESHOLDS)}.",
+            hint=f"Convert the checkpoint with a recipe that can be judged: {', '.join(RECIPES)}.",
         )
-    return THRESHOLDS[recipe]
+    return Thresholds(
+        recipe=known.name,
+        min_sqnr_db=known.min_sqnr_db,
+        sqnr_reason=known.sqnr_reason,
+        min_top1=known.min_top1,
+        top1_reason=known.top1_reason,
+    )
 
 
 def asked_thresholds(recipe: str, min_sqnr_db: float | None = None, because: str | None = None) -> Thresholds:

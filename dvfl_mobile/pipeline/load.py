@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dvfl_mobile.errors import UsageError
-from dvfl_mobile.quantization.recipes import Recipe, recipe_named
+from dvfl_mobile.recipes import Recipe, recipe_named
 
 if TYPE_CHECKING:
     from dvfl_mobile.model.student import Student

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dvfl_mobile.converters.base import TARGETS, Target, target_named, versions
+from dvfl_mobile import targets as known
+from dvfl_mobile.converters.base import versions
 from dvfl_mobile.errors import DvflMobileError, MissingDependencyError, UsageError
-from dvfl_mobile.quantization.recipes import Recipe, check_carried, recipe_named
+from dvfl_mobile.recipes import Recipe, check_carried, recipe_named
+from dvfl_mobile.targets import Target, target_named
 
 _IOS, _USUAL_IOS = (16, 17, 18), 17
 
@@ -54,7 +56,7 @@ def make_plan(targets: Sequence[str], recipe: str, out: Path, minimum_ios: int |
             versions(target)
     else:
         left_out: dict[str, DvflMobileError] = {}
-        for target in (target for target in TARGETS.values() if not target.only_by_name):
+        for target in (target for target in known.every() if not target.only_by_name):
             try:
                 check_carried(kind, [target.name])
                 versions(target)

@@ -19,8 +19,8 @@ from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.pipeline.quantized import QuantizeSummary, summarize_form
 from dvfl_mobile.profiling.race import median_interval, race
 from dvfl_mobile.progress import Step, silent
-from dvfl_mobile.quantization.recipes import Recipe, recipe_named
 from dvfl_mobile.quantization.settings import QatSettings, Quantization
+from dvfl_mobile.recipes import Recipe, recipe_named
 
 if TYPE_CHECKING:
     from dvfl_mobile.model.student import Student

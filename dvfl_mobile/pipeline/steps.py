@@ -15,7 +15,6 @@ from dvfl_mobile import documents as jsondoc
 from dvfl_mobile.artifacts import make as artifacts
 from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import ArtifactFacts, verify
-from dvfl_mobile.converters.base import Target
 from dvfl_mobile.data.gather import ClipSet, gather_clips
 from dvfl_mobile.devices.base import Device, find_device
 from dvfl_mobile.errors import CheckFailedError, InconclusiveError, UsageError
@@ -33,6 +32,7 @@ from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.runners.base import Runner, check_runs_here, open_runner
 from dvfl_mobile.runners.opinions import Opinion, opinions_named
 from dvfl_mobile.runners.values import Logits
+from dvfl_mobile.targets import Target
 from dvfl_mobile.wording import printable
 
 if TYPE_CHECKING:

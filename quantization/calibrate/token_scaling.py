@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from dvfl_mobile.model.deploy import DeployForm
-from dvfl_mobile.model.rewrites import LevelledLinear, Normalizer
+from dvfl_mobile.model.rewrites import LevelledLinear
+from dvfl_mobile.targets import Normalizer
 
 LEAST_DB = 12.0
 """Below so many dB of a middling token against the rounding of one common scale, a layer is levelled."""

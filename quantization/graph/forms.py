@@ -12,13 +12,13 @@ from torch.fx import GraphModule
 
 from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.model.deploy import DeployForm
-from dvfl_mobile.model.rewrites import Normalizer
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.quantization.calibrate.token_scaling import level
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.edges import weight_scales
 from dvfl_mobile.quantization.scales import WEIGHT_RANGE
 from dvfl_mobile.quantization.settings import Quantization
+from dvfl_mobile.targets import Normalizer
 
 LAYOUT: Normalizer = "products"
 """The layout in which scales are found; names of edges and weights are the same in all."""

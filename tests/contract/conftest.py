@@ -13,7 +13,7 @@ from dvfl_mobile.artifacts import make as artifacts
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.pipeline import steps as pipeline
 from dvfl_mobile.pipeline.plan import make_plan
-from dvfl_mobile.quantization.recipes import RECIPES
+from dvfl_mobile.recipes import RECIPES
 from tests.checkpoints import SMALL
 from tests.conversions import Made, Make, recorded_graphs, skip_without
 from tests.threads import threads

@@ -15,22 +15,22 @@ import numpy as np
 import pytest
 
 from dvfl_mobile.artifacts.manifest import Metadata, verify
-from dvfl_mobile.converters.base import TARGETS, target_named
 from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.documents import Verdict
 from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.checkpoint.load import load_checkpoint
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.parity.thresholds import THRESHOLDS
+from dvfl_mobile.parity.thresholds import thresholds_for
 from dvfl_mobile.pipeline import steps as pipeline
 from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.quantization.graph.forms import levelled_form
 from dvfl_mobile.quantization.graph.graphs import in_double, run_clips
-from dvfl_mobile.quantization.recipes import RECIPES, recipe_named
+from dvfl_mobile.recipes import RECIPES, recipe_named
 from dvfl_mobile.report.contents import islands
 from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.values import EXECUTOR_NOTE
+from dvfl_mobile.targets import TARGETS, target_named
 from dvfl_mobile.version import __version__
 from tests.checkpoints import SMALL
 from tests.conversions import Make, skip_without
@@ -143,7 +143,7 @@ def test_computes_what_pytorch_computes(made: Make, target: str, recipe: str) ->
     assert report.verdict is Verdict.PASS, report.reasons
     assert report.pooled is not None
     assert report.pooled.sqnr_db is not None
-    assert report.pooled.sqnr_db >= THRESHOLDS[recipe].min_sqnr_db
+    assert report.pooled.sqnr_db >= thresholds_for(recipe).min_sqnr_db
     # Four bits are too few for a network so small: its parity asks for less.
     assert report.pooled.clips == 8
     assert report.pooled.agreeing >= (8 if "wi4" not in recipe else 6)
@@ -359,7 +359,7 @@ def test_other_layouts_compute_what_pytorch_computes(tmp_path: Path, target: str
     assert report.verdict is Verdict.PASS, report.reasons
     assert report.pooled is not None
     assert report.pooled.sqnr_db is not None
-    assert report.pooled.sqnr_db >= THRESHOLDS["fp32"].min_sqnr_db
+    assert report.pooled.sqnr_db >= thresholds_for("fp32").min_sqnr_db
     delegation = artifact.manifest.delegation
     assert delegation.share == (None if target in ON_THE_DEVICE else 1.0)
     assert delegation.multiply_adds == hand_count(

@@ -15,7 +15,6 @@ from torch.fx import Node
 
 from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import ArtifactFacts
-from dvfl_mobile.converters.base import TARGETS
 from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.delegation import module_path
 from dvfl_mobile.errors import ArtifactError
@@ -26,6 +25,7 @@ from dvfl_mobile.quantization.graph.forms import levelled_form
 from dvfl_mobile.report import location as report
 from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.tracing import trace
+from dvfl_mobile.targets import TARGETS
 from tests.conversions import Make, skip_without
 from tests.planting import Fault, planted
 

@@ -17,7 +17,7 @@ from dvfl_mobile.cli.main import main
 from dvfl_mobile.documents import Verdict
 from dvfl_mobile.parity.second_opinion import allowed
 from dvfl_mobile.pipeline import steps as pipeline
-from dvfl_mobile.quantization.recipes import RECIPES
+from dvfl_mobile.recipes import RECIPES
 from dvfl_mobile.runners.base import Runner, open_runner
 from dvfl_mobile.runners.opinions import OPINIONS, opinions_named
 from dvfl_mobile.runners.values import Logits, Pixels

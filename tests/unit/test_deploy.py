@@ -24,7 +24,7 @@ from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.build import build_network, sha256_of_weights
 from dvfl_mobile.model.deploy import DeployForm
 from dvfl_mobile.model.network import VideoFocalNet
-from dvfl_mobile.model.rewrites import Normalizer
+from dvfl_mobile.targets import Normalizer
 from tests.golden_cases import GOLDEN_CASES, GoldenCase, golden_weights
 from tests.threads import threads
 

@@ -25,6 +25,8 @@ GROUND = (
     "files",
     "metrics",
     "progress",
+    "recipes",
+    "targets",
     "version",
     "wording",
 )

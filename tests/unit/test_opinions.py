@@ -18,7 +18,7 @@ from dvfl_mobile.errors import ArtifactError, MissingDependencyError, UsageError
 from dvfl_mobile.parity.measure import measure
 from dvfl_mobile.parity.report import ParityReport, SecondOpinion, decided
 from dvfl_mobile.parity.second_opinion import allowed, compared
-from dvfl_mobile.parity.thresholds import THRESHOLDS, thresholds_for
+from dvfl_mobile.parity.thresholds import thresholds_for
 from dvfl_mobile.report.formats import junit, markdown, terminal
 from dvfl_mobile.runners.opinions import OPINIONS, opinions_named
 from tests.unit.test_report import shown
@@ -81,7 +81,7 @@ def test_one_that_is_near_pytorch_and_far_from_the_first_runner_fails() -> None:
     first = off_by(112)
     found = opinion_on(first, 2 * REFERENCE - first)  # as near to PyTorch, from the other side
     assert found.pytorch.sqnr_db is not None
-    assert found.pytorch.sqnr_db >= THRESHOLDS["fp32"].min_sqnr_db
+    assert found.pytorch.sqnr_db >= thresholds_for("fp32").min_sqnr_db
     assert found.check.verdict is Verdict.FAIL
     report = report_with(found, first)
     assert (report.verdict, report.verdict.exit_code) == (Verdict.FAIL, 5)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dvfl_mobile.converters.base import TARGETS
 from dvfl_mobile.errors import MissingDependencyError, UsageError
 from dvfl_mobile.pipeline.plan import make_plan
+from dvfl_mobile.targets import TARGETS
 
 
 @pytest.fixture(autouse=True)

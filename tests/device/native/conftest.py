@@ -15,7 +15,6 @@ import pytest
 
 from dvfl_mobile.artifacts import make as artifacts
 from dvfl_mobile.artifacts.make import Artifact
-from dvfl_mobile.converters.base import TARGETS
 from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.delegation import Delegation, Operation
 from dvfl_mobile.devices.harness.build import check_tools
@@ -24,7 +23,8 @@ from dvfl_mobile.errors import DeviceError, MissingDependencyError
 from dvfl_mobile.files import CACHE_VARIABLE, directory_lock
 from dvfl_mobile.pipeline import steps as pipeline
 from dvfl_mobile.pipeline.plan import make_plan
-from dvfl_mobile.quantization.recipes import RECIPES
+from dvfl_mobile.recipes import RECIPES
+from dvfl_mobile.targets import TARGETS
 from tests.conversions import skip_without
 from tests.device_tools import PREFIX
 from tests.quantized import small_form, small_student
