@@ -11,7 +11,7 @@ from dvfl_mobile.data.layouts import (
     Found,
     Layout,
     SplitName,
-    Wanted,
+    SplitRequest,
     dvfl_lists,
     hmdb_lists,
     kinetics_folders,
@@ -232,33 +232,33 @@ def _look_for(name: str, data_root: Path | None) -> Path | None:
 
 
 def _by_name(name: str, folder: Path, split: SplitName, classes: Sequence[str] | None) -> Split:
-    wanted = _wanted(folder, split, classes, is_known=True)
-    found = next(_found(DATA_SETS[name].layouts, wanted), None)
+    request = _request(folder, split, classes, is_known=True)
+    found = next(_found(DATA_SETS[name].layouts, request), None)
     if found is None:
         raise VideoError(
             f"{folder} doesn't look as {name} should, so its {_called(split)} split can't be told.",
             hint=_how_it_looks(name),
         )
-    return _as_split(name, wanted, found, DATA_SETS[name].layouts)
+    return _as_split(name, request, found, DATA_SETS[name].layouts)
 
 
 def _by_folder(folder: Path, split: SplitName, classes: Sequence[str] | None) -> Split:
     name = _known_name(folder.absolute().name)
-    wanted = _wanted(folder, split, classes, is_known=name is not None)
+    request = _request(folder, split, classes, is_known=name is not None)
     layouts = (*DATA_SETS[name].layouts, split_folders, ucf_groups) if name else _LAYOUTS
-    found = next(_found(layouts, wanted), None) or no_split(wanted)
-    return _as_split(str(folder), wanted, found, layouts)
+    found = next(_found(layouts, request), None) or no_split(request)
+    return _as_split(str(folder), request, found, layouts)
 
 
 def _by_groups(place: Place, source: str, split: SplitName, classes: Sequence[str] | None) -> Split:
-    wanted = _wanted(place.path, split, classes, is_known=place.name is not None)
-    found = regrouped(wanted) if place.path.is_dir() else None
+    request = _request(place.path, split, classes, is_known=place.name is not None)
+    found = regrouped(request) if place.path.is_dir() else None
     if found is None:
         raise VideoError(
             f"{place.path} can't be split by group: not all of its videos are named as UCF's are.",
             hint="Videos of UCF50 and UCF101 are named v_<Class>_g<group>_c<clip>; leave :groups out for others.",
         )
-    return _as_split(source, wanted, found, (regrouped,))
+    return _as_split(source, request, found, (regrouped,))
 
 
 def _by_file(path: Path, classes: Sequence[str] | None) -> Split:
@@ -270,43 +270,43 @@ def _by_file(path: Path, classes: Sequence[str] | None) -> Split:
     return Split(refs, names, str(path), (note,), is_split=False)
 
 
-def _wanted(folder: Path, split: SplitName, classes: Sequence[str] | None, *, is_known: bool) -> Wanted:
+def _request(folder: Path, split: SplitName, classes: Sequence[str] | None, *, is_known: bool) -> SplitRequest:
     # Lists beside a folder count only if the folder's name says whose they are: many data sets may lie side by side.
     places = (folder, folder.absolute().parent) if is_known else (folder,)
-    return Wanted(folder, split, classes, places, _INNER_FOLDERS)
+    return SplitRequest(folder, split, classes, places, _INNER_FOLDERS)
 
 
-def _found(layouts: Sequence[Layout], wanted: Wanted) -> Iterator[Found]:
+def _found(layouts: Sequence[Layout], request: SplitRequest) -> Iterator[Found]:
     for layout in layouts:
-        found = layout(wanted)
+        found = layout(request)
         if found is not None:
             yield found
 
 
-def _as_split(source: str, wanted: Wanted, found: Found, layouts: Sequence[Layout]) -> Split:
-    called = f"{source}, {_called(wanted.split)} split" if found.is_split else source
+def _as_split(source: str, request: SplitRequest, found: Found, layouts: Sequence[Layout]) -> Split:
+    called = f"{source}, {_called(request.split)} split" if found.is_split else source
     if not found.refs:
         raise VideoError(
-            f"{called}: not one video of it is in {wanted.folder}.", hint="Add some, or name another source."
+            f"{called}: not one video of it is in {request.folder}.", hint="Add some, or name another source."
         )
     notes = found.notes
-    leak = _leak(wanted, found, layouts)
+    leak = _leak(request, found, layouts)
     if leak:
         notes += (f"Training and test share {leak}: clips cut from one video are in both.",)
-    if wanted.classes is not None and all(ref.label is None for ref in found.refs):
+    if request.classes is not None and all(ref.label is None for ref in found.refs):
         notes += (f"{source} tells no class that the model knows, so its videos have no labels.",)
     return Split(tuple(found.refs), tuple(found.classes), called, notes, found.is_split, found.missing, leak)
 
 
-def _leak(wanted: Wanted, found: Found, layouts: Sequence[Layout]) -> Leak:
+def _leak(request: SplitRequest, found: Found, layouts: Sequence[Layout]) -> Leak:
     """What a split shares with the other one of its source; nothing where no name tells a group."""
     if not found.is_split or all(ref.group is None for ref in found.refs):
         return NO_LEAK
     try:
-        other = next(_found(layouts, replace(wanted, split="test" if wanted.split == "train" else "train")), None)
+        other = next(_found(layouts, replace(request, split="test" if request.split == "train" else "train")), None)
     except VideoError:  # it isn't there, or can't be read: that is for whoever asks for it
         return NO_LEAK
-    return shared(found.refs, other.refs if other else (), read_links(wanted.folder))
+    return shared(found.refs, other.refs if other else (), read_links(request.folder))
 
 
 def _called(split: SplitName) -> str:

@@ -38,8 +38,8 @@ _KINETICS_TEST_FOLDERS = ("val", "validation", "validate", "test")
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is asked of a folder.
+class SplitRequest:
+    """Which split of a folder is asked for, and where to look for it.
 
     Attributes:
         classes: the model's class names; None to take the names found.
@@ -73,7 +73,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Found:
-    """Videos of the split that was wanted; `Split` in `dvfl_mobile.data.datasets` says what the fields mean."""
+    """Videos of the requested split; `Split` in `dvfl_mobile.data.datasets` says what the fields mean."""
 
     refs: Sequence[VideoRef]
     classes: Sequence[str]
@@ -82,10 +82,10 @@ class Found:
     missing: tuple[str, ...] = ()
 
 
-Layout = Callable[[Wanted], Found | None]
+Layout = Callable[[SplitRequest], Found | None]
 
 
-def ucf_lists(wanted: Wanted) -> Found | None:
+def ucf_lists(request: SplitRequest) -> Found | None:
     """UCF101's official list 1: `trainlist01.txt`, `testlist01.txt`, `classInd.txt` of `ucfTrainTestlist`.
 
     `<Class>/<video>.avi` a line, in the training list with the class's number; `classInd.txt` has `<number> <Class>`.
@@ -93,62 +93,65 @@ def ucf_lists(wanted: Wanted) -> Found | None:
     """
     both = ("trainlist01.txt", "testlist01.txt")
     found = _first(
-        place / inner for place in wanted.list_places for inner in ("ucfTrainTestlist", "") if _has(place / inner, both)
+        place / inner
+        for place in request.list_places
+        for inner in ("ucfTrainTestlist", "")
+        if _has(place / inner, both)
     )
     if found is None:
         return None
-    path = found / f"{wanted.split}list01.txt"
+    path = found / f"{request.split}list01.txt"
     index = found / "classInd.txt"
     listed = _ucf_list(path)
     official = _ucf_classes(index) if index.is_file() else _sorted(row.class_name for row in _ucf_lists_both(found))
-    by_stem = {ref.path.stem: ref for ref in wanted.videos}
+    by_stem = {ref.path.stem: ref for ref in request.videos}
     pairs = [(row.text, _of_class(by_stem.get(Path(row.text).stem), row.class_name)) for row in listed]
-    return _picked(wanted, path, pairs, official)
+    return _picked(request, path, pairs, official)
 
 
-def ucf_groups(wanted: Wanted) -> Found | None:
+def ucf_groups(request: SplitRequest) -> Found | None:
     """UCF50 and UCF101 by group: 1 to 7 are the test's, which for UCF101 is official list 1.
 
     Videos are named `v_<Class>_g<group>_c<clip>`, and a group's clips are cut from one video:
     https://www.crcv.ucf.edu/data/UCF50.php and https://www.crcv.ucf.edu/data/UCF101.php
     """
-    if _split_folders(wanted) or any(ref.group is None for ref in wanted.videos):
+    if _split_folders(request) or any(ref.group is None for ref in request.videos):
         return None
-    return _by_ucf_groups(wanted, wanted.videos, _classes(wanted))
+    return _by_ucf_groups(request, request.videos, _classes(request))
 
 
-def regrouped(wanted: Wanted) -> Found | None:
+def regrouped(request: SplitRequest) -> Found | None:
     """All videos of a folder at any depth, split by UCF's groups whatever lists and folders say: this leaks nothing.
 
     A video's class is that of the folder that it lies in.
     """
-    everything = _all_videos(wanted)
+    everything = _all_videos(request)
     if not everything or any(ref.group is None for ref in everything):
         return None
     names = sorted({ref.class_name for ref in everything if ref.class_name is not None})
-    classes = names if wanted.classes is None else wanted.classes
-    return _by_ucf_groups(wanted, with_labels(everything, classes, wanted.folder), classes)
+    classes = names if request.classes is None else request.classes
+    return _by_ucf_groups(request, with_labels(everything, classes, request.folder), classes)
 
 
-def dvfl_lists(wanted: Wanted) -> Found | None:
+def dvfl_lists(request: SplitRequest) -> Found | None:
     """The lists that DVFL-Net's own code reads: `train.csv` and `val.csv`, `<path>,<number of the class>` a line.
 
     The class's name is that of the folder in the path, and the numbers give the classes' order. Those that it brings
     for UCF50 and UCF101 put clips of one group in both: https://github.com/hayatkhan8660-maker/DVFL-Net (DATA.md).
     """
-    found = _first(place for place in wanted.list_places if _has(place, _DVFL_LISTS.values()))
+    found = _first(place for place in request.list_places if _has(place, _DVFL_LISTS.values()))
     if found is None:
         return None
     rows = {split: _dvfl_list(found / name) for split, name in _DVFL_LISTS.items()}
     numbers = {row.class_name: number for split in rows for row, number in rows[split]}
     official = tuple(sorted(numbers, key=lambda name: (numbers[name], name)))
-    by_stem = {(loosely(ref.path.parent.name), ref.path.stem): ref for ref in _all_videos(wanted)}
-    listed = [row for row, _ in rows[wanted.split]]
+    by_stem = {(loosely(ref.path.parent.name), ref.path.stem): ref for ref in _all_videos(request)}
+    listed = [row for row, _ in rows[request.split]]
     pairs = [
         (row.text, _of_class(by_stem.get((loosely(row.class_name), Path(row.text).stem)), row.class_name))
         for row in listed
     ]
-    return _picked(wanted, found / _DVFL_LISTS[wanted.split], pairs, official)
+    return _picked(request, found / _DVFL_LISTS[request.split], pairs, official)
 
 
 def dvfl_listed(folder: Path) -> tuple[list[VideoRef], list[VideoRef]] | None:
@@ -162,26 +165,26 @@ def dvfl_listed(folder: Path) -> tuple[list[VideoRef], list[VideoRef]] | None:
     return train, test
 
 
-def hmdb_lists(wanted: Wanted) -> Found | None:
+def hmdb_lists(request: SplitRequest) -> Found | None:
     """HMDB51's first split: `testTrainMulti_7030_splits/<class>_test_split1.txt`, `<video>.avi 1|2|0` a line.
 
     1 is for training, 2 for testing, 0 for neither, says the README among the three splits on
     https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/
     """
     ending = "_test_split1.txt"
-    folders = (place / inner for place in wanted.list_places for inner in ("testTrainMulti_7030_splits", "splits"))
+    folders = (place / inner for place in request.list_places for inner in ("testTrainMulti_7030_splits", "splits"))
     found = _first(folder for folder in folders if folder.is_dir() and any(folder.glob(f"[!.]*{ending}")))
     if found is None:
         return None
     lists = {path.name.removesuffix(ending): path for path in sorted(found.glob(f"[!.]*{ending}"))}
-    mark = "1" if wanted.split == "train" else "2"
-    by_name = {(ref.path.parent.name, ref.path.stem): ref for ref in wanted.videos}
+    mark = "1" if request.split == "train" else "2"
+    by_name = {(ref.path.parent.name, ref.path.stem): ref for ref in request.videos}
     rows = [_Row(f"{name}/{video}", name) for name, path in lists.items() for video in _hmdb_list(path, mark)]
     pairs = [(row.text, _of_class(by_name.get((row.class_name, Path(row.text).stem)), row.class_name)) for row in rows]
-    return _picked(wanted, found, pairs, _sorted(lists))
+    return _picked(request, found, pairs, _sorted(lists))
 
 
-def ssv2_lists(wanted: Wanted) -> Found | None:
+def ssv2_lists(request: SplitRequest) -> Found | None:
     """Something-Something V2: `labels.json`, `train.json`, `validation.json`, and a video `<id>.webm` for each entry.
 
     An entry's class is its `template` without brackets, and `labels.json` gives the classes' numbers:
@@ -189,61 +192,61 @@ def ssv2_lists(wanted: Wanted) -> Found | None:
     https://github.com/mit-han-lab/temporal-shift-module/blob/master/tools/gen_label_sthv2.py
     Testing is on the validation split: the published test split has no labels.
     """
-    which = "train" if wanted.split == "train" else "validation"
-    labels, listed = _ssv2_file(wanted, "labels"), _ssv2_file(wanted, which)
+    which = "train" if request.split == "train" else "validation"
+    labels, listed = _ssv2_file(request, "labels"), _ssv2_file(request, which)
     if labels is None or listed is None:
         return None
     official = _ssv2_classes(labels)
     rows = _ssv2_rows(listed, frozenset(official))
-    by_stem = _by_stem(wanted.video_folder)
-    pairs = [(row.text, _ref(by_stem.get(row.text), row.class_name, wanted)) for row in rows]
-    return _picked(wanted, listed, pairs, official, _validation_note(wanted))
+    by_stem = _by_stem(request.video_folder)
+    pairs = [(row.text, _ref(by_stem.get(row.text), row.class_name, request)) for row in rows]
+    return _picked(request, listed, pairs, official, _validation_note(request))
 
 
-def kinetics_lists(wanted: Wanted) -> Found | None:
+def kinetics_lists(request: SplitRequest) -> Found | None:
     """Kinetics' annotations, `annotations/train.csv` and `val.csv`, with all videos of a split in one folder.
 
     Columns `label,youtube_id,time_start,time_end,split`; a video is `<youtube_id>_<start>_<end>.mp4`, both times
     in seconds with six digits: https://github.com/cvdfoundation/kinetics-dataset
     """
-    own = {"train": _kinetics_file(wanted, ("train",)), "test": _kinetics_file(wanted, _KINETICS_TEST_FOLDERS)}
-    listed, by_stem = own[wanted.split], _kinetics_videos(wanted)
+    own = {"train": _kinetics_file(request, ("train",)), "test": _kinetics_file(request, _KINETICS_TEST_FOLDERS)}
+    listed, by_stem = own[request.split], _kinetics_videos(request)
     if listed is None or not by_stem:
         return None
     rows = {path: _kinetics_rows(path) for path in own.values() if path is not None}
     official = _sorted(row.class_name for path in rows for row in rows[path])
-    pairs = [(row.text, _ref(by_stem.get(row.text), row.class_name, wanted)) for row in rows[listed]]
-    return _picked(wanted, listed, pairs, official, _validation_note(wanted) if listed.stem != "test" else ())
+    pairs = [(row.text, _ref(by_stem.get(row.text), row.class_name, request)) for row in rows[listed]]
+    return _picked(request, listed, pairs, official, _validation_note(request) if listed.stem != "test" else ())
 
 
-def kinetics_folders(wanted: Wanted) -> Found | None:
+def kinetics_folders(request: SplitRequest) -> Found | None:
     """Kinetics as most downloads lay it out: `train/<class>/*.mp4` and `val/<class>/*.mp4`."""
-    folders = {"train": wanted.with_videos.get("train"), "test": _named(wanted.with_videos, _KINETICS_TEST_FOLDERS)}
-    folder = folders[wanted.split]
+    folders = {"train": request.with_videos.get("train"), "test": _named(request.with_videos, _KINETICS_TEST_FOLDERS)}
+    folder = folders[request.split]
     if folder is None or not _class_folders(folder):
         return None
     both = [path for path in folders.values() if path is not None]
-    return _from_folder(wanted, folder, both, _validation_note(wanted) if folder.name.lower() != "test" else ())
+    return _from_folder(request, folder, both, _validation_note(request) if folder.name.lower() != "test" else ())
 
 
-def split_folders(wanted: Wanted) -> Found | None:
+def split_folders(request: SplitRequest) -> Found | None:
     """Anybody's `train/<class>/` and `test/<class>/`; `val` or `validation` serve for `test` where there is none."""
-    both = _split_folders(wanted)
+    both = _split_folders(request)
     if both is None:
         return None
     train, test = both
-    unused = [path.name for path in wanted.with_videos.values() if path not in both]
-    notes = (f"Of {wanted.folder}, this is used in neither split: {', '.join(unused)}.",) if unused else ()
-    return _from_folder(wanted, train if wanted.split == "train" else test, both, notes)
+    unused = [path.name for path in request.with_videos.values() if path not in both]
+    notes = (f"Of {request.folder}, this is used in neither split: {', '.join(unused)}.",) if unused else ()
+    return _from_folder(request, train if request.split == "train" else test, both, notes)
 
 
-def no_split(wanted: Wanted) -> Found:
+def no_split(request: SplitRequest) -> Found:
     """A folder that says nothing of a split: all of it, for either."""
     note = (
-        f"{wanted.folder} gives no split: all of it, {plural(len(wanted.videos), 'video')}, is taken for training and "
-        "for testing alike. A model tested on what it was trained on looks better than it is."
+        f"{request.folder} gives no split: all of it, {plural(len(request.videos), 'video')}, is taken for training "
+        "and for testing alike. A model tested on what it was trained on looks better than it is."
     )
-    return Found(wanted.videos, _classes(wanted), (note,), is_split=False)
+    return Found(request.videos, _classes(request), (note,), is_split=False)
 
 
 def names_by_label(refs: Iterable[VideoRef]) -> tuple[str, ...]:
@@ -253,15 +256,15 @@ def names_by_label(refs: Iterable[VideoRef]) -> tuple[str, ...]:
     return tuple(name for name in known if name is not None) if all(known) else ()
 
 
-def _by_ucf_groups(wanted: Wanted, videos: Sequence[VideoRef], classes: Sequence[str]) -> Found:
+def _by_ucf_groups(request: SplitRequest, videos: Sequence[VideoRef], classes: Sequence[str]) -> Found:
     train, test = by_group(videos)
-    links = read_links(wanted.folder)
+    links = read_links(request.folder)
     tested = {links.of(ref) for ref in test}
     kept = [ref for ref in train if links.of(ref) not in tested]
     notes: tuple[str, ...] = ("Split by UCF's groups: 1 to 7 are for testing, the others for training.",)
     if len(kept) < len(train):
         notes += (f"{plural(len(train) - len(kept), 'video')} in neither split: linked to a group that is tested on.",)
-    return Found(kept if wanted.split == "train" else test, classes, notes)
+    return Found(kept if request.split == "train" else test, classes, notes)
 
 
 class _Row(NamedTuple):
@@ -272,7 +275,7 @@ class _Row(NamedTuple):
 
 
 def _picked(
-    wanted: Wanted,
+    request: SplitRequest,
     path: Path,
     listed: Sequence[tuple[str, VideoRef | None]],
     official: Sequence[str],
@@ -285,24 +288,24 @@ def _picked(
         first = f"; the first is {missing[0]}" if missing else ""
         raise VideoError(
             f"Not one of the {plural(len(listed), 'video')} that {path} lists for this split is in "
-            f"{wanted.video_folder}{first}.",
+            f"{request.video_folder}{first}.",
             hint="Unpack the videos there, under their published names.",
         )
     if missing:
         notes += (f"{len(missing)} of {len(listed)} videos that {path.name} lists are missing: {_first_few(missing)}.",)
-    classes = official if wanted.classes is None else wanted.classes
+    classes = official if request.classes is None else request.classes
     return Found(with_labels(there, classes, path), classes, notes, missing=tuple(missing))
 
 
-def _split_folders(wanted: Wanted) -> tuple[Path, Path] | None:
-    train, test = wanted.with_videos.get("train"), _named(wanted.with_videos, _TEST_FOLDERS)
-    others = wanted.with_videos.keys() - {"train", *_TEST_FOLDERS}
+def _split_folders(request: SplitRequest) -> tuple[Path, Path] | None:
+    train, test = request.with_videos.get("train"), _named(request.with_videos, _TEST_FOLDERS)
+    others = request.with_videos.keys() - {"train", *_TEST_FOLDERS}
     return None if train is None or test is None or others else (train, test)
 
 
-def _from_folder(wanted: Wanted, folder: Path, both: Sequence[Path], notes: tuple[str, ...] = ()) -> Found:
+def _from_folder(request: SplitRequest, folder: Path, both: Sequence[Path], notes: tuple[str, ...] = ()) -> Found:
     """A folder per class; a class that only one of `both` has still counts in both."""
-    classes = _folder_classes(both) if wanted.classes is None else wanted.classes
+    classes = _folder_classes(both) if request.classes is None else request.classes
     return Found(find_videos(folder, classes or None), classes, notes)
 
 
@@ -315,22 +318,22 @@ def _class_folders(folder: Path) -> list[str]:
     return [path.name for path in visible(folder) if path.is_dir() and _holds_videos(path)]
 
 
-def _classes(wanted: Wanted) -> Sequence[str]:
-    return names_by_label(wanted.videos) if wanted.classes is None else wanted.classes
+def _classes(request: SplitRequest) -> Sequence[str]:
+    return names_by_label(request.videos) if request.classes is None else request.classes
 
 
-def _validation_note(wanted: Wanted) -> tuple[str, ...]:
-    return () if wanted.split == "train" else ("For testing, its validation split is taken, as is customary.",)
+def _validation_note(request: SplitRequest) -> tuple[str, ...]:
+    return () if request.split == "train" else ("For testing, its validation split is taken, as is customary.",)
 
 
 def _of_class(ref: VideoRef | None, class_name: str) -> VideoRef | None:
     return None if ref is None else replace(ref, class_name=class_name)
 
 
-def _ref(path: Path | None, class_name: str, wanted: Wanted) -> VideoRef | None:
+def _ref(path: Path | None, class_name: str, request: SplitRequest) -> VideoRef | None:
     if path is None:
         return None
-    return VideoRef(path, class_name=class_name, name=path.relative_to(wanted.folder).as_posix())
+    return VideoRef(path, class_name=class_name, name=path.relative_to(request.folder).as_posix())
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
@@ -412,8 +415,8 @@ def _hmdb_list(path: Path, mark: str) -> list[str]:
     return names
 
 
-def _ssv2_file(wanted: Wanted, name: str) -> Path | None:
-    folders = [place / "labels" for place in wanted.list_places] + [wanted.folder]
+def _ssv2_file(request: SplitRequest, name: str) -> Path | None:
+    folders = [place / "labels" for place in request.list_places] + [request.folder]
     spelled = (f"{name}.json", f"something-something-v2-{name}.json")
     return _first(folder / file for folder in folders for file in spelled if (folder / file).is_file())
 
@@ -448,14 +451,14 @@ def _ssv2_rows(path: Path, classes: frozenset[str]) -> list[_Row]:
     return rows
 
 
-def _kinetics_file(wanted: Wanted, names: Sequence[str]) -> Path | None:
-    paths = (wanted.folder / inner / f"{name}.csv" for name in names for inner in ("annotations", ""))
+def _kinetics_file(request: SplitRequest, names: Sequence[str]) -> Path | None:
+    paths = (request.folder / inner / f"{name}.csv" for name in names for inner in ("annotations", ""))
     return _first(path for path in paths if path.is_file() and "youtube_id" in next(_lines(path), (0, ""))[1])
 
 
-def _kinetics_videos(wanted: Wanted) -> dict[str, Path]:
-    names = ("train",) if wanted.split == "train" else _KINETICS_TEST_FOLDERS
-    for folder in (*(wanted.folder / name for name in names), wanted.video_folder):
+def _kinetics_videos(request: SplitRequest) -> dict[str, Path]:
+    names = ("train",) if request.split == "train" else _KINETICS_TEST_FOLDERS
+    for folder in (*(request.folder / name for name in names), request.video_folder):
         if found := _by_stem(folder):
             return found
     return {}
@@ -489,9 +492,9 @@ def _dvfl_list(path: Path) -> list[tuple[_Row, int]]:
     return rows
 
 
-def _all_videos(wanted: Wanted) -> list[VideoRef]:
+def _all_videos(request: SplitRequest) -> list[VideoRef]:
     """Every video at any depth, with UCF's group where its name tells one."""
-    folder = wanted.folder
+    folder = request.folder
     return [named_by_folder(path, path.parent, folder) for path in videos_below(folder)]
 
 

@@ -112,7 +112,7 @@ def measure(student: Student, question: Question, step: Step = silent, processes
         CheckpointError: the student's logits aren't finite.
     """
     drawn = question.drawn
-    chosen = choose(student.classes, question.wanted, "checkpoint")
+    chosen = choose(student.classes, question.selection, "checkpoint")
     runner = TorchRunner(student, "cpu" if processes is None else str(processes.device))
     with step("answer videos", shares_of(chosen, processes)) as advance:
         told = ask_each(chosen, student.clip, drawn, partial(_answer, runner), processes, advance)

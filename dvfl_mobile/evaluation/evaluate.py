@@ -21,7 +21,7 @@ from dvfl_mobile.evaluation import paired
 from dvfl_mobile.evaluation.confusion import confused_classes
 from dvfl_mobile.evaluation.document import EvaluationReport, PairedFigures, VideoOutcome, judge
 from dvfl_mobile.evaluation.figures import by_class, compare, is_in_top, mean_probabilities, points, points_up
-from dvfl_mobile.evaluation.videos import ChosenVideos, Pixels, Wanted, ask_each, choose, shares_of, some
+from dvfl_mobile.evaluation.videos import ChosenVideos, Pixels, VideoSelection, ask_each, choose, shares_of, some
 from dvfl_mobile.model.source import weights_notes
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.runners.base import Runner, check_runs_here, open_runner
@@ -79,9 +79,9 @@ class Question:
         return views(self.views, self.crops)
 
     @property
-    def wanted(self) -> Wanted:
+    def selection(self) -> VideoSelection:
         """The videos that it is about."""
-        return Wanted(self.source, self.split, self.data_root, self.most, self.allow_leaks)
+        return VideoSelection(self.source, self.split, self.data_root, self.most, self.allow_leaks)
 
 
 def evaluate(
@@ -108,7 +108,7 @@ def evaluate(
     """
     manifest = artifact.manifest
     drawn = question.drawn
-    chosen = choose(manifest.classes, question.wanted, "artifact")
+    chosen = choose(manifest.classes, question.selection, "artifact")
     try:
         check_runs_here(manifest)
     except InconclusiveError as error:

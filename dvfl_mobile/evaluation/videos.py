@@ -42,7 +42,7 @@ class ChosenVideos:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class VideoSelection:
     """Which videos are asked for; the fields mean what those of `evaluation.Question` do."""
 
     source: str | Path
@@ -70,7 +70,7 @@ class _One(Generic[_Row]):
     unreadable: tuple[str, str] | None = None
 
 
-def choose(known: Sequence[str], wanted: Wanted, whose: str) -> ChosenVideos:
+def choose(known: Sequence[str], selection: VideoSelection, whose: str) -> ChosenVideos:
     """The videos of the split, with the labels that a model gives its classes.
 
     Args:
@@ -84,22 +84,22 @@ def choose(known: Sequence[str], wanted: Wanted, whose: str) -> ChosenVideos:
     """
     model = _Model(tuple(known), whose)
     if model.is_unnamed:
-        split = find_split(wanted.source, wanted.split, data_root=wanted.data_root, classes=None)
+        split = find_split(selection.source, selection.split, data_root=selection.data_root, classes=None)
         classes, notes = _taken_names(model, split)
     else:
-        split = find_split(wanted.source, wanted.split, data_root=wanted.data_root, classes=model.classes)
+        split = find_split(selection.source, selection.split, data_root=selection.data_root, classes=model.classes)
         classes, notes = model.classes, []
-    _check_labels(split, model, wanted)
-    if wanted.split == "test" and split.leak and not wanted.allow_leaks:
+    _check_labels(split, model, selection)
+    if selection.split == "test" and split.leak and not selection.allow_leaks:
         raise UsageError(
             f"{split.source} shares {split.leak} with the training split: an accuracy on it is no claim about new "
             "videos.",
-            hint=f"Split it by group instead, --data {wanted.source}:{GROUPS}, or add --allow-leaks.",
+            hint=f"Split it by group instead, --data {selection.source}:{GROUPS}, or add --allow-leaks.",
         )
-    refs = _spread_by_class(split.refs, wanted.most)
+    refs = _spread_by_class(split.refs, selection.most)
     if len(refs) < len(split.refs):
         notes.append(f"{len(refs)} of {len(split.refs)} videos, spread evenly by class; --max-clips takes more.")
-    of_split = wanted.split if split.is_split else "all"
+    of_split = selection.split if split.is_split else "all"
     return ChosenVideos(tuple(refs), classes, split.source, of_split, (*notes, *split.notes))
 
 
@@ -221,13 +221,13 @@ def _taken_names(model: _Model, split: Split) -> tuple[tuple[str, ...], list[str
     return split.classes, [note]
 
 
-def _check_labels(split: Split, model: _Model, wanted: Wanted) -> None:
+def _check_labels(split: Split, model: _Model, selection: VideoSelection) -> None:
     count = len(model.classes)
     if not split.refs:
-        raise VideoError(f"{split.source} has no videos in its {wanted.split} split.", hint="Name another split.")
+        raise VideoError(f"{split.source} has no videos in its {selection.split} split.", hint="Name another split.")
     without = [ref for ref in split.refs if ref.label is None]
     if len(without) == len(split.refs):
-        _refuse_other_classes(split, model, wanted)
+        _refuse_other_classes(split, model, selection)
     if without:
         raise VideoError(
             f"{split.source}: no label is known for {len(without)} of {plural(len(split.refs), 'video')}; the first is "
@@ -243,11 +243,11 @@ def _check_labels(split: Split, model: _Model, wanted: Wanted) -> None:
         )
 
 
-def _refuse_other_classes(split: Split, model: _Model, wanted: Wanted) -> None:
+def _refuse_other_classes(split: Split, model: _Model, selection: VideoSelection) -> None:
     """Say so where videos have classes, and none of them is one of the model's."""
     if model.is_unnamed:
         return
-    own = find_split(wanted.source, wanted.split, data_root=wanted.data_root, classes=None)
+    own = find_split(selection.source, selection.split, data_root=selection.data_root, classes=None)
     if own.classes and all(ref.label is not None for ref in own.refs):
         raise VideoError(
             f"None of the {len(own.classes)} classes of {split.source} ({some(own.classes)}) is one of the "

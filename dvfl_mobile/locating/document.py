@@ -58,8 +58,8 @@ class ValueStats(Document):
         )
 
 
-class OperatorError(Document):
-    """One operator of the artifact, in order.
+class OperatorDeviation(Document):
+    """How far one operator of the artifact is from the reference's.
 
     Attributes:
         operator: as the artifact calls it.
@@ -94,7 +94,7 @@ class Place(Document):
         evidence: the figures that show the cause.
     """
 
-    error: OperatorError
+    error: OperatorDeviation
     node: Line
     reference: ValueStats
     expected: ValueStats
@@ -127,5 +127,5 @@ class Location(Document):
     place: Place | None
     beyond: tuple[int, ...]
     unmatched: tuple[Line, ...]
-    rows: tuple[OperatorError, ...] = Field(min_length=1)
+    rows: tuple[OperatorDeviation, ...] = Field(min_length=1)
     notes: tuple[Line, ...] = ()

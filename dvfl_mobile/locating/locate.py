@@ -13,7 +13,7 @@ from dvfl_mobile.artifacts import make as artifacts
 from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import ArtifactFacts
 from dvfl_mobile.locating.causes import cause_of, saturated_share
-from dvfl_mobile.locating.document import Location, OperatorError, Place, ValueStats
+from dvfl_mobile.locating.document import Location, OperatorDeviation, Place, ValueStats
 from dvfl_mobile.locating.matching import match
 from dvfl_mobile.locating.measuring import Segment, segments
 from dvfl_mobile.locating.reference import ReferenceGraph, module_of, operator_of, reference_graph
@@ -96,8 +96,8 @@ def _reference_of(artifact: Artifact, path: Path | None) -> tuple[ReferenceGraph
     return reference_graph(student, target, settings), notes
 
 
-def _rows(found: Iterable[Segment]) -> tuple[list[OperatorError], Place | None]:
-    rows: list[OperatorError] = []
+def _rows(found: Iterable[Segment]) -> tuple[list[OperatorDeviation], Place | None]:
+    rows: list[OperatorDeviation] = []
     place = None
     for segment in found:
         rows.append(_row(len(rows), segment))
@@ -106,10 +106,10 @@ def _rows(found: Iterable[Segment]) -> tuple[list[OperatorError], Place | None]:
     return rows, place
 
 
-def _row(index: int, segment: Segment) -> OperatorError:
+def _row(index: int, segment: Segment) -> OperatorDeviation:
     signal = float(segment.expected.square().mean())
     through = float(segment.reference.square().mean()), float((segment.found - segment.reference).square().mean())
-    return OperatorError(
+    return OperatorDeviation(
         index=index,
         operator=segment.step.operator,
         name=segment.step.name,
@@ -122,7 +122,7 @@ def _row(index: int, segment: Segment) -> OperatorError:
     )
 
 
-def _place(row: OperatorError, segment: Segment) -> Place:
+def _place(row: OperatorDeviation, segment: Segment) -> Place:
     finding = cause_of(segment)
     return Place(
         error=row,

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dvfl_mobile.locating.document import Location, OperatorError, Place
+from dvfl_mobile.locating.document import Location, OperatorDeviation, Place
 from dvfl_mobile.report.formats import plots
 from dvfl_mobile.report.formats.terminal import grid, paragraph
 from dvfl_mobile.wording import decibels, percent, plural
@@ -69,8 +69,8 @@ def _stat_rows(place: Place) -> list[tuple[str, ...]]:
     return rows
 
 
-def _block_rows(rows: Sequence[OperatorError]) -> list[tuple[str, ...]]:
-    blocks: dict[str, list[OperatorError]] = {}
+def _block_rows(rows: Sequence[OperatorDeviation]) -> list[tuple[str, ...]]:
+    blocks: dict[str, list[OperatorDeviation]] = {}
     for row in rows:
         blocks.setdefault(block_of(row.module), []).append(row)
     found: list[tuple[str, ...]] = []
@@ -109,7 +109,7 @@ def _remarks(location: Location) -> list[str]:
     return [*remarks, *location.notes]
 
 
-def _and_more(rows: Sequence[OperatorError]) -> str:
+def _and_more(rows: Sequence[OperatorDeviation]) -> str:
     return f" and {len(rows) - _MOST_NAMED} more" if len(rows) > _MOST_NAMED else ""
 
 
@@ -174,7 +174,7 @@ def plot(location: Location, path: Path) -> None:
     plots.write(figure, path)
 
 
-def _draw_blocks(axes: Any, rows: Sequence[OperatorError]) -> None:
+def _draw_blocks(axes: Any, rows: Sequence[OperatorDeviation]) -> None:
     """A line where each block begins, and its name below."""
     starts: list[tuple[int, str]] = []
     for row in rows:
