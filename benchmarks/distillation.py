@@ -113,7 +113,7 @@ def settings_of(options: argparse.Namespace, arm: str, seed: int) -> TrainSettin
     )
 
 
-def run_seed(options: argparse.Namespace, seed: int, told: Callable[[str, int, Score], None]) -> None:
+def run_seed(options: argparse.Namespace, seed: int, on_score: Callable[[str, int, Score], None]) -> None:
     """The trainings of one seed that FOLDER doesn't have yet."""
     teacher = load_checkpoint(options.teacher, size=options.size)
     split = find_split(options.data, "train", classes=_classes(teacher, options.data))
@@ -136,7 +136,7 @@ def run_seed(options: argparse.Namespace, seed: int, told: Callable[[str, int, S
             network.eval()
             score = count_right(_raw(network, teacher), test, alone, 8, lambda: None)
         write_text(path, json.dumps({"arm": arm, "seed": seed, **vars(score)}) + "\n")
-        told(arm, seed, score)
+        on_score(arm, seed, score)
 
 
 def summary(options: argparse.Namespace) -> list[str]:

@@ -39,7 +39,7 @@ def lower(request: Request, path: Path) -> Lowered:
 
 
 def _quantized(recipe: Recipe) -> Any:
-    """What litert-torch must be told of a graph that holds quantize operators; without it they stay float, silently."""
+    """What litert-torch must know of a graph that holds quantize operators; without it they stay float, silently."""
     if not recipe.is_calibrated:
         return None
     from litert_torch.quantize import pt2e_quantizer, quant_config

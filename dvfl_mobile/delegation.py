@@ -48,7 +48,7 @@ class Delegation(Document):
         delegate: who runs what is delegated, such as `XNNPACK`.
         calls: pieces the graph falls into on the delegate; None where only the device decides.
         rows: every operator of the artifact, grouped.
-        undecided: why it can't be told here; empty where it was.
+        undecided: why it is unknown here; empty where it isn't.
     """
 
     delegate: str

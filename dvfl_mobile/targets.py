@@ -61,7 +61,7 @@ class Target:
         folds_weights: whether its converter takes quantized weights as integers, or as floats with the operators that
             quantize them.
         input_name, output_name: what the artifact calls them.
-        undecided: why it can't be told here where its operators run; empty where it can.
+        undecided: why it is unknown here where its operators run; empty where it isn't.
         gpu_rules: whether the published rules of LiteRT's GPU delegate say what a GPU would take of it.
         only_by_name: it isn't made unless it is asked for, and isn't in the extra `all`.
         meanings: what each recipe that it carries comes to.

@@ -35,7 +35,7 @@ def steady(_folder: Path, _round: int, runs: int) -> list[int]:
 
 @dataclass
 class FakeDevice:
-    """A device that takes the times it is told to take.
+    """A device that takes given times.
 
     Attributes:
         times: of runs.

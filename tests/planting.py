@@ -60,8 +60,8 @@ def planted(
         _SCALES[fault.target](path, node, scale)
     else:
         _EPSILONS[fault.target](path, nth)
-    told = artifact.manifest.model_copy(update={"files": manifest.entries(folder, artifact.manifest.file)})
-    manifest.write(told, folder)
+    changed = artifact.manifest.model_copy(update={"files": manifest.entries(folder, artifact.manifest.file)})
+    manifest.write(changed, folder)
     return artifacts.open_artifact(folder)
 
 

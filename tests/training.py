@@ -107,8 +107,8 @@ def distilling(settings: TrainSettings = QUICK, **changes: Any) -> TrainSettings
     return settings.model_copy(update={"distillation": Distillation(**changes)})
 
 
-class Told(NamedTuple):
-    """What a command ended with, and said."""
+class Ended(NamedTuple):
+    """How a command ended, and what it printed."""
 
     code: int
     out: str

@@ -78,9 +78,9 @@ def convert(
         OutputError: the place can't be written, or another run is writing it.
     """
     student = student_of(model)
-    told = _told(model, target, recipe, reference, minimum_os)
+    known = _known_fields(model, target, recipe, reference, minimum_os)
     folder = folder_of(student, target, recipe, out)
-    spec = told["clip"]
+    spec = known["clip"]
     with directory_lock(folder), atomic_directory(folder) as partial:
         request = Request(
             form=_lowerable(model, target, recipe, spec),
@@ -91,7 +91,7 @@ def convert(
         )
         lowered = lower(target, request, partial / target.file)
         manifest = Manifest(
-            **told,
+            **known,
             file=target.file,
             files=manifests.entries(partial, target.file),
             inputs=(_input_entry(target, spec, lowered),),
@@ -116,8 +116,8 @@ def standing(
         manifests.verify(found.manifest, folder)
     except ArtifactError:
         return None
-    told = _told(model, target, recipe, reference, minimum_os)
-    return found if all(getattr(found.manifest, name) == value for name, value in told.items()) else None
+    known = _known_fields(model, target, recipe, reference, minimum_os)
+    return found if all(getattr(found.manifest, name) == value for name, value in known.items()) else None
 
 
 def open_artifact(folder: Path) -> Artifact:
@@ -155,7 +155,7 @@ def student_of(model: Student | QuantizedForm) -> Student:
 
 
 def warnings_of(model: Student | QuantizedForm) -> tuple[str, ...]:
-    """What whoever ships the model must be told of its quantization."""
+    """What whoever ships the model must know of its quantization."""
     quantization = _quantization_of(model)
     return () if quantization is None else quantization.warnings
 
@@ -184,10 +184,10 @@ def _lowerable(model: Student | QuantizedForm, target: Target, recipe: Recipe, s
     return form
 
 
-def _told(
+def _known_fields(
     model: Student | QuantizedForm, target: Target, recipe: Recipe, reference: Path, minimum_os: str
 ) -> dict[str, Any]:
-    """What of a manifest is known before anything is lowered."""
+    """The fields of a manifest that are known before anything is lowered."""
     student = student_of(model)
     return {
         "model": student.architecture.name,

@@ -50,7 +50,7 @@ class DataReport(Document):
 
     Attributes:
         place: where it is.
-        classes, expected_classes: told by its splits, and by its publisher.
+        classes, expected_classes: by its splits, and by its publisher.
         videos, expected_videos: that are there, in a split or not.
         unlisted: videos that are in no split.
         shared_groups: (class, group) pairs that both splits have; `shared_videos`: files that both have.
@@ -209,7 +209,7 @@ def _broken(empty: Sequence[Path], unreadable: Sequence[str]) -> list[str]:
 
 
 def _notes(splits: dict[SplitName, Split], unlisted: Sequence[Path], folder: Path) -> tuple[str, ...]:
-    # What they share is told by itself.
+    # What they share has a message of its own.
     notes = [note for split in splits.values() for note in split.notes if str(split.leak) not in note or not split.leak]
     if unlisted:
         more = ", …" if len(unlisted) > _NAMED else ""

@@ -137,7 +137,7 @@ class Split:
 
     Attributes:
         refs: with label and class_name where they are known.
-        classes: names in the order of the labels; empty if nobody told classes.
+        classes: names in the order of the labels; empty if the source names none.
         source: what reports call it, such as `ucf50, training split`.
         notes: sentences that a reader must know.
         is_split: False where the source gives no split, and everything in it was taken.
@@ -236,7 +236,7 @@ def _by_name(name: str, folder: Path, split: SplitName, classes: Sequence[str] |
     found = next(_found(DATA_SETS[name].layouts, request), None)
     if found is None:
         raise VideoError(
-            f"{folder} doesn't look as {name} should, so its {_called(split)} split can't be told.",
+            f"{folder} doesn't look as {name} should, so its {_called(split)} split can't be read.",
             hint=_how_it_looks(name),
         )
     return _as_split(name, request, found, DATA_SETS[name].layouts)

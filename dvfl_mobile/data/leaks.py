@@ -104,7 +104,7 @@ def _joined(first: Mapping[Pair, Pair], linked: set[Pair]) -> dict[Pair, Pair]:
 
 
 def shared(one: Iterable[VideoRef], other: Iterable[VideoRef], links: Links | None = None) -> Leak:
-    """What two splits share, told by UCF's names and by the files."""
+    """What two splits share, by UCF's names and by the files."""
     links = links or Links()
     ones, others = list(one), list(other)
     files = {ref.path.resolve() for ref in ones} & {ref.path.resolve() for ref in others}

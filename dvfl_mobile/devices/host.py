@@ -57,7 +57,7 @@ class HostRunner:
 
         Raises:
             InconclusiveError: a reference executor runs such artifacts here, whose times say nothing.
-            UsageError: the runtime or the system can't be told what the options say.
+            UsageError: the runtime or the system can't do what the options say.
         """
         _check_times_mean_something(self._manifest)
         if options.compute_units is not None:

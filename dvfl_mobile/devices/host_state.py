@@ -68,7 +68,7 @@ def _battery(root: Path) -> Path | None:
 
 
 def _temperatures(root: Path) -> dict[str, float]:
-    """Degrees Celsius by zone; zones of one type are told apart by their folder's name."""
+    """Degrees Celsius by zone; zones of one type are distinguished by their folder's name."""
     found: dict[str, float] = {}
     for zone in sorted(root.glob("class/thermal/thermal_zone*")):
         milli, kind = _number(zone / "temp"), _text(zone / "type") or zone.name

@@ -20,7 +20,7 @@ from dvfl_mobile.evaluation.confusion import Confused, confused_classes
 from dvfl_mobile.evaluation.document import Accuracy, Score
 from dvfl_mobile.evaluation.evaluate import Question
 from dvfl_mobile.evaluation.figures import is_in_top, mean_probabilities
-from dvfl_mobile.evaluation.videos import ChosenVideos, Pixels, Told, ask_each, choose, shares_of
+from dvfl_mobile.evaluation.videos import ChosenVideos, Pixels, VideoRows, ask_each, choose, shares_of
 from dvfl_mobile.model.costs import Costs, count_costs, published_costs
 from dvfl_mobile.model.source import weights_notes
 from dvfl_mobile.progress import Step, silent
@@ -115,8 +115,8 @@ def measure(student: Student, question: Question, step: Step = silent, processes
     chosen = choose(student.classes, question.selection, "checkpoint")
     runner = TorchRunner(student, "cpu" if processes is None else str(processes.device))
     with step("answer videos", shares_of(chosen, processes)) as advance:
-        told = ask_each(chosen, student.clip, drawn, partial(_answer, runner), processes, advance)
-    return _report(student, question, chosen, told, runner.facts, 1 if processes is None else processes.count)
+        answered = ask_each(chosen, student.clip, drawn, partial(_answer, runner), processes, advance)
+    return _report(student, question, chosen, answered, runner.facts, 1 if processes is None else processes.count)
 
 
 def _answer(runner: Runner, name: str, label: int, pixels: Pixels) -> AnsweredVideo:
@@ -134,11 +134,11 @@ def _report(
     student: Student,
     question: Question,
     chosen: ChosenVideos,
-    told: Told[AnsweredVideo],
+    answered: VideoRows[AnsweredVideo],
     facts: Facts,
     processes: int,
 ) -> AccuracyReport:
-    rows = told.rows
+    rows = answered.rows
     kind = student.source.kind
     right = [np.array([row.is_right for row in rows]), np.array([row.in_top5 for row in rows])]
     top1, top5 = (Score.of(int(each.sum()), len(rows), question.confidence) for each in right)
@@ -150,7 +150,7 @@ def _report(
         weights=kind,
         runner=dict(facts),
         processes=processes,
-        videos=ClipFacts(count=len(rows), source=chosen.source, notes=(*chosen.notes, *told.notes)),
+        videos=ClipFacts(count=len(rows), source=chosen.source, notes=(*chosen.notes, *answered.notes)),
         split=chosen.split,
         views=question.views,
         crops=question.crops,

@@ -242,8 +242,8 @@ def _ask(
     def answer(name: str, label: int, pixels: Pixels) -> VideoOutcome:
         return _outcome(name, label, pair.reference.run(pixels), pair.artifact.run(pixels))
 
-    told = ask_each(chosen, spec, drawn, answer, processes, advance)
-    return Answers(told.rows, (*told.notes, *_about_infinities(told.rows)))
+    answered = ask_each(chosen, spec, drawn, answer, processes, advance)
+    return Answers(answered.rows, (*answered.notes, *_about_infinities(answered.rows)))
 
 
 def _outcome(name: str, label: int, reference: Logits, artifact: Logits) -> VideoOutcome:

@@ -18,7 +18,7 @@ import numpy as np
 from dvfl_mobile.errors import UsageError
 
 RESAMPLES = 10_000
-# No set of labelled videos comes near it: to be told of more would help nobody.
+# No set of labelled videos comes near it: to list more would help nobody.
 MOST_VIDEOS = 1_000_000
 
 

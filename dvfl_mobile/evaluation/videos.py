@@ -53,7 +53,7 @@ class VideoSelection:
 
 
 @dataclass(frozen=True)
-class Told(Generic[_Row]):
+class VideoRows(Generic[_Row]):
     """What came of asking: a row for each video that could be read, in order, and notes on the others."""
 
     rows: tuple[_Row, ...]
@@ -110,7 +110,7 @@ def ask_each(
     answer: Callable[[str, int, Pixels], _Row],
     processes: Team | None,
     advance: Callable[[], None],
-) -> Told[_Row]:
+) -> VideoRows[_Row]:
     """Ask about each video, decoded ahead while the one before is answered; memory doesn't grow with their number.
 
     Args:
@@ -142,7 +142,7 @@ def ask_each(
             hint=hint,
         )
     damaged = [one.damage for one in everything if one.damage is not None]
-    return Told(rows, tuple(_about_damage([problem for problem, _ in unreadable], damaged, len(chosen.refs))))
+    return VideoRows(rows, tuple(_about_damage([problem for problem, _ in unreadable], damaged, len(chosen.refs))))
 
 
 def shares_of(chosen: ChosenVideos, processes: Team | None) -> int:

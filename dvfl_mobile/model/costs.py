@@ -12,7 +12,7 @@ class Costs(Document):
     Attributes:
         parameters: all trained numbers.
         multiply_adds: of convolutions and matrix products; a multiply-add is two FLOP by one way of counting and one by
-            another, and papers on vision mostly write "GFLOPs" for these. None where nobody told.
+            another, and papers on vision mostly write "GFLOPs" for these. None where unknown.
     """
 
     parameters: int

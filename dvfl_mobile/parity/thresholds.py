@@ -37,8 +37,8 @@ class Thresholds(Document):
         """What a reader must know of a changed threshold."""
         if self.recipe_sqnr_db is None:
             return ()
-        told = f"{self.min_sqnr_db:g} dB in place of the {self.recipe_sqnr_db:g} dB of {self.recipe}"
-        return (f"The SQNR threshold was changed: {told}. Because: {self.sqnr_reason}",)
+        change = f"{self.min_sqnr_db:g} dB in place of the {self.recipe_sqnr_db:g} dB of {self.recipe}"
+        return (f"The SQNR threshold was changed: {change}. Because: {self.sqnr_reason}",)
 
     @property
     def required(self) -> dict[str, str]:

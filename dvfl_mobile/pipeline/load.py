@@ -20,7 +20,7 @@ def recipe_of(checkpoint: Path | None, recipe: str | None, *, has_clips: bool = 
     """The recipe that is meant: the one asked for, else a quantized form's own, else `fp32`.
 
     Args:
-        has_clips: whether clips to calibrate on were named: then static int8 is meant where no recipe is told.
+        has_clips: whether clips to calibrate on were named: then static int8 is meant where no recipe is named.
 
     Raises:
         UsageError: a quantized form was made by another recipe than the one asked for, or one is asked for that has

@@ -231,7 +231,7 @@ def _check_delegated(artifact: Artifact, least: float) -> None:
     delegation = artifact.manifest.delegation
     if delegation.share is None:
         raise InconclusiveError(
-            f"What share of {artifact.folder} is delegated can't be told here: {delegation.undecided}",
+            f"What share of {artifact.folder} is delegated is unknown here: {delegation.undecided}",
             hint="Leave --min-delegated out for this target, or profile it on a device.",
         )
     if delegation.share < least:

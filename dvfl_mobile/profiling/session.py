@@ -29,7 +29,7 @@ _OPERATOR_RUNS = 5
 
 
 class StoppedError(Exception):
-    """The session was told to end early, and gives nothing."""
+    """The session was asked to end early, and gives nothing."""
 
 
 class _Session:
@@ -169,7 +169,7 @@ def _sustain(session: _Session, plan: Plan, advance: Callable[[], None]) -> None
     or so in each half minute, and how busy the device was is in the result.
     """
     assert plan.sustained_s is not None
-    began, told = time.monotonic(), 0
+    began, shown_s = time.monotonic(), 0
     runs = max(5, plan.warmup)
     while (left := plan.sustained_s - (time.monotonic() - began)) > 0:
         found = session.measure(0, plan.options(runs))
@@ -177,9 +177,9 @@ def _sustain(session: _Session, plan: Plan, advance: Callable[[], None]) -> None
         left = plan.sustained_s - (time.monotonic() - began)
         runs = max(1, round(min(_CHUNK_S, max(left, pace_s)) / pace_s))
         done = min(round(plan.sustained_s), round(time.monotonic() - began))
-        for _ in range(done - told):
+        for _ in range(done - shown_s):
             advance()
-        told = done
+        shown_s = done
 
 
 def _profile(session: _Session, index: int, subject: Subject, runner: DeviceRunner, plan: Plan) -> ArtifactProfile:

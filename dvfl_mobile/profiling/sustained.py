@@ -15,7 +15,7 @@ _LEAST_WINDOWS = 6
 _STEADY_WINDOWS = 5
 _HEAD_WINDOWS = 3
 STEADY_CHANGE = 0.02
-"""Steady: no trend can be told, or one of less than 2 % from its first window to its last."""
+"""Steady: no trend can be found, or one of less than 2 % from its first window to its last."""
 _TREND_P = 0.05
 
 

@@ -122,10 +122,10 @@ def check_shapes(path: Path, manifest: Manifest, taken: Sequence[int], given: Se
         ArtifactError: they differ, so that its clips or its classes would be another model's.
     """
     found = tuple(map(int, taken)), tuple(map(int, given))
-    told = manifest.clip.shape, (1, len(manifest.classes))
-    if found != told:
+    stated = manifest.clip.shape, (1, len(manifest.classes))
+    if found != stated:
         raise ArtifactError(
-            f"{path} takes {found[0]} and gives {found[1]}; its manifest says {told[0]} and {told[1]}.",
+            f"{path} takes {found[0]} and gives {found[1]}; its manifest says {stated[0]} and {stated[1]}.",
             hint="Convert again.",
         )
 

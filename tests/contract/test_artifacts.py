@@ -118,16 +118,16 @@ def test_classes_and_clip_are_inside_the_file(made: Make, target: str, recipe: s
 def test_inputs_and_outputs_are_those_of_the_file(made: Make, target: str, recipe: str) -> None:
     found = made(target, recipe)
     manifest = found.artifact.manifest
-    told = [(entry.name, entry.shape, entry.dtype) for entry in (*manifest.inputs, *manifest.outputs)]
+    declared = [(entry.name, entry.shape, entry.dtype) for entry in (*manifest.inputs, *manifest.outputs)]
     # LiteRT reads raw pixels as int8 where it computes in it; the others take floats and convert by themselves.
     pixels = "int8" if (target, recipe) == ("tflite", "static_wi8_ai8") else "float32"
-    assert [(shape, dtype) for _, shape, dtype in told] == [((8, 3, 64, 64), pixels), ((1, 5), "float32")]
+    assert [(shape, dtype) for _, shape, dtype in declared] == [((8, 3, 64, 64), pixels), ((1, 5), "float32")]
     assert (manifest.inputs[0].scale, manifest.inputs[0].zero_point) == (
         (1.0, -128) if pixels == "int8" else (None, None)
     )
     inside = TENSORS_OF[target](found.file)
     # ExecuTorch knows inputs by place, not by name.
-    assert inside == (told if target != "executorch" else [("", shape, dtype) for _, shape, dtype in told])
+    assert inside == (declared if target != "executorch" else [("", shape, dtype) for _, shape, dtype in declared])
 
 
 @EACH_TARGET
@@ -203,7 +203,7 @@ def test_multiply_adds_are_those_of_a_hand_count(made: Make, target: str, recipe
 
 
 @EACH
-def test_operators_are_told_by_the_deploy_form_s_modules(made: Make, target: str, recipe: str) -> None:
+def test_operators_carry_the_deploy_form_s_modules(made: Make, target: str, recipe: str) -> None:
     found = made(target, recipe)
     manifest = found.artifact.manifest
     levels = manifest.quantization.levels if manifest.quantization else ()
@@ -307,13 +307,13 @@ def test_core_ai_is_for_the_systems_that_the_manifest_names(made: Make) -> None:
 def test_core_ai_s_operators_are_those_in_the_file(made: Make) -> None:
     found = made("coreai", "fp32")
     inside = dict(_coreai_asset(found.file).summary().operation_distribution)
-    told: Counter[str] = Counter()
+    counted: Counter[str] = Counter()
     for row in found.artifact.manifest.delegation.rows:
-        told[row.operator] += row.count
+        counted[row.operator] += row.count
     # Layer norms are calls of functions, which hold operators of the other kinds.
     for operator in ("conv2d", "batch_matmul", "gelu", "transpose"):
-        assert told[operator] == inside[operator], operator
-    assert told["layer_norm"] == inside["invoke"]
+        assert counted[operator] == inside[operator], operator
+    assert counted["layer_norm"] == inside["invoke"]
 
 
 def test_core_ai_s_file_holds_no_path_of_this_machine(made: Make) -> None:
@@ -482,8 +482,8 @@ def _coreai_tensors(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
     summary = _coreai_asset(path).summary(include_statistics=False)
     assert summary.function_names == ["main"]
     tensors = []
-    for name, told in (*summary.function_inputs("main"), *summary.function_outputs("main")):
-        kind, shape = re.fullmatch(r"NDArray \((\w+), ([\d ×]+)\)", told).groups()
+    for name, kept in (*summary.function_inputs("main"), *summary.function_outputs("main")):
+        kind, shape = re.fullmatch(r"NDArray \((\w+), ([\d ×]+)\)", kept).groups()
         tensors.append((name, tuple(map(int, shape.split(" × "))), kind.lower()))
     return tensors
 

@@ -50,7 +50,7 @@ def test_a_cut_model_is_refused(made: Make, tmp_path: Path, target: str, share: 
 
 @RUN_HERE
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "problem"),
     [
         (lambda document: document["clip"].update(size=32), "(8, 3, 32, 32)"),
         (lambda document: document["clip"].update(frames=16), "(16, 3, 64, 64)"),
@@ -59,14 +59,14 @@ def test_a_cut_model_is_refused(made: Make, tmp_path: Path, target: str, share: 
     ids=["size", "frames", "classes"],
 )
 def test_a_manifest_of_another_model_is_refused(
-    made: Make, tmp_path: Path, target: str, change: Callable[[dict[str, Any]], object], told: str
+    made: Make, tmp_path: Path, target: str, change: Callable[[dict[str, Any]], object], problem: str
 ) -> None:
     folder = _copy(made, target, tmp_path)
     _edit(folder, change)
     with pytest.raises(ArtifactError) as caught:
         open_runner(folder, open_artifact(folder).manifest)
     assert "takes (8, 3, 64, 64) and gives (1, 5); its manifest says" in caught.value.problem
-    assert told in caught.value.problem
+    assert problem in caught.value.problem
 
 
 @RUN_HERE

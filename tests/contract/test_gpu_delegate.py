@@ -47,7 +47,7 @@ def test_the_latest_rules_take_all_of_it_and_the_earlier_refuse_the_gates(made: 
 
 
 @pytest.mark.parametrize("recipe", ["fp32", "static_wi8_ai8"])
-def test_its_operators_modules_and_multiply_adds_are_those_that_litert_told_the_converter(
+def test_its_operators_modules_and_multiply_adds_are_those_that_litert_gave_the_converter(
     made: Make, recipe: str
 ) -> None:
     artifact = made("tflite", recipe).artifact

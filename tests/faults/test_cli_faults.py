@@ -198,7 +198,7 @@ def test_what_only_a_device_knows_is_inconclusive(run: Run, checkpoint: Path, co
     code, out, err = run(command, checkpoint, "--target", "coreml", "--target", "tflite", "--min-delegated", "0.1")
     assert "coreml/fp32" in out
     assert "tflite/fp32" in out, "what comes after it is made too"
-    refused((code, "", err), 7, "can't be told here")
+    refused((code, "", err), 7, "is unknown here")
 
 
 def test_a_known_failure_counts_for_more_than_an_unknown_share(run: Run, checkpoint: Path) -> None:
@@ -476,7 +476,7 @@ def test_clips_that_are_none(run: Run, artifact: Path, tmp_path: Path) -> None:
     refused(run("parity", artifact, "--clips", folder), 3, "None of the 2 videos", str(folder / "a.avi"))
 
 
-def test_damaged_clips_among_good_ones_are_told(run: Run, artifact: Path, video: Path) -> None:
+def test_damaged_clips_among_good_ones_are_noted(run: Run, artifact: Path, video: Path) -> None:
     folder = video.parent / "clips"
     folder.mkdir()
     data = video.read_bytes()

@@ -49,7 +49,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 @pytest.fixture
 def opened(artifact: Artifact, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Open]:
-    """Open the artifact in a child that does what it is told; see `unruly`."""
+    """Open the artifact in a child that misbehaves as asked; see `unruly`."""
     left = set(tmp_path.iterdir())
     monkeypatch.setattr(process, "_MODULE", "tests.faults.unruly")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

@@ -149,18 +149,18 @@ def outcome(run: Callable[[], np.ndarray]) -> str:
     start = time.monotonic()
     try:
         logits = run()
-        told, word = str(logits.shape), "ran"
+        answer, word = str(logits.shape), "ran"
     except ArtifactError as error:
-        told, word = error.hint, _word(error)
+        answer, word = error.hint, _word(error)
     except DvflMobileError as error:
-        told, word = error.hint, type(error).__name__
-    assert told
+        answer, word = error.hint, type(error).__name__
+    assert answer
     assert time.monotonic() - start < 2 * DEADLINE_S + 120 + SLACK_S, "it hung"
     return word
 
 
 def _word(error: ArtifactError) -> str:
-    for told, word in (
+    for part, word in (
         ("crashed (", "crashed its child"),
         ("ended with exit code", "ended its child"),
         ("was killed (", "had its child killed"),
@@ -169,7 +169,7 @@ def _word(error: ArtifactError) -> str:
         ("more memory than", "wanted too much memory"),
         ("answered", "made its child talk nonsense"),
     ):
-        if told in error.problem:
+        if part in error.problem:
             return word
     return "refused"
 
@@ -198,8 +198,8 @@ def test_no_mutant_takes_the_tool_along(target: str, copy: Copy, canary: Watch) 
             alone = outcome(partial(run_alone, mutant, clip))
             harmful.append(f"{seed} ({what}): {word}; in a child of its own: {alone}")
     server.close()
-    told = ", ".join(f"{count} {word}" for word, count in outcomes.most_common())
-    print(f"\n{target}: {MUTANTS} mutants in {time.monotonic() - start:.0f} s: {told}", *harmful, sep="\n  ")
+    counts = ", ".join(f"{count} {word}" for word, count in outcomes.most_common())
+    print(f"\n{target}: {MUTANTS} mutants in {time.monotonic() - start:.0f} s: {counts}", *harmful, sep="\n  ")
     assert set(outcomes) <= {
         "ran",
         "refused",

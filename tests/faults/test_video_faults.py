@@ -122,9 +122,9 @@ def test_an_mp4_without_its_index_is_refused(tmp_path: Path, write_video: WriteV
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"), [("avi", "frames? decoded with errors"), ("mp4", "packets? could not be read")]
+    ("kind", "loss"), [("avi", "frames? decoded with errors"), ("mp4", "packets? could not be read")]
 )
-def test_packets_spoilt_in_the_middle_are_counted(kind: str, told: str, whole: dict[str, Path], tmp_path: Path) -> None:
+def test_packets_spoilt_in_the_middle_are_counted(kind: str, loss: str, whole: dict[str, Path], tmp_path: Path) -> None:
     data = bytearray(whole[kind].read_bytes())
     middle = len(data) // 2
     data[middle : middle + 6000] = bytes(6000)
@@ -132,7 +132,7 @@ def test_packets_spoilt_in_the_middle_are_counted(kind: str, told: str, whole: d
     path.write_bytes(data)
     damage = read_clip(path, SPEC).damage
     assert damage is not None
-    assert re.search(rf"decoded \d+( of 40 announced)? frames; .*[1-9]\d* {told}", damage)
+    assert re.search(rf"decoded \d+( of 40 announced)? frames; .*[1-9]\d* {loss}", damage)
 
 
 def test_chunks_lost_inside_an_avi_are_missed(whole: dict[str, Path], tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_mutated_and_cut_videos_give_a_clip_or_an_error(seed: int, whole: dict[s
         assert outcome.hint
         return
     assert outcome.pixels.shape == SPEC.shape
-    # Matroska and WebM announce no count, and a changed head announces another: what is lost can't be told.
+    # Matroska and WebM announce no count, and a changed head announces another: what is lost isn't known.
     if kind in ("avi", "mp4") and seed // 4 % 5 != 1 and probe(path).decoded < FRAMES:
         assert outcome.damage is not None
 

@@ -167,13 +167,13 @@ def work_through(stem: str, mode: str, work: dict[str, Any], lines: Lines, play:
     for place, (phase, index) in enumerate(phases):
         lines.say(event="run", phase=phase, index=index, start_ns=1000 * place, duration_ns=100 + place)
     output = struct.pack(f"<{len(logits)}f", *logits)
-    told = hashlib.sha256(output).hexdigest()
+    digest = hashlib.sha256(output).hexdigest()
     if play.get("fault") == "changed output":
         output = bytes([output[0] ^ 1]) + output[1:]
     (DOCUMENTS / f"{stem}.output").write_bytes(output)
     lines.say(
-        event="output", file=f"{stem}.output", bytes=len(output), sha256=told, shape=[len(logits) // classes, classes],
-        dtype="float32",
+        event="output", file=f"{stem}.output", bytes=len(output), sha256=digest,
+        shape=[len(logits) // classes, classes], dtype="float32",
     )  # fmt: skip
     lines.say(event="memory", peak_bytes=123456789)
     lines.counts = (work["warmup"], work["clips"] if mode == "run" else work["runs"])

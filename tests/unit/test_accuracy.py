@@ -212,7 +212,7 @@ def test_what_does_not_go_together_is_refused(
     assert says in capsys.readouterr().err
 
 
-def test_the_command_leaves_a_report_and_a_picture_where_it_is_told(
+def test_the_command_leaves_a_report_and_a_picture_where_it_is_asked_to(
     student: Student, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("matplotlib")

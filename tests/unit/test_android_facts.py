@@ -166,7 +166,7 @@ def test_only_a_battery_that_charges_is_charging(status: int, is_charging: bool 
 
 
 @pytest.mark.parametrize("text", ["", "== cores\n", "== battery\nCan't find service: battery\n", "nonsense"])
-def test_what_is_not_told_is_none(text: str) -> None:
+def test_what_is_unknown_is_none(text: str) -> None:
     assert parse_state(text) == DeviceState()
     facts = parse_facts("android:X", text)
     assert (facts.model, facts.system, facts.abi, facts.cores) == ("unknown", "unknown", "unknown", ())

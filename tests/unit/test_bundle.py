@@ -21,8 +21,8 @@ def write_bundle(folder: Path, **changes: Any) -> Path:
     name = "dvfl-mobile-run-litert"
     (folder / name).write_bytes(PROGRAM)
     file = {"name": name, "sha256": hashlib.sha256(PROGRAM).hexdigest(), "targets": ["tflite"]}
-    told = {"schema_version": 1, "protocol": protocol.VERSION, "preset": "linux-arm64", "compiler": "GNU 12.2.0"}
-    document = {**told, "runtimes": {"tflite": "2.3.0"}, "files": [file], **changes}
+    header = {"schema_version": 1, "protocol": protocol.VERSION, "preset": "linux-arm64", "compiler": "GNU 12.2.0"}
+    document = {**header, "runtimes": {"tflite": "2.3.0"}, "files": [file], **changes}
     (folder / "bundle.json").write_text(json.dumps(document), encoding="utf-8")
     return folder
 

@@ -1,4 +1,4 @@
-"""Calibration clips: of the training split, balanced, the same for the same seed; what can't be read is told."""
+"""Calibration clips: of the training split, balanced, the same for the same seed; what can't be read is noted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints to students: every kind of file, and everything that has to be told from it."""
+"""Checkpoints to students: every kind of file, and everything that has to be inferred from it."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_safetensors_of_others_whatever_their_name(path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", [case for case in GOLDEN_CASES if case.parameters < 3e7], ids=lambda case: case.name)
-def test_every_architecture_is_told_by_its_weights(path: Path, case: GoldenCase) -> None:
+def test_every_architecture_is_inferred_from_its_weights(path: Path, case: GoldenCase) -> None:
     save_official(path, config_of(case.architecture), case.architecture)
     found = load_checkpoint(path)
     assert found.architecture == case.architecture.model_copy(update={"layerscale_value": 1e-4})
@@ -112,7 +112,7 @@ def test_every_architecture_is_told_by_its_weights(path: Path, case: GoldenCase)
         {"use_postln_in_modulation": True, "focal_levels": (1, 1, 1, 1), "focal_windows": (3, 5, 7, 9)},
     ],
 )
-def test_every_option_that_shows_in_the_weights_is_told_by_them(path: Path, changes: dict[str, Any]) -> None:
+def test_every_option_that_shows_in_the_weights_is_inferred_from_them(path: Path, changes: dict[str, Any]) -> None:
     architecture = SMALL.model_copy(update=changes)
     torch.save(small_weights(architecture), path)
     assert load_checkpoint(path, size=64).architecture == architecture

@@ -222,7 +222,7 @@ def _start(body: str, folder: Path, **options: object) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         # Unbuffered, nothing would be left to fail when the run ends.
         env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
-        # A suite that runs in the background may have been told to ignore Ctrl-C, and would hand that down.
+        # A suite that runs in the background may ignore Ctrl-C, and would hand that down.
         # What a shell, nohup or a job runner ignores is ignored below it too.
         preexec_fn=_hear_all_signals,
         **options,  # type: ignore[call-overload]

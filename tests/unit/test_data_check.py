@@ -191,7 +191,7 @@ def test_an_accuracy_on_a_split_that_leaks_is_refused(leaking: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["train/Archery/a.avi", "a.avi,0", "train/Archery/a.avi,one"])
-def test_a_list_that_can_not_be_read_is_told_by_line(leaking: Path, line: str) -> None:
+def test_a_list_that_can_not_be_read_is_named_by_line(leaking: Path, line: str) -> None:
     with (leaking / "train.csv").open("a", encoding="utf-8") as file:
         file.write(line + "\n")
     with pytest.raises(VideoError, match=r"train\.csv, line 13"):

@@ -100,16 +100,16 @@ def check_names(tree: ast.AST) -> None:
 
 
 def test_the_readme_gives_every_exit_code():
-    told = re.findall(r"^\| (\d+) \|", text_of(CHECKOUT / "README.md"), re.MULTILINE)
-    assert told == re.findall(r"(?<!\w)(\d+) ", frame.EXIT_CODES)
+    rows = re.findall(r"^\| (\d+) \|", text_of(CHECKOUT / "README.md"), re.MULTILINE)
+    assert rows == re.findall(r"(?<!\w)(\d+) ", frame.EXIT_CODES)
 
 
 def test_the_video_page_tells_frames_and_pixels_as_they_are():
     page = text_of(DOCS / "video.md")
     spec = dvfl_mobile.ClipSpec.official()
-    told = re.findall(r"^\| (\d+) \| ([\d, ]+) \|$", page, re.MULTILINE)
-    assert len(told) == 4
-    for total, indices in told:
+    rows = re.findall(r"^\| (\d+) \| ([\d, ]+) \|$", page, re.MULTILINE)
+    assert len(rows) == 4
+    for total, indices in rows:
         assert frame_indices(int(total), spec).tolist() == [int(index) for index in indices.split(", ")]
 
     y, x, c = np.indices((240, 320, 3))
@@ -128,5 +128,5 @@ def test_the_code_on_the_video_page_gives_the_same_pixels():
     pixels = prepare(picture[None], dvfl_mobile.ClipSpec(size=32, short_side=36))[0]
     width, height, rows = 56, 36, picture.tolist()
     for channel, y, x in np.ndindex(pixels.shape):
-        told = names["resized_pixel"](rows, x + (width - 32) // 2, y + (height - 32) // 2, channel, width, height)
-        assert told == pixels[channel, y, x]
+        pixel = names["resized_pixel"](rows, x + (width - 32) // 2, y + (height - 32) // 2, channel, width, height)
+        assert pixel == pixels[channel, y, x]

@@ -108,7 +108,7 @@ def test_only_what_is_missing_is_to_be_installed(installed: dict[str, str]) -> N
     assert found.missing_for(["executorch", "tflite"]) == []
 
 
-def test_torch_and_executorch_that_do_not_match_are_told(installed: dict[str, str]) -> None:
+def test_torch_and_executorch_that_do_not_match_are_reported(installed: dict[str, str]) -> None:
     installed["torch"] = "2.14.0"
     found = look_around()
     assert found.missing_for(["executorch"]) == ["torch is 2.14.0, and executorch needs ==2.13.0"]

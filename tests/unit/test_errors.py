@@ -1,4 +1,4 @@
-"""The exception tree's helpers: what isn't installed is told in one way."""
+"""The exception tree's helpers: what isn't installed is reported in one way."""
 
 from __future__ import annotations
 

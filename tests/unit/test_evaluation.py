@@ -281,7 +281,7 @@ def test_what_can_not_be_read_is_counted_and_named(monkeypatch, artifact, labell
     assert any(note.startswith("Not read: ") and "Punch1.mp4" in note for note in report.videos.notes)
 
 
-def test_damage_is_told(monkeypatch, ask):
+def test_damage_is_noted(monkeypatch, ask):
     report = ask([0], [0], [0])
     assert report.videos.notes == ()
     clip = Clip(np.zeros(SPEC.shape, np.uint8), "a.avi", 0, "3 of 12 frames could not be decoded.")

@@ -101,19 +101,19 @@ def test_a_measurement_holds_what_the_app_says(package: SimpleNamespace) -> None
 
 
 @pytest.mark.usefixtures("xcrun")
-def test_the_app_is_told_no_less_and_no_more_than_it_knows(package: SimpleNamespace) -> None:
-    told = []
+def test_the_app_is_given_no_less_and_no_more_than_it_knows(package: SimpleNamespace) -> None:
+    sent = []
     prepare = ios.HarnessApp.prepare
     with (
         mock.patch.object(
-            ios.HarnessApp, "prepare", lambda app, data: told.append(json.loads(data.encoded())) or prepare(app, data)
+            ios.HarnessApp, "prepare", lambda app, data: sent.append(json.loads(data.encoded())) or prepare(app, data)
         ),
         ios.find(UDID).open(package.coreml.folder, package.coreml.manifest) as runner,
     ):
         runner.time(some_clips(package.coreml.manifest, 1)[0], 1, 2)
     shared = json.loads((FORMATS / "ios_options.json").read_text(encoding="utf-8"))
-    assert keys_of(told[0]) == keys_of(shared)
-    assert told[1] == {"dvfl_mobile_options": 1, "mode": "remove"}
+    assert keys_of(sent[0]) == keys_of(shared)
+    assert sent[1] == {"dvfl_mobile_options": 1, "mode": "remove"}
 
 
 def keys_of(document: object) -> object:
@@ -201,7 +201,7 @@ def test_a_console_that_broke_does_not_spoil_a_whole_file(xcrun: Xcrun, package:
 
 @pytest.mark.parametrize("options", [RunOptions(threads=2), RunOptions(cores=(0, 1))])
 @pytest.mark.usefixtures("xcrun")
-def test_core_ml_is_told_no_threads(package: SimpleNamespace, options: RunOptions) -> None:
+def test_core_ml_takes_no_threads(package: SimpleNamespace, options: RunOptions) -> None:
     assert isinstance(measured(package, options), InconclusiveError)
 
 
@@ -322,7 +322,7 @@ def test_an_xcode_without_devicectl_is_named(xcrun: Xcrun) -> None:
 
 
 @pytest.mark.skipif(platform.system() == "Darwin", reason="this is a Mac")
-def test_off_the_mac_there_are_none_and_one_is_told_where_they_are() -> None:
+def test_off_the_mac_there_are_none_and_the_hint_says_where_they_are() -> None:
     assert ios.found() == ()
     with pytest.raises(DeviceError, match="from a Mac with Xcode") as caught:
         ios.find(UDID)

@@ -51,7 +51,7 @@ def test_of_the_apps_lines_none_may_be_missing(missing: int) -> None:
 
 
 def test_the_app_says_why_it_gave_up() -> None:
-    with pytest.raises(DeviceError, match=r"It failed as it was told\. \(runtime\)"):
+    with pytest.raises(DeviceError, match=r"It failed as it was asked to\. \(runtime\)"):
         heard("ios_failed.events", TIMED)
 
 

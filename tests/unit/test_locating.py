@@ -80,7 +80,7 @@ def test_nothing_is_beyond_tolerance_where_nothing_is_wrong(clip: Tensor) -> Non
         ({"scale": 0.004}, "gelu", Cause.SATURATED, "at -128 or 127"),
     ],
 )
-def test_an_error_is_told_by_what_it_looks_like(
+def test_an_error_is_recognised_by_what_it_looks_like(
     clip: Tensor, changes: dict[str, Any], place: str, cause: Cause, evidence: str
 ) -> None:
     segments_ = found(clip, **changes)

@@ -84,7 +84,7 @@ def test_what_is_kept_is_accounted_for(planted, chosen):
     assert chosen.bytes_added == 3 * sum(planted.integers[path].numel() for path in GROUP)
 
 
-def test_every_trial_is_told_and_none_is_made_twice(chosen):
+def test_every_trial_is_listed_and_none_is_made_twice(chosen):
     first, second, *_ = chosen.trials
     assert (first.what, first.kept, first.is_enough) == ("all int8", (), False)
     assert (second.what, second.is_enough) == ("all float", True)

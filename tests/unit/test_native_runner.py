@@ -178,7 +178,7 @@ def test_what_the_runtime_printed_goes_with_the_error(opened: Opened) -> None:
     assert "\x1b" not in note
 
 
-def test_the_first_thing_that_went_wrong_is_told_though_the_place_fails_later(opened: Opened) -> None:
+def test_the_first_thing_that_went_wrong_is_reported_though_the_place_fails_later(opened: Opened) -> None:
     runner, place = opened(_honest)
 
     def run(_program: str, _arguments: object, _seconds: float, on_line: Callable[[str], None]) -> int:

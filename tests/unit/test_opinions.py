@@ -160,15 +160,15 @@ def test_each_is_taken_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "target", "told"),
+    ("name", "target", "hint"),
     [("nobody", "tflite", "reference, tensorflow"), ("reference", "executorch", "tflite")],
 )
-def test_what_there_is_not_is_refused_with_what_there_is(name: str, target: str, told: str) -> None:
+def test_what_there_is_not_is_refused_with_what_there_is(name: str, target: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
         opinions_named([name], target)
     assert name in caught.value.problem
     assert target in caught.value.problem
-    assert told in caught.value.hint
+    assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize("opinion", OPINIONS, ids=lambda opinion: opinion.name)

@@ -38,7 +38,7 @@ WRITTEN = {
 }
 PATTERNS = {
     "Conformance.kt": (r'\.put\(\s*"(\w+)"', r'\.(?:get\w+|isNull)\("(\w+)"\)'),
-    "Conformance.swift": (r'"(\w+)": ', r'told\["(\w+)"\]|clip\["(\w+)"\]'),
+    "Conformance.swift": (r'"(\w+)": ', r'contents\["(\w+)"\]|entry\["(\w+)"\]|clip\["(\w+)"\]'),
 }
 
 

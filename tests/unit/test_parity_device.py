@@ -103,7 +103,7 @@ def test_its_report_takes_no_other_s_place(
 
 
 @pytest.mark.parametrize(
-    ("refusal", "code", "told"),
+    ("refusal", "code", "message"),
     [
         (InconclusiveError("Nothing there runs tflite.", hint="Take executorch."), 7, "Nothing there runs tflite."),
         (DeviceError("It went away.", hint="Look at the cable."), 6, "It went away."),
@@ -116,12 +116,12 @@ def test_a_device_that_does_not_run_it(
     run_command: Callable[..., Outcome],
     refusal: Exception,
     code: int,
-    told: str,
+    message: str,
 ) -> None:
     pretend(monkeypatch, Pretended(refusal=refusal))
     found, out, err = run_command("parity", artifact, "--device", CPU)
     assert found == code
-    assert told in out + err
+    assert message in out + err
 
 
 @pytest.mark.parametrize("other", [("--locate",), ("--second-opinion", "reference")], ids=lambda words: words[0])

@@ -1,4 +1,4 @@
-"""A session on a device that takes the times it is told: rounds, turns, outputs, what is refused and what is kept."""
+"""A session on a device that takes given times: rounds, turns, outputs, what is refused and what is kept."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_no_difference_is_called_none_and_an_undecided_bound_is_neither(subject:
     found = profile_device(FakeDevice(times=times), [subject, other], Plan(), bound=1.0)
     assert found.comparison is not None
     assert found.comparison.result == "no difference"
-    assert "none can be told here" in found.comparison.sentence
+    assert "none can be measured here" in found.comparison.sentence
     assert found.verdict is Verdict.INCONCLUSIVE
     asked_more = profile_device(FakeDevice(times=times), [subject, other], Plan(), bound=2.0)
     assert asked_more.verdict is Verdict.PASS
@@ -371,7 +371,7 @@ def test_cores_are_read() -> None:
             cores_of(text)
 
 
-def test_a_version_is_told_by_the_bytes_of_its_file(artifact: Artifact) -> None:
+def test_a_version_is_known_by_the_bytes_of_its_file(artifact: Artifact) -> None:
     manifest = artifact.manifest
     assert sha256_of_artifact(manifest) == manifest.files[0].sha256
     twice = manifest.model_copy(update={"files": manifest.files * 2})

@@ -362,7 +362,7 @@ def test_bfloat16_is_taken_where_the_processor_has_it(monkeypatch: pytest.Monkey
         ({"avx512_bf16": False, "amx_bf16": False, "avx2": True}, "float32"),
         ({}, "float32"),
     ):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda told=capabilities: told, raising=False)
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found, raising=False)
         assert chosen_precision("auto", cpu) == expected
         assert chosen_precision("float32", cpu) == "float32"
         assert chosen_precision("bfloat16", cpu) == "bfloat16"
@@ -416,14 +416,14 @@ def test_the_shortest_trainings_have_a_schedule(epochs: int, clips: int) -> None
 
 
 def test_progress_tells_every_clip_and_every_step(tmp_path: Path) -> None:
-    told: dict[str, list[int]] = {}
+    steps: dict[str, list[int]] = {}
 
     @contextmanager
     def step(name: str, total: int | None = None, /) -> Iterator[Callable[[], None]]:
-        told[name] = [total or 0, 0]
+        steps[name] = [total or 0, 0]
 
         def advance() -> None:
-            told[name][1] += 1
+            steps[name][1] += 1
 
         yield advance
 
@@ -431,4 +431,4 @@ def test_progress_tells_every_clip_and_every_step(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         qat.train(start(), pixels(), LABELS, QUICK, "shapes", state, killed_after(2))
     qat.train(start(), pixels(), LABELS, QUICK, "shapes", state, step)
-    assert told == {"logits of the float student": [5, 5], "train on 5 clips, 2 epochs": [4, 4]}
+    assert steps == {"logits of the float student": [5, 5], "train on 5 clips, 2 epochs": [4, 4]}

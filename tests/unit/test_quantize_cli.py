@@ -107,11 +107,11 @@ def test_deploy_quantizes_first_and_inspect_says_what_stayed_float(
     skip_without("executorch")
     command = ("deploy", checkpoint, "--calib", "noise", "--num-calibration-samples", 8, "--target", "executorch")
     code = run(*command, "-o", tmp_path)  # clips without a recipe mean static int8
-    told = capfd.readouterr().out
+    printed = capfd.readouterr().out
     assert code in (0, 5), "noise may well be too far from drawn clips"
-    assert "Calibrated on noise" in " ".join(told.split())
+    assert "Calibrated on noise" in " ".join(printed.split())
     assert run("inspect", tmp_path / MODEL / "executorch" / "static_wi8_ai8") == 0
-    told = " ".join(capfd.readouterr().out.split())
+    printed = " ".join(capfd.readouterr().out.split())
     for part in ("of the multiply-adds in int8", "gates", "residual sums", "head", "found on 8 clips: noise"):
-        assert part in told
-    assert "though the recipe asks for int8" not in told
+        assert part in printed
+    assert "though the recipe asks for int8" not in printed

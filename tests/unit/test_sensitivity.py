@@ -188,21 +188,21 @@ def test_it_is_json_and_back(measured):
 
 
 def test_progress_counts_every_clip_of_every_part(form):
-    told: dict[str, int] = {}
+    counts: dict[str, int] = {}
 
     class Counting:
         def __init__(self, name: str, total: int | None = None, /) -> None:
             self.name, self.total = name, total
 
         def __enter__(self) -> Any:
-            told["total"], told["done"] = self.total or 0, 0
-            return lambda: told.update(done=told["done"] + 1)
+            counts["total"], counts["done"] = self.total or 0, 0
+            return lambda: counts.update(done=counts["done"] + 1)
 
         def __exit__(self, *_: object) -> None:
             pass
 
     measure_sensitivity(form, CLIPS[:1], Counting)
-    assert told["total"] == told["done"] > len(form.settings.products)
+    assert counts["total"] == counts["done"] > len(form.settings.products)
 
 
 def test_a_trained_form_is_compared_with_its_own_weights_and_says_so(form):

@@ -53,7 +53,7 @@ def test_stock_torch_computes_the_same_from_it(written: Path) -> None:
         assert torch.equal(program(torch.from_numpy(drawn()[0]).float()), expected)
 
 
-def test_it_is_told_from_other_files_by_its_content(written: Path, tmp_path: Path) -> None:
+def test_it_is_recognised_among_other_files_by_its_content(written: Path, tmp_path: Path) -> None:
     assert is_form(written)
     torch.save({"a": torch.zeros(2)}, tmp_path / "other.pt2")
     assert not is_form(tmp_path / "other.pt2")

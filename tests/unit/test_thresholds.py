@@ -23,7 +23,7 @@ from dvfl_mobile.report.formats import annotations, junit, markdown
 ARTIFACT = ArtifactFacts(model="nano", target="tflite", recipe="fp16", path="out/nano/tflite/fp16")
 CLIPS = ClipFacts(count=2, source="somewhere")
 WHY = "The GPU delegate\nrounds (issue 12)"
-TOLD = "50 dB in place of the 45 dB of fp16. Because: The GPU delegate\\nrounds (issue 12)"
+CHANGE = "50 dB in place of the 45 dB of fp16. Because: The GPU delegate\\nrounds (issue 12)"
 
 
 def report(min_sqnr: float | None, because: str | None, error: float = 0.02) -> ParityReport:
@@ -49,20 +49,20 @@ def test_more_or_less_can_be_asked_for() -> None:
 def test_every_report_shows_what_was_changed_and_why() -> None:
     found = report(50, WHY)
     [note] = found.notes
-    assert TOLD in note
+    assert CHANGE in note
     assert found.checks[0].required == "at least 50 dB (changed)"
     assert "below 50 dB (changed)" in found.reasons[0]
     text = jsondoc.text(found)
     assert ParityReport.model_validate_json(text) == found
     assert '"recipe_sqnr_db": 45.0' in text
     properties = {one.get("value") for one in ET.fromstring(junit.parity(found)).iter("property")}
-    assert any(TOLD in str(value) for value in properties)
+    assert any(CHANGE in str(value) for value in properties)
     assert "Because: The GPU delegate" in markdown.parity(found)
 
 
 def test_what_nothing_could_run_shows_it_too() -> None:
     found = undecided(ARTIFACT, {}, CLIPS, "checkpoint", "not here", asked_thresholds("fp16", 50, WHY))
-    assert any(TOLD in note for note in found.notes)
+    assert any(CHANGE in note for note in found.notes)
 
 
 @pytest.mark.parametrize(

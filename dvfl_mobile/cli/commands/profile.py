@@ -57,7 +57,7 @@ MaxRatio = Annotated[
         "--max-ratio",
         metavar="RATIO",
         min=0.0,
-        help="With --against: end with 5 if the ratio is surely above this, and with 7 if that can't be told.",
+        help="With --against: end with 5 if the ratio is surely above this, and with 7 if that stays undecided.",
         show_default=False,
     ),
 ]
@@ -186,7 +186,7 @@ def _measured(
     with steps() as step:
         with step("look for devices"):
             chosen = chosen_devices(names)
-            # One alone that can't be used is told of before anything takes its time.
+            # One alone that can't be used is refused before anything takes its time.
             only = find_device(chosen[0]) if len(chosen) == 1 else None
             if only is not None:
                 check_is_physical(only)

@@ -164,8 +164,8 @@ class Adb:
         command = ["push", str(source.resolve()), remote]
         errors = self._run(command, doing, seconds, said.extend, MOST_TEXT_BYTES)
         # On success too adb names the file, and a name may hold anything: only its own complaints are looked at.
-        told = (*_text(bytes(said)).splitlines(), *errors.splitlines())
-        complaints = [line for line in told if line.startswith(("adb: error", "error:"))]
+        lines = (*_text(bytes(said)).splitlines(), *errors.splitlines())
+        complaints = [line for line in lines if line.startswith(("adb: error", "error:"))]
         if complaints:
             raise self._broken_off(doing, "\n".join(complaints))
 

@@ -64,7 +64,7 @@ def is_android(facts: DeviceFacts) -> bool:
 
 
 def _kind(properties: str) -> DeviceKind:
-    # Google's emulator says so itself; others that don't can't be told from a phone.
+    # Google's emulator says so itself; others that don't can't be distinguished from a phone.
     qemu = (_property(properties, name) for name in ("ro.kernel.qemu", "ro.boot.qemu"))
     return "emulated" if any(value not in ("", "0") for value in qemu) else "physical"
 

@@ -20,7 +20,7 @@ BASE = "/data/local/tmp"
 _BYTES_PER_S = 2**20
 _KILL_S = 5.0
 _NAME = re.compile("[A-Za-z0-9_+][A-Za-z0-9_.+-]*")
-_TOLD = re.compile(r"(\d{1,15}) ([0-9a-f]{64})\b")
+_SIZE_AND_HASH = re.compile(r"(\d{1,15}) ([0-9a-f]{64})\b")
 _PID = "program.pid"
 _AGAIN = "Run it again; if that doesn't help, look at the cable, and at the device's storage."
 
@@ -122,14 +122,16 @@ exec sh -c {shlex.quote(start)}"""
         seconds = self._adb.answer_s + most_bytes / _BYTES_PER_S
         script = f"[ -f {path} ] && echo $(wc -c <{path}) $(sha256sum <{path})"
         status, said = self._shell(script, doing, seconds)
-        told = _TOLD.match(said)
-        if status != 0 or told is None:
+        found = _SIZE_AND_HASH.match(said)
+        if status != 0 or found is None:
             raise self._error(f"has no {name} to read", _AGAIN)
-        if int(told[1]) > most_bytes:
-            raise self._error(f"holds a {name} of {told[1]} bytes, more than the {most_bytes} that it may have", _AGAIN)
+        if int(found[1]) > most_bytes:
+            raise self._error(
+                f"holds a {name} of {found[1]} bytes, more than the {most_bytes} that it may have", _AGAIN
+            )
         with self._listening():
             data = self._adb.read(path, most_bytes, seconds)
-        if len(data) != int(told[1]) or hashlib.sha256(data).hexdigest() != told[2]:
+        if len(data) != int(found[1]) or hashlib.sha256(data).hexdigest() != found[2]:
             raise self._error(f"gave other bytes of {name} than it holds", _AGAIN)
         return data
 
@@ -149,7 +151,7 @@ exec sh -c {shlex.quote(start)}"""
         try:
             return self._adb.stream(script, f"running {program}", seconds, on_line)
         except SilentDeviceError:
-            # A device that can be told to end the program isn't silent: the program is slow.
+            # A device that can end the program isn't silent: the program is slow.
             self._kill()
             late = f"didn't end {program} within {plural(round(seconds), 'second')}, so it was ended"
             raise self._error(late, "Ask for fewer runs.") from None
@@ -202,11 +204,11 @@ mkdir -p {BASE} && mkdir {self._folder} && echo {self._claim.host} >{self._folde
 
 
 def _not_arrived(name: str, size_bytes: int, said: str) -> str:
-    told = said.split()
-    if told == [str(size_bytes)]:
+    words = said.split()
+    if words == [str(size_bytes)]:
         return "has no sha256sum, which Android has since version 8, so that nothing that is copied can be checked"
-    if told[:1] != [str(size_bytes)]:
-        came = shown(told[0]) if told else "0"
+    if words[:1] != [str(size_bytes)]:
+        came = shown(words[0]) if words else "0"
         return f"holds {came} of the {size_bytes} bytes of {name} after a copy that seemed to go well"
     return f"holds other bytes of {name} than were copied to it"
 

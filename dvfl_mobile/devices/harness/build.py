@@ -33,7 +33,7 @@ def bundle_for(system_abi: SystemAbi, target: str, step: Step = silent) -> Bundl
     """The programs for a kind of machine: those that the environment names, or else built here and kept.
 
     Args:
-        step: is told that they are built, which takes seconds, and for Arm also that wheels are fetched.
+        step: shows that they are built, which takes seconds, and for Arm also that wheels are fetched.
 
     Raises:
         DeviceError: they can't be built; the message says what is missing or went wrong.

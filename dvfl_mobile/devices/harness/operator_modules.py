@@ -1,4 +1,4 @@
-"""Which module each operator that a runtime timed comes from, where that can be told from the manifest.
+"""Which module each operator that a runtime timed comes from, where the manifest decides it.
 
 A manifest lists operators in groups of a kind and a module, in the graph's order. XNNPACK renames, merges and leaves
 out operators, but keeps the order of each kind; so where it ran as many of a kind as the graph has, the n-th of one is
@@ -18,7 +18,7 @@ from dvfl_mobile.devices.values import OperatorTime
 
 
 class Timed(NamedTuple):
-    """An operator as the runtime tells of it; `node` is its number in the graph, where that is told."""
+    """An operator as the runtime reports it; `node` is its number in the graph, where that is known."""
 
     name: str
     delegated: bool | None

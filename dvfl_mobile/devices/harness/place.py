@@ -10,7 +10,7 @@ from typing import Protocol
 class Place(Protocol):
     """A private folder on a machine; the program's working directory. Names in it are fixed, and hold no slash.
 
-    Every method has a deadline, and raises DeviceError when it passes or when the machine doesn't do what it was told.
+    Every method has a deadline, and raises DeviceError when it passes or when the machine doesn't do what it was asked.
     """
 
     def put(self, source: Path, name: str, *, executable: bool = False) -> None:

@@ -83,7 +83,7 @@ class RunEvent(Document):
 
 
 class OperatorEvent(Document):
-    """One operator, the median over runs apart from those that count; `node` is its number in the graph, if told."""
+    """One operator, the median over runs apart from those that count; `node` is its number in the graph, if known."""
 
     event: Literal["operator"]
     index: int = Field(ge=0, lt=MOST_OPERATORS)
@@ -328,9 +328,9 @@ class Listener:
             return f"ran more than the {len(self._phases)} times that it was asked"
         if (event.phase, event.index) != self._phases[len(before)]:
             phase, index = self._phases[len(before)]
-            return f"told of {event.phase} run {event.index} in place of {phase} run {index}"
+            return f"reported {event.phase} run {event.index} in place of {phase} run {index}"
         if before and event.start_ns < before[-1].start_ns + before[-1].duration_ns:
-            return "told of a run that began before the last had ended"
+            return "reported a run that began before the last had ended"
         return ""
 
     def _operator_problem(self, event: OperatorEvent) -> str:
@@ -338,7 +338,7 @@ class Listener:
 
     def _incomplete(self) -> str:
         seen = len(self._runs)
-        return "" if seen == len(self._phases) else f"told of {seen} runs in place of {len(self._phases)}"
+        return "" if seen == len(self._phases) else f"reported {seen} runs in place of {len(self._phases)}"
 
     def _output_problem(self, event: OutputEvent) -> str:
         shape = self._asked.output_shape

@@ -118,7 +118,7 @@ class NativeRunner:
     def _answer(self, mode: Mode, clips: Pixels, options: RunOptions) -> _Answer:
         """Have the program run the clips, and believe what it says once its output is found to be what it wrote."""
         asked = Asked(mode, len(clips), len(self._manifest.classes), self._takes, options.warmup, options.runs)
-        told = ProgramOptions(
+        program = ProgramOptions(
             mode=mode,
             model=self._model,
             input=self._put_bytes(_INPUT, b"".join(as_input(clip, self._manifest).tobytes() for clip in clips)),
@@ -131,7 +131,7 @@ class NativeRunner:
             cores=options.cores,
             trace=_TRACE if options.operators else None,
         )
-        self._put_bytes(_OPTIONS, told.text().encode("ascii"))
+        self._put_bytes(_OPTIONS, program.text().encode("ascii"))
         # What an earlier start left could be taken for this one's.
         for name in (_OUTPUT, _LOG, _TRACE):
             self._place.remove(name)

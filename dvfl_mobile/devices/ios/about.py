@@ -84,4 +84,4 @@ def read_about(data: bytes, device: str) -> About:
 def placement(plan: tuple[PlannedOperation, ...]) -> str:
     """How many operations Core ML means to run where, such as `neuralEngine 212, cpu 3`."""
     counted = Counter(operation.preferred for operation in plan if operation.preferred is not None)
-    return ", ".join(f"{unit} {count}" for unit, count in counted.most_common()) or "not told"
+    return ", ".join(f"{unit} {count}" for unit, count in counted.most_common()) or "unknown"

@@ -33,7 +33,7 @@ class HarnessApp:
         return f"{self._driver}.{part}"
 
     def put(self, source: Path, part: str) -> None:
-        """Copy a file there; the app itself holds its size and SHA-256 against what it is told."""
+        """Copy a file there; the app itself checks its size and SHA-256 against the options."""
         self._holds_files = True
         devicectl.copy_to(self._udid, self._bundle, source, f"{_DOCUMENTS}/{self.name(part)}")
 

@@ -36,7 +36,7 @@ _STATUSES = (
 
 @dataclass(frozen=True)
 class ListedDevice:
-    """A device as Xcode knows it; text is empty where it isn't told.
+    """A device as Xcode knows it; text is empty where it is unknown.
 
     Attributes:
         identifier: CoreDevice's own; devicectl takes it and the UDID alike.
@@ -83,21 +83,21 @@ def listed_devices(result: Any) -> tuple[ListedDevice, ...] | None:
 
 
 def _device(entry: dict[str, Any]) -> ListedDevice:
-    told = {name: _first(entry, places) for name, places in _PLACES.items()}
+    known = {name: _first(entry, places) for name, places in _PLACES.items()}
     identifier = _word(entry.get("identifier"))
-    platform = told["platform"]
+    platform = known["platform"]
     return ListedDevice(
         identifier=identifier,
         # Left out for some older devices; devicectl takes the other as well.
-        udid=told["udid"] or identifier,
-        name=told["name"],
-        model=told["marketing"] or told["product"] or told["name"],
+        udid=known["udid"] or identifier,
+        name=known["name"],
+        model=known["marketing"] or known["product"] or known["name"],
         platform=platform,
-        system=f"{platform} {told['system']}".strip(),
-        is_simulated=told["reality"] not in ("", "physical"),
-        pairing=told["pairing"],
-        connection=told["connection"],
-        developer_mode=told["developer"],
+        system=f"{platform} {known['system']}".strip(),
+        is_simulated=known["reality"] not in ("", "physical"),
+        pairing=known["pairing"],
+        connection=known["connection"],
+        developer_mode=known["developer"],
     )
 
 

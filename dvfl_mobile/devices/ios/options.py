@@ -1,4 +1,4 @@
-"""What the harness's app on a phone is told to do: JSON, with the keys that the other programs' options have."""
+"""The options of the harness's app on a phone: JSON, with the keys that the other programs' options have."""
 
 from __future__ import annotations
 

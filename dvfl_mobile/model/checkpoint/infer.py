@@ -1,4 +1,4 @@
-"""The architecture of a checkpoint, told by the shapes of its weights and by the configuration beside them."""
+"""The architecture of a checkpoint, inferred from the shapes of its weights and from the configuration beside them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PLAIN = (bool, int, float, str)
 _MODULATION = "layers.{}.blocks.0.modulation."
 
 # Where an official configuration says what the weights say too, and the Architecture's word for it.
-_TOLD_TWICE = {
+_IN_BOTH = {
     "MODEL.FOCAL.EMBED_DIM": "embed_dim",
     "MODEL.FOCAL.DEPTHS": "depths",
     "MODEL.FOCAL.IN_CHANS": "in_chans",
@@ -41,7 +41,7 @@ _TOLD_TWICE = {
 }
 
 # What only the configuration knows.
-_TOLD_ONCE = {
+_IN_CONFIGURATION = {
     "DATA.NUM_FRAMES": "num_frames",
     "DATA.INPUT_SIZE": "img_size",
     "MODEL.FOCAL.USE_POSTLN": "use_postln",
@@ -65,13 +65,13 @@ def infer_architecture(
         CheckpointError: the weights are another network's, or the configuration contradicts them. It names no
             file: whoever knows the file says so.
     """
-    told = _from_shapes(shapes)
-    _compare(told, config)
-    known = {field: value for key, field in _TOLD_ONCE.items() if (value := lookup(config, key)) is not None}
-    if told["use_conv_embed"] and (patch_size := lookup(config, "MODEL.FOCAL.PATCH_SIZE")) is not None:
+    inferred = _from_shapes(shapes)
+    _compare(inferred, config)
+    known = {field: value for key, field in _IN_CONFIGURATION.items() if (value := lookup(config, key)) is not None}
+    if inferred["use_conv_embed"] and (patch_size := lookup(config, "MODEL.FOCAL.PATCH_SIZE")) is not None:
         known["patch_size"] = patch_size
     asked = _asked(frames, size)
-    architecture = _build({**told, **known, **asked})
+    architecture = _build({**inferred, **known, **asked})
     return architecture, tuple(_notes(architecture, known, asked))
 
 
@@ -169,15 +169,15 @@ def _missing(stem: Iterable[int], head: Iterable[int], depths: Iterable[int]) ->
     return " and no ".join(name for name, part in parts.items() if not part) or f"{_STEM} or {_HEAD} of its shape"
 
 
-def _compare(told: Mapping[str, Any], config: object) -> None:
-    for key, field in _TOLD_TWICE.items():
+def _compare(inferred: Mapping[str, Any], config: object) -> None:
+    for key, field in _IN_BOTH.items():
         said = lookup(config, key)
-        if said is None or field not in told:
+        if said is None or field not in inferred:
             continue
-        if said != told[field]:
+        if said != inferred[field]:
             raise CheckpointError(
                 f"its configuration and its weights disagree: {key} is {brief(said)}, "
-                f"but the weights are those of {field} = {brief(told[field])}.",
+                f"but the weights are those of {field} = {brief(inferred[field])}.",
                 hint="Give the weights alone: torch.save(checkpoint['model'], ...), or the right configuration.",
             )
 

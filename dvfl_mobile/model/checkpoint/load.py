@@ -37,7 +37,7 @@ _PREFIXES = ("module.", "model.", "_orig_mod.")
 def load_checkpoint(
     path: Path, labels: Path | None = None, *, frames: int | None = None, size: int | None = None
 ) -> Student:
-    """Read a student from a file of any known kind, told by its content.
+    """Read a student from a file of any known kind, recognised by its content.
 
     Architecture, frames and classes come from the weights and from the configuration beside them; what neither says
     is as published, with a note on `Student.notes`. Weights are kept to the bit, and become float32 if they weren't.
@@ -197,10 +197,10 @@ def _check_shapes(weights: Mapping[str, Tensor], architecture: Architecture) -> 
     ]
     problems = [("missing", missing), ("not of this network", surplus), ("of a wrong shape", wrong)]
     if missing or surplus or wrong:
-        told = "; ".join(f"{len(names)} {problem}: {listed(names)}" for problem, names in problems if names)
+        listing = "; ".join(f"{len(names)} {problem}: {listed(names)}" for problem, names in problems if names)
         raise CheckpointError(
             f"its weights do not fit a Video-FocalNet ({architecture.name}, "
-            f"{architecture.num_classes} classes): {told}.",
+            f"{architecture.num_classes} classes): {listing}.",
             hint="Give a whole checkpoint of a DVFL-Net or Video-FocalNet student.",
         )
 

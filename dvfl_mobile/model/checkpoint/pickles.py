@@ -122,7 +122,7 @@ def read_pickle(data: bytes) -> PickleContents:
         raise RefusedGlobalsError(reader.refused)
     if reader.foreign:
         raise PickleProblemError(
-            f"its pickle uses the instruction {reader.foreign}, which torch.save doesn't write unless told to "
+            f"its pickle uses the instruction {reader.foreign}, which torch.save doesn't write unless asked to "
             "(pickle_protocol), and torch.load doesn't take with weights_only"
         )
     return contents

@@ -72,8 +72,8 @@ def of_indices(found: Sequence[int], right: Sequence[int], total: int, spec: Cli
             return Cause(faults=(fault,), sentence=faults.MEANINGS[fault], evidence=evidence)
     for length in range(1, 2 * total + 1):
         if list(found) == frame_indices(length, spec).tolist():
-            told = f"{evidence} That is the rule for {length} frames; there are {total}."
-            return Cause(faults=("another length",), sentence=faults.MEANINGS["another length"], evidence=told)
+            longer = f"{evidence} That is the rule for {length} frames; there are {total}."
+            return Cause(faults=("another length",), sentence=faults.MEANINGS["another length"], evidence=longer)
     return None
 
 

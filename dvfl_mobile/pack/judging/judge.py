@@ -54,14 +54,14 @@ def judge(pack: OpenPack, results: Results, pack_path: Path, results_path: Path,
 
 def _reasons(checks: Sequence[StageCheck]) -> Iterator[str]:
     """What failed by itself with its cause, once each; then what is missing."""
-    told: set[tuple[str, tuple[str, ...]]] = set()
+    named_before: set[tuple[str, tuple[str, ...]]] = set()
     for check in checks:
         if check.verdict is not Verdict.FAIL or check.follows is not None:
             continue
         named = check.cause.faults if check.cause else ()
-        if (check.stage, named) in told and named:
+        if (check.stage, named) in named_before and named:
             continue
-        told.add((check.stage, named))
+        named_before.add((check.stage, named))
         cause = f" {' and '.join(named)}: {check.cause.sentence}" if check.cause else ""
         yield f"{check.stage}, {check.subject}: {check.sentence}{cause}"
     for stage in STAGES:

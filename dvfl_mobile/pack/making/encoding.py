@@ -28,7 +28,7 @@ def write_mp4(
 
     Args:
         rate: frames a second.
-        turn: degrees, counterclockwise, that a player is told to turn them by.
+        turn: degrees, counterclockwise, that a player turns them by.
         times_ms: when each is shown, in place of `rate`.
     """
     with needs("PyAV", extra="video", why="it encodes golden videos"):

@@ -125,12 +125,12 @@ def conclusions(profile: DeviceProfile) -> list[str]:
 
 
 def noise_sentence(noise: Noise) -> str:
-    """The A/A comparison, and what can't be told here."""
-    told = f"Noise: A against itself gave a ratio of {noise.ratio:.3f}"
+    """The A/A comparison, and the least difference that can be measured here."""
+    sentence = f"Noise: A against itself gave a ratio of {noise.ratio:.3f}"
     if noise.interval is not None:
-        told += f" ({noise.interval[0]:.3f} to {noise.interval[1]:.3f})"
+        sentence += f" ({noise.interval[0]:.3f} to {noise.interval[1]:.3f})"
     floor = f"{100 * (noise.floor - 1):.1f} %"
-    return f"{told}; differences below {floor} can't be told here, with {plural(noise.pairs, 'pair')}."
+    return f"{sentence}; differences below {floor} can't be measured here, with {plural(noise.pairs, 'pair')}."
 
 
 def sustained_sentence(curve: Sustained) -> str:

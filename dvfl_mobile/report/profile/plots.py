@@ -99,7 +99,7 @@ def _line(figure: Any, profile: DeviceProfile) -> None:
     axes = figure.subplots()
     labels: dict[str, Any] = {}
     start = 0.0
-    # So many dots are no longer told apart, and would be megabytes of page.
+    # So many dots can't be seen apart, and would be megabytes of page.
     many = sum(each.summary.runs for each in profile.artifacts) > _MOST_DOTS
     for index, (letter, each) in enumerate(_in_order(profile)):
         times = np.array([*each.warmup_ns, *each.duration_ns], np.float64)

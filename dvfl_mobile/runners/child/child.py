@@ -1,6 +1,6 @@
 """The child process that opens one artifact and runs it: `python -P -m dvfl_mobile.runners.child.child PARENT`.
 
-It is told what to do over the socket that is its stdin, and answers there; what runtimes print goes to stderr.
+It takes its orders over the socket that is its stdin, and answers there; what runtimes print goes to stderr.
 `process` starts it, and nobody else.
 """
 

@@ -28,7 +28,7 @@ class IsolatedRunner:
     Args:
         folder: the artifact's; its files are known to be those of the manifest.
         runtime: what runs it, as `runtime_of` knows it; None: its target's own.
-        how: what else the child is told when it opens it.
+        how: what else the child needs when it opens it.
 
     Raises:
         ArtifactError: the runtime can't load it, or the child crashed, took too long or needed too much memory.
@@ -41,8 +41,8 @@ class IsolatedRunner:
     ) -> None:
         self._deadline_s = limits_for(manifest.size_bytes).deadline_s
         self._child = Child(folder / manifest.file, writes=manifest.target in _COMPILED)
-        self._told = _opened(self._child, folder, manifest, runtime or manifest.target, how or {})
-        self.facts: Facts = _facts(self._child, self._told)
+        self._opened = _opened(self._child, folder, manifest, runtime or manifest.target, how or {})
+        self.facts: Facts = _facts(self._child, self._opened)
 
     def run(self, clips: Pixels) -> Logits:
         return np.stack([self._run_one(clip) for clip in clips])
@@ -79,12 +79,12 @@ class MeasuredRunner(IsolatedRunner):
         cores: numbers of the cores to run on; empty: the system chooses.
 
     Raises:
-        UsageError: the runtime or the system can't be told of threads or cores.
+        UsageError: the runtime or the system can't be given threads or cores.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, threads: int | None, cores: tuple[int, ...]) -> None:
         super().__init__(folder, manifest, how={"measured": (threads, cores)})
-        load_ns = self._told.get("load_ns")
+        load_ns = self._opened.get("load_ns")
         if type(load_ns) is not int:
             raise self._child.nonsense("no time for loading")
         self.load_ns: int = load_ns

@@ -38,7 +38,7 @@ def open_measured(
         cores: their numbers; empty: the system chooses.
 
     Raises:
-        UsageError: the runtime can't be told, or there are no such cores.
+        UsageError: the runtime doesn't take them, or there are no such cores.
     """
     hold_to_cores(cores)
     if manifest.target in _THREADED:

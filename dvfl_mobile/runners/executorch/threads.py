@@ -26,13 +26,13 @@ def open_artifact(path: Path, manifest: Manifest, threads: int | None) -> ExecuT
     """A runner of the program at `path`; None: as many threads as the runtime chooses. All runners here share them.
 
     Raises:
-        UsageError: a number is asked for, and this build of ExecuTorch can't be told one.
+        UsageError: a number is asked for, and this build of ExecuTorch doesn't take one.
     """
     pool = _pool()
     if threads is not None:
         if pool is None:
             raise UsageError(
-                "This build of ExecuTorch's Python runtime can't be told how many threads to use.",
+                "This build of ExecuTorch's Python runtime doesn't take a number of threads.",
                 hint="Leave --threads out, or measure with --device host:native.",
             )
         # Before the program is loaded: nothing runs on the pool that is replaced.

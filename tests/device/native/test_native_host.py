@@ -90,10 +90,10 @@ def test_the_modules_that_a_manifest_still_tells_in_order_are_those_of_the_graph
     exact = []
     for kind in XNNPACK_KINDS:
         graph = [one.module for one in operations(target, recipe) if one.operator in kind.manifest and one.delegated]
-        told = modules_of(delegation, kind.manifest, True)
-        assert len(told) == len(graph)
-        assert all(one == true or is_part(true, one) for one, true in zip(told, graph, strict=True)), kind
-        exact += [one == true for one, true in zip(told, graph, strict=True)]
+        named = modules_of(delegation, kind.manifest, True)
+        assert len(named) == len(graph)
+        assert all(one == true or is_part(true, one) for one, true in zip(named, graph, strict=True)), kind
+        exact += [one == true for one, true in zip(named, graph, strict=True)]
     assert sum(exact) > 0.8 * len(exact)
 
 
