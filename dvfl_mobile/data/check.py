@@ -18,10 +18,9 @@ from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.errors import VideoError
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.version import __version__
-from dvfl_mobile.wording import plural
+from dvfl_mobile.wording import first_few_only, plural
 
 _SPLITS: tuple[SplitName, ...] = ("train", "test")
-_NAMED = 5
 
 
 class SplitFacts(Document):
@@ -212,9 +211,8 @@ def _notes(splits: dict[SplitName, Split], unlisted: Sequence[Path], folder: Pat
     # What they share has a message of its own.
     notes = [note for split in splits.values() for note in split.notes if str(split.leak) not in note or not split.leak]
     if unlisted:
-        more = ", …" if len(unlisted) > _NAMED else ""
-        names = ", ".join(_below(path, folder) for path in unlisted[:_NAMED])
-        notes.append(f"{plural(len(unlisted), 'video')} in no split: {names}{more}")
+        names = first_few_only(unlisted, write=lambda path: _below(path, folder))
+        notes.append(f"{plural(len(unlisted), 'video')} in no split: {names}")
     return tuple(dict.fromkeys(notes))
 
 

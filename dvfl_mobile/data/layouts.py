@@ -27,7 +27,7 @@ from dvfl_mobile.data.videos import (
     with_labels,
 )
 from dvfl_mobile.errors import VideoError
-from dvfl_mobile.wording import plural
+from dvfl_mobile.wording import first_few_only, plural
 
 SplitName = Literal["train", "test"]
 
@@ -375,7 +375,7 @@ def _sorted(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _first_few(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    return first_few_only(names, 3)
 
 
 def _ucf_list(path: Path) -> list[_Row]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from dvfl_mobile.data.clips import Clip, ClipSpec, View
 from dvfl_mobile.data.video import read_views
 from dvfl_mobile.errors import VideoError
+from dvfl_mobile.wording import first_few
 
 _ENDINGS = ".3gp .asf .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .vob .webm .wmv"
 
@@ -145,7 +146,8 @@ def with_labels(refs: list[VideoRef], classes: Sequence[str] | None, source: Pat
         return [replace(ref, class_name=None) for ref in refs]
     if unknown:
         raise VideoError(
-            f"{source} has classes that the model doesn't know: {_some(unknown)}. It knows {_some(known.names)}.",
+            f"{source} has classes that the model doesn't know: {first_few(unknown)}. It knows "
+            f"{first_few(known.names)}.",
             hint="Rename the folders, or list the videos and their labels in a CSV.",
         )
     return [known.label(ref) for ref in refs]
@@ -293,14 +295,9 @@ def _listed(source: Path, row: _Row, known: _Classes, is_open_ended: bool) -> Vi
     if index is None or not (is_open_ended or index < len(known.names)):
         raise VideoError(
             f"{source}, line {row.line}: {row.label} is not one of the {len(known.names)} classes: "
-            f"{_some(known.names)}.",
+            f"{first_few(known.names)}.",
             hint=f"Give a class's name, or its index from 0 to {len(known.names) - 1}.",
         )
     ucf = _UCF_NAME.fullmatch(row.path.stem)
     class_name = known.names[index] if index < len(known.names) else None
     return VideoRef(row.path, index, class_name, int(ucf["group"]) if ucf else None, name=row.text)
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:5])
-    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown

@@ -21,13 +21,13 @@ from dvfl_mobile.evaluation import paired
 from dvfl_mobile.evaluation.confusion import confused_classes
 from dvfl_mobile.evaluation.document import EvaluationReport, PairedFigures, VideoOutcome, judge
 from dvfl_mobile.evaluation.figures import by_class, compare, is_in_top, mean_probabilities, points, points_up
-from dvfl_mobile.evaluation.videos import ChosenVideos, Pixels, VideoSelection, ask_each, choose, shares_of, some
+from dvfl_mobile.evaluation.videos import ChosenVideos, Pixels, VideoSelection, ask_each, choose, shares_of
 from dvfl_mobile.model.source import weights_notes
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.runners.base import Runner, check_runs_here, open_runner
 from dvfl_mobile.runners.values import Facts, Logits, runner_notes
 from dvfl_mobile.version import __version__
-from dvfl_mobile.wording import percent, plural
+from dvfl_mobile.wording import first_few, percent, plural
 
 if TYPE_CHECKING:
     from dvfl_mobile.artifacts.make import Artifact
@@ -276,7 +276,8 @@ def _about_infinities(rows: Sequence[VideoOutcome]) -> list[str]:
     names = [row.name for row in rows if row.artifact_top1 is None]
     if not names:
         return []
-    return [f"The artifact's logits are not finite on {plural(len(names), 'video')}, counted as wrong: {some(names)}."]
+    where = plural(len(names), "video")
+    return [f"The artifact's logits are not finite on {where}, counted as wrong: {first_few(names)}."]
 
 
 def _store(artifact: Artifact, report: EvaluationReport, processes: Team | None) -> EvaluationReport:

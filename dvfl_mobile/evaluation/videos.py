@@ -16,12 +16,11 @@ from dvfl_mobile.data.clips import Clip, ClipSpec, View
 from dvfl_mobile.data.datasets import GROUPS, Split, SplitName, find_split
 from dvfl_mobile.data.videos import VideoRef, read_clips
 from dvfl_mobile.errors import UsageError, VideoError
-from dvfl_mobile.wording import plural
+from dvfl_mobile.wording import first_few, plural
 
 if TYPE_CHECKING:
     from dvfl_mobile.training.process_group import Team
 
-_NAMED_AT_MOST = 5
 # Videos that are decoded ahead while others are answered.
 _READERS, _AHEAD = 2, 4
 
@@ -151,12 +150,6 @@ def shares_of(chosen: ChosenVideos, processes: Team | None) -> int:
     return len(range(rank, len(chosen.refs), count))
 
 
-def some(names: Sequence[str]) -> str:
-    """The first few of them, and how many more there are."""
-    more = f" and {len(names) - _NAMED_AT_MOST} more" if names[_NAMED_AT_MOST:] else ""
-    return ", ".join(names[:_NAMED_AT_MOST]) + more
-
-
 _Read = tuple[int, VideoRef, list[Clip], VideoError | None]
 
 
@@ -212,7 +205,7 @@ def _taken_names(model: _Model, split: Split) -> tuple[tuple[str, ...], list[str
         return model.classes, []
     if len(split.classes) != count:
         raise VideoError(
-            f"{split.source} has {len(split.classes)} classes ({some(split.classes)}), and the {model.whose} has "
+            f"{split.source} has {len(split.classes)} classes ({first_few(split.classes)}), and the {model.whose} has "
             f"{count} whose names it doesn't know.",
             hint=f"{model.with_labels}, so that classes can be matched by name.",
         )
@@ -250,8 +243,8 @@ def _refuse_other_classes(split: Split, model: _Model, selection: VideoSelection
     own = find_split(selection.source, selection.split, data_root=selection.data_root, classes=None)
     if own.classes and all(ref.label is not None for ref in own.refs):
         raise VideoError(
-            f"None of the {len(own.classes)} classes of {split.source} ({some(own.classes)}) is one of the "
-            f"{model.whose}'s {len(model.classes)} ({some(model.classes)}).",
+            f"None of the {len(own.classes)} classes of {split.source} ({first_few(own.classes)}) is one of the "
+            f"{model.whose}'s {len(model.classes)} ({first_few(model.classes)}).",
             hint="Evaluate it on the data set that it was trained for, or with the right --labels.",
         )
 

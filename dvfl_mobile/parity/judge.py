@@ -7,9 +7,7 @@ from collections.abc import Iterable
 from dvfl_mobile.documents import Document, Line, Verdict
 from dvfl_mobile.parity.measure import ClipMetrics, Measurement, PooledMetrics
 from dvfl_mobile.parity.thresholds import Thresholds
-from dvfl_mobile.wording import decibels, percent, plural
-
-_NAMED_AT_MOST = 5
+from dvfl_mobile.wording import decibels, first_few, percent, plural
 
 
 class Check(Document):
@@ -79,13 +77,12 @@ def _judge_finite(measurement: Measurement, thresholds: Thresholds) -> Check:
     bad = [row.name for row in measurement.clips if row.non_finite]
     count = measurement.pooled.non_finite
     where = f"{plural(count, 'value')} in {plural(len(bad), 'clip')}"
-    named = ", ".join(bad[:_NAMED_AT_MOST]) + (f" and {len(bad) - _NAMED_AT_MOST} more" if bad[_NAMED_AT_MOST:] else "")
     return Check(
         name="finite",
         required=thresholds.required["finite"],
         measured=f"all but {where}" if bad else "all",
         verdict=Verdict.FAIL if bad else Verdict.PASS,
-        sentence=f"The artifact's logits are not finite: {where} ({named})."
+        sentence=f"The artifact's logits are not finite: {where} ({first_few(bad)})."
         if bad
         else "All of the artifact's logits are finite.",
     )

@@ -18,7 +18,7 @@ from dvfl_mobile.errors import InputError
 from dvfl_mobile.files import writing_to
 from dvfl_mobile.profiling.document import ArtifactProfile, DeviceProfile, Interval, ProfileReport
 from dvfl_mobile.profiling.statistics import Floats, medians, unpaired_interval
-from dvfl_mobile.wording import plural
+from dvfl_mobile.wording import first_few_only, plural
 
 NAME = "profile-history.jsonl"
 MOST_BYTES = 256 * 2**20
@@ -244,9 +244,9 @@ def _append_whole(handle: int, data: bytes) -> None:
 def _about_torn(numbers: Sequence[int], last: int) -> Iterator[str]:
     if not numbers:
         return
-    named = ", ".join(map(str, numbers[:5])) + (", …" if len(numbers) > 5 else "")
     why = " A run was ended while it wrote it." if numbers == [last] else ""
-    yield f"{plural(len(numbers), 'line')} of the history can't be read and isn't shown: {named}.{why}"
+    lines = plural(len(numbers), "line")
+    yield f"{lines} of the history can't be read and isn't shown: {first_few_only(numbers)}.{why}"
 
 
 def _series(entries: Sequence[Entry]) -> Series:

@@ -16,7 +16,7 @@ from dvfl_mobile.delegation import Delegation, OperatorRow
 from dvfl_mobile.model.source import weights_notes
 from dvfl_mobile.quantization.floats import MOVES, FloatPart, float_part_of
 from dvfl_mobile.quantization.settings import Quantization
-from dvfl_mobile.wording import plural, printable
+from dvfl_mobile.wording import first_few_only, plural, printable
 
 _NUMBERS = ("operators", "count", "multiply-adds", "share")
 _NO_MODULE = "(no module)"
@@ -51,7 +51,7 @@ def share(delegation: Delegation) -> str:
 
 def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     clip, count = manifest.clip, len(manifest.classes)
-    shown = ", ".join(manifest.classes[:4]) + (", …" if count > 4 else "")
+    shown = first_few_only(manifest.classes, 4)
     yield "model", f"{manifest.model}, {count} classes: {shown}"
     yield "weights", f"{manifest.weights.name} (sha256 {manifest.weights.sha256[:12]}…)"
     yield "target", f"{manifest.target}, for {manifest.minimum_os} and later"

@@ -12,7 +12,7 @@ from rich.text import Text
 from dvfl_mobile.locating.document import Location, OperatorDeviation, Place
 from dvfl_mobile.report.formats import plots
 from dvfl_mobile.report.formats.terminal import grid, paragraph
-from dvfl_mobile.wording import decibels, percent, plural
+from dvfl_mobile.wording import decibels, first_few, percent, plural
 
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 64
@@ -99,18 +99,14 @@ def _remarks(location: Location) -> list[str]:
     remarks = [f"Tolerance: {location.tolerance}"]
     more = [location.rows[index] for index in location.beyond[1:]]
     if more:
-        named = ", ".join(f"{row.operator} in {row.module}" for row in more[:_MOST_NAMED])
-        remarks.append(f"Beyond tolerance too, by errors of their own: {named}{_and_more(more)}.")
+        named = first_few(more, _MOST_NAMED, lambda row: f"{row.operator} in {row.module}")
+        remarks.append(f"Beyond tolerance too, by errors of their own: {named}.")
     if location.runtime_db is not None:
         remarks.append(f"The traced logits agree with the runtime's to {decibels(location.runtime_db)}.")
     if location.unmatched:
         named = ", ".join(location.unmatched[:_MOST_NAMED])
         remarks.append(f"{plural(len(location.unmatched), 'operator')} answer to none of the reference's: {named}.")
     return [*remarks, *location.notes]
-
-
-def _and_more(rows: Sequence[OperatorDeviation]) -> str:
-    return f" and {len(rows) - _MOST_NAMED} more" if len(rows) > _MOST_NAMED else ""
 
 
 def _shown(value: float | None) -> float:

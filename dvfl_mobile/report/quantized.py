@@ -28,7 +28,7 @@ def _facts(summary: QuantizeSummary) -> Iterator[tuple[str, str]]:
         yield "scales", "none to find: this recipe needs no calibration"
     else:
         calibration = summary.calibration
-        classes = f" of {plural(calibration.classes, 'class')}".replace("classs", "classes")
+        classes = f" of {plural(calibration.classes, 'class', 'classes')}"
         over = classes if calibration.classes else ""
         yield "scales", f"on {plural(calibration.clips, 'clip')}{over}: {calibration.source}; {calibration.observer}"
     if summary.training is not None:
@@ -36,9 +36,8 @@ def _facts(summary: QuantizeSummary) -> Iterator[tuple[str, str]]:
         yield (
             "training",
             f"{plural(training.epochs, 'epoch')} ({plural(training.steps, 'step')} of {training.global_batch}) on "
-            f"{plural(training.clips, 'clip')}, {training.precision}, {plural(training.processes, 'process')}".replace(
-                "processs", "processes"
-            ),
+            f"{plural(training.clips, 'clip')}, {training.precision}, "
+            f"{plural(training.processes, 'process', 'processes')}",
         )
     if summary.products:
         yield "int8", f"{plural(summary.products, 'product')}, and all between them that needn't be float"

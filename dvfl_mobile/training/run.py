@@ -33,13 +33,12 @@ from dvfl_mobile.training.settings import TrainSettings
 from dvfl_mobile.training.state import forget
 from dvfl_mobile.training.validation import VideoClips
 from dvfl_mobile.version import __version__
-from dvfl_mobile.wording import plural
+from dvfl_mobile.wording import first_few_only, plural
 
 BEST_NAME = "best.safetensors"
 LAST_NAME = "last/student.safetensors"
 STATE_NAME = "last/state.safetensors"
 OFFICIAL_NAME = "best.pth"
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -306,7 +305,7 @@ def _written(prepared: _Prepared, outcome: Outcome, processes: Team, out: Path) 
 def _result(prepared: _Prepared, outcome: Outcome, processes: Team, student: Student) -> TrainingResult:
     notes = list(prepared.notes)
     if outcome.unreadable:
-        named = ", ".join(outcome.unreadable[:_NAMED]) + (", …" if len(outcome.unreadable) > _NAMED else "")
+        named = first_few_only(outcome.unreadable)
         notes.append(f"{plural(len(outcome.unreadable), 'video')} could not be read, others stood in: {named}.")
     if outcome.epochs < prepared.settings.epochs:
         notes.append(f"Ended after {outcome.epochs} of {prepared.settings.epochs} epochs: none of the last was better.")

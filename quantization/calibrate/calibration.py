@@ -18,12 +18,11 @@ from dvfl_mobile.data.videos import VideoRef, read_clips
 from dvfl_mobile.errors import VideoError
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.quantization.settings import CalibrationFacts
-from dvfl_mobile.wording import plural
+from dvfl_mobile.wording import first_few, plural
 
 NOISE = "noise"
 DEFAULT_SAMPLES = 64
 LEAST_SAMPLES = 8
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -145,9 +144,8 @@ def _read(
 
 
 def _unread(unreadable: Sequence[tuple[VideoRef, VideoError]]) -> str:
-    named = ", ".join(ref.name for ref, _ in unreadable[:_NAMED])
-    more = f" and {len(unreadable) - _NAMED} more" if len(unreadable) > _NAMED else ""
-    return f"{plural(len(unreadable), 'video')} could not be read: {named}{more}."
+    names = [ref.name for ref, _ in unreadable]
+    return f"{plural(len(unreadable), 'video')} could not be read: {first_few(names)}."
 
 
 def _labels(clips: Sequence[Clip], theirs: Sequence[str], ours: Sequence[str]) -> tuple[int | None, ...]:

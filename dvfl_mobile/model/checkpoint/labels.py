@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dvfl_mobile.errors import LabelError
 from dvfl_mobile.model.wording import brief
+from dvfl_mobile.wording import first_few
 
 _MAX_BYTES = 16 * 2**20
 _FORMAT = "Give a CSV of `id,name` lines, one for each class from 0 on, or a text file of one name a line."
@@ -118,9 +119,7 @@ def _complete(path: Path, names: dict[int, tuple[str, int]], num_classes: int) -
 
 
 def _ids(ids: Sequence[int]) -> str:
-    shown = ", ".join(map(str, ids[:10]))
-    more = f" and {len(ids) - 10} more" if len(ids) > 10 else ""
-    return f"id{'s' if len(ids) > 1 else ''} {shown}{more}"
+    return f"id{'s' if len(ids) > 1 else ''} {first_few(ids, 10)}"
 
 
 def _error(path: Path, line: int, problem: str, hint: str = "") -> LabelError:

@@ -21,6 +21,7 @@ from dvfl_mobile.pack.judging import faults
 from dvfl_mobile.pack.judging.verdict import Cause
 from dvfl_mobile.pack.resizes import resized, resizes
 from dvfl_mobile.pack.turns import TURNS, UPRIGHT
+from dvfl_mobile.wording import first_few_only
 
 Array = NDArray[Any]
 
@@ -97,8 +98,7 @@ def _wrong_rules(right: Sequence[int], total: int, spec: ClipSpec) -> Iterator[t
 
 
 def _listed(indices: Sequence[int]) -> str:
-    shown = ", ".join(map(str, indices[:8]))
-    return f"{shown}, …" if len(indices) > 8 else shown
+    return first_few_only(indices, 8)
 
 
 def of_frames(found: Array, golden: Array, drawn: Sequence[int], stored_turn: str, near: float) -> Cause | None:

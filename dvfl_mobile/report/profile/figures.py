@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from dvfl_mobile.devices.values import DeviceFacts
 from dvfl_mobile.documents import Verdict
 from dvfl_mobile.profiling.document import (
@@ -18,7 +16,7 @@ from dvfl_mobile.profiling.document import (
 )
 from dvfl_mobile.profiling.statistics import P90_NEEDS_RUNS, P99_NEEDS_RUNS
 from dvfl_mobile.report import parity as tables
-from dvfl_mobile.wording import percent, plural, printable
+from dvfl_mobile.wording import first_few, percent, plural, printable
 
 FLEET_COLUMNS = ("device", "p50", "interval", "p90", "load", "first", "memory", "B / A", "")
 OPERATOR_COLUMNS = ("operator", "module", "delegated", "time", "share")
@@ -184,13 +182,8 @@ def operator_remarks(profile: ArtifactProfile, device: str) -> list[str]:
         )
         said.append(how)
     if profile.undelegated and not any(row.delegated is False for row in profile.operators):
-        said.append(f"Not delegated, by the manifest: {_listed(profile.undelegated)}.")
+        said.append(f"Not delegated, by the manifest: {first_few(profile.undelegated)}.")
     return said
-
-
-def _listed(names: Sequence[str], most: int = 5) -> str:
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def fleet_rows(report: ProfileReport) -> list[tuple[str, ...]]:
