@@ -36,10 +36,6 @@ class DType:
     blob: int = 0
 
     @property
-    def is_float(self) -> bool:
-        return self.held.is_floating_point
-
-    @property
     def is_integer(self) -> bool:
         return self.most > 0
 

@@ -1,7 +1,7 @@
 """The embedded default student, for when no checkpoint is at hand; and students of seeded weights, for tests and races.
 
 The embedded one is trained: `card` says on what, and how often it is right. Seeded weights show that conversion,
-parity and timing work and say nothing about accuracy; `Student.is_trained` tells the two apart.
+parity and timing work and say nothing about accuracy; `WeightSource.kind` says which a student has.
 """
 
 from __future__ import annotations

@@ -31,11 +31,6 @@ class WeightSource(Document):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     size_bytes: int = Field(ge=0)
 
-    @property
-    def is_seeded(self) -> bool:
-        """True where the weights never saw a video: nothing computed with them says anything about accuracy."""
-        return self.kind == "seeded"
-
 
 def weights_notes(weights: str) -> tuple[str, ...]:
     """What a reader must know of weights of that kind."""

@@ -45,11 +45,6 @@ class Student:
         if (self.clip.frames, self.clip.size) != (self.architecture.num_frames, self.architecture.img_size):
             raise ValueError(f"clip {self.clip.shape} does not fit {self.architecture}")
 
-    @property
-    def is_trained(self) -> bool:
-        """False for seeded weights: what such a student predicts says nothing about accuracy."""
-        return not self.source.is_seeded
-
 
 class StudentMetadata(Document):
     """What a stored student says of itself, as JSON in the safetensors header under `METADATA_KEY`."""

@@ -71,19 +71,6 @@ def kept_terminal(
     return Group(*parts, *paragraph(mixed.notes))
 
 
-def kept_markdown(mixed: Mixed, *, latency: Latency | None = None, sizes: tuple[int, int] | None = None) -> str:
-    """The same, for the summary of a CI job."""
-    return md.document(
-        [
-            "### Mixed precision",
-            md.escape(_kept_title(mixed)),
-            md.table(_KEPT_COLUMNS, _kept_rows(mixed)) if mixed.kept else "",
-            md.table(_COST_COLUMNS, _cost_rows(mixed, latency, sizes)),
-            md.bullets(mixed.notes),
-        ]
-    )
-
-
 def _title(sensitivity: Sensitivity) -> str:
     return (
         f"What quantizing each part alone costs, against the float network on {plural(sensitivity.clips, 'clip')} "

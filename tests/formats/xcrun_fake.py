@@ -31,8 +31,6 @@ def main() -> int:
     play = json.loads((FOLDER / "play.json").read_text(encoding="utf-8"))
     if arguments[0] == "--find":
         return 0 if arguments[1] not in play.get("missing", []) else 72
-    if arguments[0] == "xcresulttool":
-        return xcresulttool(play)
     command = " ".join(arguments[1 : 3 if arguments[1] == "list" else 4])
     fault = play.get("faults", {}).get(command)
     if fault == "hang":
@@ -195,14 +193,6 @@ class Lines:
         warmup, runs = self.counts
         clips = work["clips"] if work else 0
         self.say(event="end", warmup=warmup, runs=runs, clips=clips, lines=len(self.lines), lines_sha256=digest)
-
-
-def xcresulttool(play: dict[str, Any]) -> int:
-    if play.get("faults", {}).get("xcresulttool"):
-        print("Error: the bundle is broken", file=sys.stderr)
-        return 1
-    print((FORMATS / "xcresult_metrics.json").read_text(encoding="utf-8"))
-    return 0
 
 
 COMMANDS = {

@@ -43,7 +43,6 @@ def test_the_real_checkpoint(real_checkpoint: Path) -> None:
     assert student.source.kind == "checkpoint"
     assert student.source.sha256 == sha256_of(real_checkpoint)
     assert student.source.size_bytes == 88_630_507
-    assert student.is_trained
     assert student.classes == tuple(f"class_{index}" for index in range(8))
     assert student.notes == (
         "class names not in the checkpoint: class_0, class_1, ... assumed; give them with --labels "
@@ -203,7 +202,7 @@ def test_a_stored_seeded_student_is_still_not_trained(tmp_path: Path) -> None:
     save_student(student, tmp_path / "student.safetensors")
     again = load_checkpoint(tmp_path / "student.safetensors")
     assert again.source == student.source
-    assert not again.is_trained
+    assert again.source.kind == "seeded"
     assert again.classes == ("a", "b", "c", "d", "e")
 
 

@@ -34,7 +34,6 @@ def test_default_is_a_trained_pico(student: Student) -> None:
     assert len(student.classes) == 8
     assert student.clip == ClipSpec.official(8, 112)
     assert (student.source.kind, student.source.name) == ("checkpoint", DEFAULT_NAME)
-    assert student.is_trained
     assert not student.network.training
     assert not any(parameter.requires_grad for parameter in student.network.parameters())
 

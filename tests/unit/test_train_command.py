@@ -75,7 +75,7 @@ def result_of(out: Path) -> TrainingResult:
 def test_it_leaves_a_student_that_every_command_takes(made: Path) -> None:
     student = load_checkpoint(made / "best.safetensors")
     assert student.classes == ("Down", "Up")
-    assert student.is_trained
+    assert student.source.kind == "checkpoint"
     assert student.clip.shape == (4, 3, 32, 32)
     assert student.notes[0].startswith("trained on labels, on")
     assert load_checkpoint(made / "last" / "student.safetensors").architecture == student.architecture

@@ -48,9 +48,8 @@ def check_xcode() -> None:
         )
     if not has_xcode():
         raise DeviceError("xcrun isn't here: no Xcode, so no iPhone or iPad can be reached.", hint=_NEEDS_XCODE)
-    for tool in ("devicectl", "xcresulttool"):
-        if run_tool(["--find", tool], _FIND_S).status != 0:
-            raise DeviceError(f"The chosen Xcode has no {tool}.", hint=_NEEDS_XCODE)
+    if run_tool(["--find", "devicectl"], _FIND_S).status != 0:
+        raise DeviceError("The chosen Xcode has no devicectl.", hint=_NEEDS_XCODE)
 
 
 def run_tool(arguments: list[str], seconds: float) -> Ended:
