@@ -29,7 +29,7 @@ from dvfl_mobile.data.video import probe
 from dvfl_mobile.data.videos import VideoRef
 from dvfl_mobile.training.clips.augment import draw_indices
 from dvfl_mobile.training.clips.data import VideoSamples
-from dvfl_mobile.training.randomness import Draw, stream
+from dvfl_mobile.training.randomness import Stream, random_stream
 from dvfl_mobile.training.settings import Augmentation
 
 Maker = Callable[[int, int], np.ndarray]
@@ -69,7 +69,9 @@ _COUNTS: dict[Path, int] = {}
 def drawn(refs: Sequence[VideoRef], spec: ClipSpec, index: int, epoch: int) -> np.ndarray:
     """The frames that ours draws of a video in an epoch."""
     count = _COUNTS[refs[index].path]
-    return draw_indices(stream(0, Draw.CLIP, epoch, index), count, spec.frames, spec.frame_interval).clip(0, count - 1)
+    return draw_indices(random_stream(0, Stream.CLIP, epoch, index), count, spec.frames, spec.frame_interval).clip(
+        0, count - 1
+    )
 
 
 def resized(frames: torch.Tensor, size: int) -> np.ndarray:

@@ -41,7 +41,7 @@ from dvfl_mobile.training.clips.data import Sample, VideoSamples
 from dvfl_mobile.training.initial_weights import initial_weights
 from dvfl_mobile.training.journal import Journal
 from dvfl_mobile.training.loop import Keeping, Task, train
-from dvfl_mobile.training.process_group import team
+from dvfl_mobile.training.process_group import process_group
 from dvfl_mobile.training.run import shape_named
 from dvfl_mobile.training.settings import Augmentation, Distillation, TrainSettings
 from dvfl_mobile.training.validation import Score, VideoClips, count_right
@@ -130,7 +130,7 @@ def run_seed(options: argparse.Namespace, seed: int, on_score: Callable[[str, in
         settings = settings_of(options, arm, seed)
         network = build_network(architecture, initial_weights(architecture, seed)[0])
         task = Task(samples, None, split.classes, teacher.clip, None if arm == "labels" else answering)
-        with team() as alone, steps() as step:
+        with process_group() as alone, steps() as step:
             journal = Journal(options.out / f"{arm}-{seed}.jsonl", None)
             train(network, task, settings, Keeping(journal=journal), alone, workers=1, step=step)
             network.eval()

@@ -38,7 +38,8 @@ class FloatPart:
 
 _CONTEXT = "A mean over many tokens is finer than any of them, and its few values are added to all tokens."
 _NORM = "Squares double the range that int8 has to hold, and a root of their mean divides every token."
-_LEVEL = "Brings tokens that differ in size by thousands to one size, so that int8 can hold them."
+_TOKENS = "Brings tokens that differ in size by thousands to one size, so that int8 can hold them."
+_TOKEN_OPERATORS = ("abs", "add", "mean", "mul", "reduce_mean", "rsqrt")
 
 FLOAT_PARTS: tuple[FloatPart, ...] = (
     FloatPart("gates", "*.gates", "Six columns; every context is multiplied by them.", is_product=True),
@@ -54,10 +55,8 @@ FLOAT_PARTS: tuple[FloatPart, ...] = (
         "Addends of different size and sign: rounded once, where the next product reads the sum.",
         operators=("add", "mul"),
     ),
-    FloatPart(
-        "levelling", "*.modulation.proj", _LEVEL, operators=("abs", "add", "mean", "mul", "reduce_mean", "rsqrt")
-    ),
-    FloatPart("levelling", "*.modulation.h*", _LEVEL, operators=("abs", "add", "mean", "mul", "reduce_mean", "rsqrt")),
+    FloatPart("per-token scaling", "*.modulation.proj", _TOKENS, operators=_TOKEN_OPERATORS),
+    FloatPart("per-token scaling", "*.modulation.h*", _TOKENS, operators=_TOKEN_OPERATORS),
     FloatPart(
         "residual sums",
         "stage*.block*",

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dvfl_mobile.documents import Document
 from dvfl_mobile.quantization.scales import Scale
+
+
+def upgraded(document: Any) -> Any:
+    """A document of schema version 1, which called the per-token scaled layers `levels`, as one of version 2."""
+    if not isinstance(document, Mapping) or document.get("schema_version") != 1:
+        return document
+    renamed = {"per_token_scaled" if name == "levels" else name: value for name, value in document.items()}
+    return {**renamed, "schema_version": 2}
 
 
 class CalibrationFacts(Document):
@@ -79,22 +88,28 @@ class Quantization(Document):
         recipe: its name.
         method: `ptq` after training, `qat` in training, `none` for recipes without scales of activations.
         keep: patterns of modules that stay float, by request or by `auto`.
-        levels: linear layers that bring their tokens to one size (`rewrites.LevelledLinear`).
+        per_token_scaled: linear layers that bring their tokens to one size (`rewrites.PerTokenScaledLinear`); `levels`
+            in schema version 1.
         scales: of every int8 tensor, by the edge's name; one set for all targets.
         products: the int8 products by their modules' paths, in order, each with the edge that it reads.
         calibration: on what these were found.
         training: how the weights were trained on; None for `ptq`.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     recipe: str
     method: Literal["none", "ptq", "qat"]
     keep: tuple[str, ...] = ()
-    levels: tuple[str, ...] = ()
+    per_token_scaled: tuple[str, ...] = ()
     scales: dict[str, Scale] = Field(default_factory=dict)
     products: dict[str, str] = Field(default_factory=dict)
     calibration: CalibrationFacts | None = None
     training: TrainingFacts | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_any_version(cls, document: Any) -> Any:
+        return upgraded(document)
 
     @property
     def warnings(self) -> tuple[str, ...]:

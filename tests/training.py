@@ -20,7 +20,7 @@ from dvfl_mobile.training.clips.data import Sample
 from dvfl_mobile.training.initial_weights import seeded_weights
 from dvfl_mobile.training.journal import Journal
 from dvfl_mobile.training.loop import Keeping, Outcome, Task, train
-from dvfl_mobile.training.process_group import team
+from dvfl_mobile.training.process_group import process_group
 from dvfl_mobile.training.settings import Augmentation, Distillation, TrainSettings
 
 # Two stages of the small network: enough for every kind of weight.
@@ -30,7 +30,7 @@ TINY = Architecture(
 CLASSES = ("left", "right", "up", "down")
 CLIPS = 11
 
-# Everything that is random is on: mixing, stochastic depth, the order of clips.
+# Everything that is random is on: mixing, drop path, the order of clips.
 QUICK = TrainSettings(
     epochs=3,
     warmup_epochs=1,
@@ -98,7 +98,7 @@ def trained(
         best=best,
     )
     workers = changes.pop("workers", 1)
-    with team() as processes:
+    with process_group() as processes:
         more = {} if step is None else {"step": step}
         return train(network, task(settings, **changes), settings, keeping, processes, workers=workers, **more)
 

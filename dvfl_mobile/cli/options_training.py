@@ -269,7 +269,8 @@ def make_plan(given: dict[str, Any], model: str | None, teacher: Path | None) ->
     from dvfl_mobile.errors import UsageError
     from dvfl_mobile.training.choices import chosen_settings
     from dvfl_mobile.training.official.config import read_official_config
-    from dvfl_mobile.training.run import TrainPlan, process_count
+    from dvfl_mobile.training.process_group import process_count
+    from dvfl_mobile.training.run import TrainPlan
 
     if given["crop_area"] is not None:
         given = {**given, "crop_area": (given["crop_area"], 1.0)}
@@ -310,8 +311,9 @@ def train_as_planned(plan: TrainPlan, out: Path, *, json: bool) -> None:
     from dvfl_mobile.errors import MissingDependencyError
     from dvfl_mobile.report.training import draw_learning_curve, summary_lines
     from dvfl_mobile.training.journal import read_journal
+    from dvfl_mobile.training.process_group import is_first_process
     from dvfl_mobile.training.result import CURVE_NAME, JOURNAL_NAME
-    from dvfl_mobile.training.run import BEST_NAME, is_first_process, run
+    from dvfl_mobile.training.run import BEST_NAME, run
 
     with steps(quiet=not is_first_process()) as step:
         result = run(plan, out, step)

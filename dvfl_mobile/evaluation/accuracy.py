@@ -31,7 +31,7 @@ from dvfl_mobile.version import __version__
 
 if TYPE_CHECKING:
     from dvfl_mobile.model.student import Student
-    from dvfl_mobile.training.process_group import Team
+    from dvfl_mobile.training.process_group import ProcessGroup
 
 
 class AnsweredVideo(Document):
@@ -98,7 +98,9 @@ class AccuracyReport(Document):
     rows: tuple[AnsweredVideo, ...]
 
 
-def measure(student: Student, question: Question, step: Step = silent, processes: Team | None = None) -> AccuracyReport:
+def measure(
+    student: Student, question: Question, step: Step = silent, processes: ProcessGroup | None = None
+) -> AccuracyReport:
     """Ask a student about every video of a split; where there are several processes, all get the same report.
 
     A video's answer is the mean of the softmax probabilities over its views, as in `evaluation.evaluate`.

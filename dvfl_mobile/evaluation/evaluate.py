@@ -32,7 +32,7 @@ from dvfl_mobile.wording import first_few, percent, plural
 if TYPE_CHECKING:
     from dvfl_mobile.artifacts.make import Artifact
     from dvfl_mobile.model.student import Student
-    from dvfl_mobile.training.process_group import Team
+    from dvfl_mobile.training.process_group import ProcessGroup
 
 
 EVALUATION_NAME = "evaluation.json"
@@ -89,7 +89,7 @@ def evaluate(
     question: Question,
     reference: Path | None = None,
     step: Step = silent,
-    processes: Team | None = None,
+    processes: ProcessGroup | None = None,
 ) -> EvaluationReport:
     """Ask the artifact and the reference form about every video of a split; the report also goes into its folder.
 
@@ -234,7 +234,7 @@ def _ask(
     chosen: ChosenVideos,
     spec: ClipSpec,
     drawn: Sequence[View],
-    processes: Team | None,
+    processes: ProcessGroup | None,
     advance: Callable[[], None],
 ) -> Answers:
     """Let both answer on the same clips of each video; each process takes its share, and all get all answers."""
@@ -280,7 +280,7 @@ def _about_infinities(rows: Sequence[VideoOutcome]) -> list[str]:
     return [f"The artifact's logits are not finite on {where}, counted as wrong: {first_few(names)}."]
 
 
-def _store(artifact: Artifact, report: EvaluationReport, processes: Team | None) -> EvaluationReport:
+def _store(artifact: Artifact, report: EvaluationReport, processes: ProcessGroup | None) -> EvaluationReport:
     """Leave the report in the artifact's folder too."""
     if processes is None or processes.is_first:
         jsondoc.leave(report, artifact.folder / EVALUATION_NAME)

@@ -19,7 +19,7 @@ from dvfl_mobile.errors import UsageError, VideoError
 from dvfl_mobile.wording import first_few, plural
 
 if TYPE_CHECKING:
-    from dvfl_mobile.training.process_group import Team
+    from dvfl_mobile.training.process_group import ProcessGroup
 
 # Videos that are decoded ahead while others are answered.
 _READERS, _AHEAD = 2, 4
@@ -107,7 +107,7 @@ def ask_each(
     spec: ClipSpec,
     drawn: Sequence[View],
     answer: Callable[[str, int, Pixels], _Row],
-    processes: Team | None,
+    processes: ProcessGroup | None,
     advance: Callable[[], None],
 ) -> VideoRows[_Row]:
     """Ask about each video, decoded ahead while the one before is answered; memory doesn't grow with their number.
@@ -144,7 +144,7 @@ def ask_each(
     return VideoRows(rows, tuple(_about_damage([problem for problem, _ in unreadable], damaged, len(chosen.refs))))
 
 
-def shares_of(chosen: ChosenVideos, processes: Team | None) -> int:
+def shares_of(chosen: ChosenVideos, processes: ProcessGroup | None) -> int:
     """How many videos this process is asked about."""
     rank, count = (0, 1) if processes is None else (processes.rank, processes.count)
     return len(range(rank, len(chosen.refs), count))

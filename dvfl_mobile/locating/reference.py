@@ -14,7 +14,7 @@ from torch.fx.node import map_arg
 from dvfl_mobile.delegation import module_path
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.quantization.graph import graphs
-from dvfl_mobile.quantization.graph.forms import QuantizedForm, freeze, levelled_form, raw_clip
+from dvfl_mobile.quantization.graph.forms import QuantizedForm, deploy_form, freeze, raw_clip
 from dvfl_mobile.quantization.settings import Quantization
 from dvfl_mobile.runners.tracing import MOVE
 from dvfl_mobile.targets import Target
@@ -103,13 +103,15 @@ def reference_graph(
     """
     form: nn.Module
     if quantization is None:
-        form = levelled_form(student, (), target.normalizer)
+        form = deploy_form(student, (), target.normalizer)
         return ReferenceGraph(form, raw_clip(student).shape, {})
     if isinstance(quantization, QuantizedForm):
         made = quantization
     else:
-        made = freeze(student, quantization, dict(levelled_form(student, quantization.levels).named_parameters()))
-    floats = dict(levelled_form(student, made.settings.levels, target.normalizer).named_parameters())
+        made = freeze(
+            student, quantization, dict(deploy_form(student, quantization.per_token_scaled).named_parameters())
+        )
+    floats = dict(deploy_form(student, made.settings.per_token_scaled, target.normalizer).named_parameters())
     return ReferenceGraph(made.form(target.normalizer), raw_clip(student).shape, floats)
 
 

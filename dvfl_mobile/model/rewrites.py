@@ -151,7 +151,7 @@ class LayerNorm(nn.Module):
         return self.standardize(tokens) * self.scale + self.shift
 
 
-class LevelledLinear(nn.Module):
+class PerTokenScaledLinear(nn.Module):
     """A linear layer whose tokens are brought to one size before it and back after: `(...,in)` to `(...,out)`.
 
     `W x + b = size · W (x / size) + b`, with a size for each token, `size = mean |x|` over its channels: exact, and

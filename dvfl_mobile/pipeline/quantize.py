@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -143,11 +142,11 @@ def quantize(student: Student, plan: QuantizePlan, state: Path | None = None, st
     """
     _load_torchao(step)
     from dvfl_mobile.quantization.calibrate import ptq
-    from dvfl_mobile.quantization.graph.forms import freeze, levelled_form
+    from dvfl_mobile.quantization.graph.forms import deploy_form, freeze
 
     if not plan.recipe.is_calibrated:
         settings = Quantization(recipe=plan.recipe.name, method="none")
-        form = freeze(student, settings, dict(levelled_form(student, ()).named_parameters()))
+        form = freeze(student, settings, dict(deploy_form(student, ()).named_parameters()))
         return Quantized(form, summarize_form(form, None))
     clips = calibration_clips(student, plan, step)
     form = ptq.quantize(student, plan.recipe.name, clips.pixels, clips.facts, plan.keep, step)
@@ -167,6 +166,8 @@ def make(student: Student, plan: QuantizePlan, out: Path, step: Step = silent) -
     Raises:
         OutputError: the place can't be written, or another run is writing it.
     """
+    from dvfl_mobile.training.process_group import is_first_process
+
     path = out / name_of(plan, student)
     state = path.with_name(f".{path.name}.training") if plan.method == "qat" else None
     if not is_first_process():
@@ -184,11 +185,6 @@ def make(student: Student, plan: QuantizePlan, out: Path, step: Step = silent) -
             forget(state)
     summary = made.summary.model_copy(update={"path": str(path), "size_bytes": path.stat().st_size})
     return replace(made, summary=summary)
-
-
-def is_first_process() -> bool:
-    """Whether this is the process that writes and speaks; the only one, without torchrun."""
-    return int(os.environ.get("RANK", "0")) == 0
 
 
 def plan_for_deploy(recipe: Recipe, calib: str | None, *, data_root: Path | None, samples: int) -> QuantizePlan | None:
@@ -301,12 +297,12 @@ def _others(clips: CalibrationClips) -> NDArray[np.uint8]:
 
 
 def _looked_at(form: QuantizedForm, clips: CalibrationClips, step: Step) -> PooledMetrics:
-    from dvfl_mobile.quantization.graph.forms import levelled_form
+    from dvfl_mobile.quantization.graph.forms import deploy_form
     from dvfl_mobile.quantization.graph.graphs import run_clips
 
     some = _others(clips)[:LOOKED_AT]
     with step("compare with float", 2 * len(some)) as advance:
-        expected = run_clips(levelled_form(form.student, ()), some, advance)
+        expected = run_clips(deploy_form(form.student, ()), some, advance)
         found = run_clips(form.graph(), some, advance)
     return measure(expected.numpy(), found.numpy(), [str(index) for index in range(len(some))]).pooled
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.model.source import weights_notes
 from dvfl_mobile.parity.measure import PooledMetrics
-from dvfl_mobile.quantization.settings import CalibrationFacts, TrainingFacts
+from dvfl_mobile.quantization.settings import CalibrationFacts, TrainingFacts, upgraded
 from dvfl_mobile.version import __version__
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ class QuantizeSummary(Document):
         path, size_bytes: of the file, once it is written.
         products: int8 products (linear layers and convolutions).
         keep: patterns of modules that stay float besides what always does.
-        levels: linear layers that bring their tokens to one size.
+        per_token_scaled: linear layers that bring their tokens to one size; `levels` in schema version 1.
         near: the fake-quantized graph against the float student, on training clips that calibration didn't see.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     tool_version: str = __version__
     model: Line
     checkpoint: Line
@@ -38,11 +38,16 @@ class QuantizeSummary(Document):
     size_bytes: int = Field(default=0, ge=0)
     products: int = Field(ge=0)
     keep: tuple[Line, ...]
-    levels: tuple[Line, ...]
+    per_token_scaled: tuple[Line, ...]
     calibration: CalibrationFacts | None
     training: TrainingFacts | None
     near: PooledMetrics | None
     notes: tuple[Line, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_any_version(cls, document: Any) -> Any:
+        return upgraded(document)
 
 
 def summarize_form(form: QuantizedForm, near: PooledMetrics | None) -> QuantizeSummary:
@@ -56,7 +61,7 @@ def summarize_form(form: QuantizedForm, near: PooledMetrics | None) -> QuantizeS
         method=settings.method,
         products=len(settings.products),
         keep=settings.keep,
-        levels=settings.levels,
+        per_token_scaled=settings.per_token_scaled,
         calibration=settings.calibration,
         training=settings.training,
         near=near,

@@ -43,8 +43,8 @@ def _facts(summary: QuantizeSummary) -> Iterator[tuple[str, str]]:
         yield "int8", f"{plural(summary.products, 'product')}, and all between them that needn't be float"
     if summary.keep:
         yield "kept float", ", ".join(summary.keep)
-    if summary.levels:
-        yield "levelled", ", ".join(summary.levels)
+    if summary.per_token_scaled:
+        yield "scaled per token", ", ".join(summary.per_token_scaled)
     if summary.near is not None:
         near = summary.near
         yield (

@@ -11,7 +11,7 @@ from dvfl_mobile.errors import UsageError
 from dvfl_mobile.training.official.config import OfficialConfig
 from dvfl_mobile.training.settings import Augmentation, Distillation, TrainSettings, official_adamw
 
-# Stochastic depth as the official configurations have it, by variant.
+# Drop-path rates as the official configurations have it, by variant.
 _DROP_PATH = {"nano": 0.1, "tiny": 0.2, "small": 0.3, "base": 0.5}
 
 

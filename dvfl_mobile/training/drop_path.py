@@ -1,4 +1,4 @@
-"""Stochastic depth that a kill doesn't change: which branches a clip leaves out depends on seed, epoch and clip."""
+"""Drop path (stochastic depth) from random streams: what a clip drops depends on seed, epoch and clip alone."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from dvfl_mobile.model.network import Block, DropPath, VideoFocalNet
-from dvfl_mobile.training.randomness import Draw, stream
+from dvfl_mobile.training.randomness import Stream, random_stream
 
 _BRANCHES = 2  # of a block: modulation and feed-forward
 
 
-class DrawnDropPath(nn.Module):
-    """Takes the place of a `DropPath`: the same in distribution, by draws that it is given before each pass.
+class SeededDropPath(nn.Module):
+    """Takes the place of a `DropPath`: the same distribution, by masks that are set before each pass.
 
     It has no weights, so the network's state dict stays as it is; in eval mode it does nothing, like the other.
     """
@@ -33,23 +33,24 @@ class DrawnDropPath(nn.Module):
         return tokens * kept.to(tokens.dtype) / (1 - self.rate)
 
 
-class DrawnDepth:
-    """The stochastic depth of a whole network, whose every `DropPath` it replaces."""
+class SeededDropPaths:
+    """Drop path of a whole network, whose every `DropPath` it replaces."""
 
     def __init__(self, network: VideoFocalNet, seed: int) -> None:
         self._seed, self._frames = seed, network.architecture.token_frames
-        self._paths: list[DrawnDropPath] = []
+        self._paths: list[SeededDropPath] = []
         for module in list(network.modules()):
             if isinstance(module, Block) and isinstance(module.drop_path, DropPath):
-                drawn = DrawnDropPath(module.drop_path.rate)
-                module.drop_path = drawn  # type: ignore[assignment]
-                self._paths.append(drawn)
+                seeded = SeededDropPath(module.drop_path.rate)
+                module.drop_path = seeded  # type: ignore[assignment]
+                self._paths.append(seeded)
 
     def draw(self, samples: Sequence[int], epoch: int, device: torch.device) -> None:
-        """Draw for the clips of the next pass."""
+        """Set the masks of the next pass, by its clips."""
         shape = (len(self._paths), _BRANCHES, self._frames)
         shares = np.stack(
-            [stream(self._seed, Draw.DEPTH, epoch, sample).random_sample(shape) for sample in samples], axis=2
+            [random_stream(self._seed, Stream.DROP_PATH, epoch, sample).random_sample(shape) for sample in samples],
+            axis=2,
         )
         for path, of_path in zip(self._paths, shares, strict=True):
             kept = torch.from_numpy(of_path >= path.rate).to(device)

@@ -29,14 +29,14 @@ from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.training.clips.data import Samples
 from dvfl_mobile.training.clips.loader import Chunk, load
 from dvfl_mobile.training.clips.mixing import mix, soft_targets
-from dvfl_mobile.training.drop_path import DrawnDepth
+from dvfl_mobile.training.drop_path import SeededDropPaths
 from dvfl_mobile.training.journal import Journal
-from dvfl_mobile.training.optimization.gradients import GradientSums
+from dvfl_mobile.training.optimization.gradients import GradientAccumulator
 from dvfl_mobile.training.optimization.losses import TEACHER_LOSSES, label_loss
 from dvfl_mobile.training.optimization.optimizer import make_optimizer, memory_of, set_rate
 from dvfl_mobile.training.optimization.precision import Precision, autocast, chosen_precision
 from dvfl_mobile.training.optimization.schedule import Schedule
-from dvfl_mobile.training.process_group import Team
+from dvfl_mobile.training.process_group import ProcessGroup
 from dvfl_mobile.training.settings import TrainSettings
 from dvfl_mobile.training.state import TrainingState, begin
 from dvfl_mobile.training.validation import Score, TestClips, count_right
@@ -104,7 +104,7 @@ def train(
     task: Task,
     settings: TrainSettings,
     keeping: Keeping,
-    team: Team,
+    processes: ProcessGroup,
     *,
     workers: int = 2,
     step: Step = silent,
@@ -120,16 +120,16 @@ def train(
     """
     if not len(task.samples):
         raise UsageError("There is nothing to train on.")
-    precision = chosen_precision(settings.precision, team.device)
+    precision = chosen_precision(settings.precision, processes.device)
     schedule = Schedule(settings, len(task.samples))
-    trainer = _Trainer(network, task, settings, precision, team)
+    trainer = _Trainer(network, task, settings, precision, processes)
     fingerprint = _fingerprint(trainer, task, settings, precision)
-    team.check_same(fingerprint)
-    kept = begin(keeping.state, fingerprint, trainer.changing, team)
-    run = _Run(trainer, task, settings, schedule, keeping, kept, team)
-    show = step if team.is_first else silent
+    processes.check_same(fingerprint)
+    kept = begin(keeping.state, fingerprint, trainer.changing, processes)
+    run = _Run(trainer, task, settings, schedule, keeping, kept, processes)
+    show = step if processes.is_first else silent
     run.go(workers, show)
-    unreadable = sorted({name for names in team.all_of(task.samples.unreadable) for name in names})
+    unreadable = sorted({name for names in processes.all_of(task.samples.unreadable) for name in names})
     return Outcome(
         weights=trainer.weights(),
         steps=run.done,
@@ -152,11 +152,11 @@ class _Run:
         schedule: Schedule,
         keeping: Keeping,
         kept: TrainingState,
-        team: Team,
+        processes: ProcessGroup,
     ) -> None:
         self._trainer, self._task, self._settings, self._schedule = trainer, task, settings, schedule
-        self._keeping, self._kept, self._team = keeping, kept, team
-        self._journal = keeping.journal if team.is_first else None
+        self._keeping, self._kept, self._processes = keeping, kept, processes
+        self._journal = keeping.journal if processes.is_first else None
         self.done = kept.done
 
     def go(self, workers: int, show: Step) -> None:
@@ -184,12 +184,12 @@ class _Run:
 
     def _wanted(self) -> Iterator[tuple[int, list[int]]]:
         for step in range(self.done, self._schedule.steps):
-            for chunk in self._schedule.chunks(step, self._team.rank, self._team.count):
+            for chunk in self._schedule.chunks(step, self._processes.rank, self._processes.count):
                 yield self._schedule.epoch(step), [int(index) for index in chunk]
 
     def _step(self, loaded: Iterator[Chunk]) -> None:
         began = time.monotonic()
-        mine = len(self._schedule.chunks(self.done, self._team.rank, self._team.count))
+        mine = len(self._schedule.chunks(self.done, self._processes.rank, self._processes.count))
         rate = self._schedule.learning_rate(self.done)
         figures = self._trainer.step(
             self.done, (next(loaded) for _ in range(mine)), len(self._schedule.batch(self.done)), rate
@@ -203,7 +203,7 @@ class _Run:
     def _end_epoch(self, epoch: int, show: Step) -> None:
         if self._task.test is None:
             return
-        with show("validate", len(range(0, len(self._task.test), self._team.count))) as advance:
+        with show("validate", len(range(0, len(self._task.test), self._processes.count))) as advance:
             score = self._trainer.validate(self._task.test, advance)
         if self._journal is not None:
             self._journal.note("epoch", self.done, epoch=epoch + 1, **vars(score))
@@ -211,7 +211,7 @@ class _Run:
             self._keep_best()
 
     def _keep_best(self) -> None:
-        if self._team.is_first and self._keeping.best is not None:
+        if self._processes.is_first and self._keeping.best is not None:
             self._keeping.best(self._trainer.weights())
 
     def _is_over(self) -> bool:
@@ -230,16 +230,16 @@ class _Trainer:
     """
 
     def __init__(
-        self, network: VideoFocalNet, task: Task, settings: TrainSettings, precision: Precision, team: Team
+        self, network: VideoFocalNet, task: Task, settings: TrainSettings, precision: Precision, processes: ProcessGroup
     ) -> None:
-        self._task, self._settings, self._precision, self._team = task, settings, precision, team
-        self._network = network.to(team.device).requires_grad_(True)
-        self._depth = DrawnDepth(self._network, settings.seed)
-        self._teacher = None if task.teacher is None else task.teacher.network.to(team.device)
+        self._task, self._settings, self._precision, self._processes = task, settings, precision, processes
+        self._network = network.to(processes.device).requires_grad_(True)
+        self._drop_path = SeededDropPaths(self._network, settings.seed)
+        self._teacher = None if task.teacher is None else task.teacher.network.to(processes.device)
         self._parameters: dict[str, Tensor] = dict(self._network.named_parameters())
         # A device of CUDA has half the memory to spare that a processor has, and double precision is slow there.
-        dtype = torch.float64 if team.device.type == "cpu" else torch.float32
-        self._sums = GradientSums(self._parameters, team.device, figures=3, dtype=dtype)
+        dtype = torch.float64 if processes.device.type == "cpu" else torch.float32
+        self._gradients = GradientAccumulator(self._parameters, processes.device, figures=3, dtype=dtype)
         self._optimizer = make_optimizer(self._parameters, settings)
         self._average = (
             {name: values.detach().clone() for name, values in self._parameters.items()} if settings.average else {}
@@ -288,10 +288,10 @@ class _Trainer:
             Means over the batch: `loss`, `label_loss`, `teacher_loss`; and the `gradient_norm` before it was clipped.
         """
         self._network.train()
-        self._sums.clear()
+        self._gradients.clear()
         for chunk in chunks:
             self._add(chunk)
-        means = self._sums.share(self._team, clips, float(self._scale[0]))
+        means = self._gradients.reduce(self._processes, clips, float(self._scale[0]))
         if means is None:
             self._overflowed(index)
             return {"loss": None, "label_loss": None, "teacher_loss": None, "gradient_norm": None}
@@ -314,15 +314,15 @@ class _Trainer:
     def validate(self, test: TestClips, advance: Callable[[], None]) -> Score:
         self._network.eval()
         with torch.inference_mode():
-            return count_right(self._evaluated, test, self._team, self._settings.micro_batch, advance)
+            return count_right(self._evaluated, test, self._processes, self._settings.micro_batch, advance)
 
     def _evaluated(self, pixels: Tensor) -> Tensor:
-        with autocast(self._precision, self._team.device):
+        with autocast(self._precision, self._processes.device):
             clips = _normalized(pixels, self._task.clip)
             return functional_call(self._network, self._average, (clips,)) if self._average else self._network(clips)
 
     def _add(self, chunk: Chunk) -> None:
-        device, augmentation = self._team.device, self._settings.augmentation
+        device, augmentation = self._processes.device, self._settings.augmentation
         targets, known = soft_targets(chunk.labels, len(self._task.classes), augmentation.label_smoothing)
         pixels, targets, known = mix(
             chunk.pixels.to(device).float(),
@@ -333,20 +333,20 @@ class _Trainer:
             augmentation,
             self._settings.seed,
         )
-        self._depth.draw(chunk.samples, chunk.epoch, device)
+        self._drop_path.draw(chunk.samples, chunk.epoch, device)
         with autocast(self._precision, device):
             logits = self._network(_normalized(pixels, self._task.clip)).float()
         labels = (label_loss(logits, targets) * known).sum()
         teacher = self._teacher_loss(logits, pixels)
         distillation = self._settings.distillation
         loss = labels if distillation is None else (1 - distillation.weight) * labels + distillation.weight * teacher
-        self._sums.add(loss, labels, teacher, scale=float(self._scale[0]))
+        self._gradients.add(loss, labels, teacher, scale=float(self._scale[0]))
 
     def _teacher_loss(self, logits: Tensor, pixels: Tensor) -> Tensor:
         distillation = self._settings.distillation
         if distillation is None or self._teacher is None or self._task.teacher is None:
             return logits.new_zeros(())
-        with autocast(self._precision, self._team.device), torch.no_grad():
+        with autocast(self._precision, self._processes.device), torch.no_grad():
             told = self._teacher(_normalized(pixels, self._task.teacher.clip))
         return TEACHER_LOSSES[distillation.loss](logits, told.float(), distillation.temperature).sum()
 

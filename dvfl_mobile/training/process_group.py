@@ -1,4 +1,7 @@
-"""Processes that train one model together, as torchrun starts them: what they sum, share and agree on."""
+"""The process group of a distributed training: its rank and size, and the collectives that training uses.
+
+Processes are started by torchrun. Without it, a process is a group of one, and every collective does nothing.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,8 @@ _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
-class Team:
-    """The processes of one training, seen from one of them. A process by itself is a team of one.
+class ProcessGroup:
+    """The processes of one training, seen from one of them.
 
     Attributes:
         rank: this process, from 0.
@@ -93,8 +96,18 @@ class Team:
             )
 
 
+def is_first_process() -> bool:
+    """Whether this is the process that writes and shows progress; the only one, without torchrun."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def process_count() -> int:
+    """How many processes torchrun started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 @contextmanager
-def team() -> Iterator[Team]:
+def process_group() -> Iterator[ProcessGroup]:
     """Join the processes that torchrun started, by its environment: over NCCL with CUDA devices, else over gloo.
 
     A process group that is there already is joined as it is, and left as it is.
@@ -103,10 +116,10 @@ def team() -> Iterator[Team]:
         UsageError: the environment isn't whole, or there are fewer CUDA devices than processes.
     """
     if dist.is_available() and dist.is_initialized():
-        yield Team(dist.get_rank(), dist.get_world_size(), _device())
+        yield ProcessGroup(dist.get_rank(), dist.get_world_size(), _device())
         return
     if os.environ.get("WORLD_SIZE", "1") == "1":
-        yield Team(0, 1, _device())
+        yield ProcessGroup(0, 1, _device())
         return
     missing = [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
     if missing or not dist.is_available():
@@ -118,7 +131,7 @@ def team() -> Iterator[Team]:
     device = _device()
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Team(dist.get_rank(), dist.get_world_size(), device)
+        yield ProcessGroup(dist.get_rank(), dist.get_world_size(), device)
     finally:
         dist.destroy_process_group()
 

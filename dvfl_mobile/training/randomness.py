@@ -1,4 +1,4 @@
-"""Every random draw of a training, by what it is for: none depends on processes, threads or kills."""
+"""Random streams: a generator for each purpose and place, so that no result depends on processes, threads or kills."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from enum import IntEnum
 import numpy as np
 
 
-class Draw(IntEnum):
-    """What is drawn."""
+class Stream(IntEnum):
+    """What a random stream is for."""
 
     ORDER = 0
     CLIP = 1
     MIX = 2
-    DEPTH = 3
+    DROP_PATH = 3
     HOLD_OUT = 4
 
 
-def stream(seed: int, draw: Draw, *place: int) -> np.random.RandomState:
-    """A generator of its own for each purpose and place; MT19937, which numpy keeps as it is for ever."""
-    return np.random.RandomState([seed, int(draw), *place])
+def random_stream(seed: int, stream: Stream, *place: int) -> np.random.RandomState:
+    """A generator of its own for each purpose and place (epoch, clip): MT19937, whose output numpy keeps."""
+    return np.random.RandomState([seed, int(stream), *place])

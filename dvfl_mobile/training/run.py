@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +26,7 @@ from dvfl_mobile.training.initial_weights import Blocks, initial_weights
 from dvfl_mobile.training.journal import Journal
 from dvfl_mobile.training.loop import Keeping, Outcome, Task, train
 from dvfl_mobile.training.official.export import export_official
-from dvfl_mobile.training.process_group import Team, team
+from dvfl_mobile.training.process_group import ProcessGroup, process_group
 from dvfl_mobile.training.result import JOURNAL_NAME, RESULT_NAME, BestScore, Start, TeacherFacts, TrainingResult
 from dvfl_mobile.training.settings import TrainSettings
 from dvfl_mobile.training.state import forget
@@ -91,23 +90,13 @@ def run(plan: TrainPlan, out: Path, step: Step = silent) -> TrainingResult | Non
     """
     if (plan.teacher is None) != (plan.settings.distillation is None):
         raise UsageError("A teacher and the settings of distillation go together.")
-    with team() as processes:
+    with process_group() as processes:
         processes.by_first(lambda: _refuse_finished(out))
         if not processes.is_first:
             return _train(plan, out, processes, silent)
         with directory_lock(out):
             remove_partials(out / BEST_NAME)
             return _train(plan, out, processes, step)
-
-
-def is_first_process() -> bool:
-    """Whether this is the process that writes and speaks; the only one, without torchrun."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def process_count() -> int:
-    """How many processes torchrun started; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def shape_named(model: str) -> dict[str, Any]:
@@ -152,7 +141,7 @@ class _Prepared:
     notes: tuple[str, ...]
 
 
-def _train(plan: TrainPlan, out: Path, processes: Team, step: Step) -> TrainingResult | None:
+def _train(plan: TrainPlan, out: Path, processes: ProcessGroup, step: Step) -> TrainingResult | None:
     prepared = _prepare(plan, step)
     settings, clip = prepared.settings, prepared.clip
     samples = VideoSamples(prepared.sources.train, clip, settings.augmentation, settings.seed)
@@ -287,7 +276,7 @@ def _student(weights: Mapping[str, Tensor], prepared: _Prepared, name: str) -> S
     )
 
 
-def _written(prepared: _Prepared, outcome: Outcome, processes: Team, out: Path) -> TrainingResult:
+def _written(prepared: _Prepared, outcome: Outcome, processes: ProcessGroup, out: Path) -> TrainingResult:
     """Write what is left to be written, the result last; then the state can go."""
     last = _student(outcome.weights, prepared, Path(LAST_NAME).name)
     save_student(last, out / LAST_NAME)
@@ -302,7 +291,7 @@ def _written(prepared: _Prepared, outcome: Outcome, processes: Team, out: Path) 
     return result
 
 
-def _result(prepared: _Prepared, outcome: Outcome, processes: Team, student: Student) -> TrainingResult:
+def _result(prepared: _Prepared, outcome: Outcome, processes: ProcessGroup, student: Student) -> TrainingResult:
     notes = list(prepared.notes)
     if outcome.unreadable:
         named = first_few_only(outcome.unreadable)

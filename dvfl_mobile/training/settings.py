@@ -77,7 +77,7 @@ class TrainSettings(Document):
         weight_decay: not of biases, norms and other vectors.
         momentum: of sgd, which is Nesterov's. betas, eps: of adamw.
         clip_gradient: longest gradient of all weights together; None for any.
-        drop_path: stochastic depth of the last block, growing evenly from the first.
+        drop_path: drop-path rate of the last block, growing evenly from the first.
         average: decay of the weights' moving average, which is then what is validated and kept; 0 for none.
         patience: stop after so many epochs without a better score; None: never.
     """

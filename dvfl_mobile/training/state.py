@@ -12,7 +12,7 @@ from torch import Tensor
 from dvfl_mobile.errors import CheckpointError
 from dvfl_mobile.files import atomic_file, remove_partials
 from dvfl_mobile.model.checkpoint.safetensors_file import load_safetensors, save_safetensors
-from dvfl_mobile.training.process_group import Team
+from dvfl_mobile.training.process_group import ProcessGroup
 
 _SAVE_EVERY_S = 60.0
 _FINGERPRINT, _DONE = "fingerprint", "steps_done"
@@ -25,8 +25,10 @@ class TrainingState:
         done: how many steps were done when the training began or went on.
     """
 
-    def __init__(self, path: Path | None, fingerprint: str, tensors: Mapping[str, Tensor], team: Team) -> None:
-        self._path = path if team.is_first else None
+    def __init__(
+        self, path: Path | None, fingerprint: str, tensors: Mapping[str, Tensor], processes: ProcessGroup
+    ) -> None:
+        self._path = path if processes.is_first else None
         self._fingerprint = torch.frombuffer(bytearray.fromhex(fingerprint), dtype=torch.uint8)
         self._tensors = tensors
         self._saved_at = time.monotonic()
@@ -64,7 +66,7 @@ class TrainingState:
         return done
 
 
-def begin(path: Path | None, fingerprint: str, tensors: Mapping[str, Tensor], team: Team) -> TrainingState:
+def begin(path: Path | None, fingerprint: str, tensors: Mapping[str, Tensor], processes: ProcessGroup) -> TrainingState:
     """Begin a training, or go on with that of `path`. All processes go on with what the first one read.
 
     Args:
@@ -75,10 +77,10 @@ def begin(path: Path | None, fingerprint: str, tensors: Mapping[str, Tensor], te
     Raises:
         CheckpointError: the state is that of another training, or damaged.
     """
-    state = TrainingState(path, fingerprint, tensors, team)
-    state.done = team.by_first(state.load)
+    state = TrainingState(path, fingerprint, tensors, processes)
+    state.done = processes.by_first(state.load)
     for values in tensors.values():
-        team.take_from_first(values.detach())
+        processes.take_from_first(values.detach())
     return state
 
 

@@ -11,12 +11,12 @@ from dvfl_mobile.model.build import sha256_of_weights
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.quantization.calibrate import cache
-from dvfl_mobile.quantization.calibrate.token_scaling import find_levels
+from dvfl_mobile.quantization.calibrate.token_scaling import layers_to_scale
 from dvfl_mobile.quantization.graph import graphs
-from dvfl_mobile.quantization.graph.forms import QuantizedForm, freeze, levelled_form, raw_clip
+from dvfl_mobile.quantization.graph.forms import QuantizedForm, deploy_form, freeze, raw_clip
 from dvfl_mobile.quantization.settings import CalibrationFacts, Quantization
 
-_CLIPS_FOR_LEVELS = 16
+_CLIPS_FOR_TOKEN_SCALING = 16
 
 
 def quantize(
@@ -52,15 +52,15 @@ def quantize(
         known = _find(student, clips, calibration.observer, keep, step)
         cache.keep(key, known)
     settings = known.model_copy(update={"recipe": recipe, "calibration": calibration})
-    return freeze(student, settings, dict(levelled_form(student, settings.levels).named_parameters()))
+    return freeze(student, settings, dict(deploy_form(student, settings.per_token_scaled).named_parameters()))
 
 
 def _find(student: Student, clips: NDArray[np.uint8], observer: str, keep: Sequence[str], step: Step) -> Quantization:
-    """Levels, scales and products of a student, by what it does with the clips."""
-    some = clips[np.linspace(0, len(clips) - 1, min(len(clips), _CLIPS_FOR_LEVELS)).round().astype(int)]
+    """Per-token scaled layers, scales and products of a student, by what it does with the clips."""
+    some = clips[np.linspace(0, len(clips) - 1, min(len(clips), _CLIPS_FOR_TOKEN_SCALING)).round().astype(int)]
     with step("look for tokens of unequal size"):
-        levels = find_levels(levelled_form(student, ()), some)
-    form = levelled_form(student, levels)
+        per_token_scaled = layers_to_scale(deploy_form(student, ()), some)
+    form = deploy_form(student, per_token_scaled)
     with step("calibrate", len(clips)) as advance:
         graph, scales, products = graphs.watched(form, raw_clip(student).shape, observer, keep)
         graphs.run_clips(graph, clips, advance)
@@ -68,7 +68,7 @@ def _find(student: Student, clips: NDArray[np.uint8], observer: str, keep: Seque
         recipe="static_wi8_ai8",
         method="ptq",
         keep=tuple(keep),
-        levels=levels,
+        per_token_scaled=per_token_scaled,
         scales=scales(),
         products={product.path: product.reads for product in products},
     )

@@ -1,4 +1,4 @@
-"""Which linear layers are levelled: those whose tokens differ so much in size that one scale starves most of them."""
+"""Per-token scaling: which linear layers need it, since one scale leaves most of their tokens no steps."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from dvfl_mobile.model.deploy import DeployForm
-from dvfl_mobile.model.rewrites import LevelledLinear
+from dvfl_mobile.model.rewrites import PerTokenScaledLinear
 from dvfl_mobile.targets import Normalizer
 
 LEAST_DB = 12.0
-"""Below so many dB of a middling token against the rounding of one common scale, a layer is levelled."""
+"""Below so many dB of the median token against the rounding of one common scale, a layer is scaled per token."""
 
 LEAST_DB_IN_LAST_STAGE = 24.0
 """Likewise in the last stage, where tokens are fewest and no later layer averages the error away."""
@@ -23,10 +23,10 @@ LEAST_DB_IN_LAST_STAGE = 24.0
 _CANDIDATES = re.compile(r"stage\d+\.block\d+\.modulation\.(proj|h|h_temporal)")
 
 
-def find_levels(form: DeployForm, clips: Iterable[Any]) -> tuple[str, ...]:
-    """The paths of the linear layers to level, from what they read of a few clips `(T,3,H,W)`.
+def layers_to_scale(form: DeployForm, clips: Iterable[Any]) -> tuple[str, ...]:
+    """The paths of the linear layers to scale per token, from what they read of a few clips `(T,3,H,W)`.
 
-    For each, the size of its middling token (root mean square over channels) against the rounding error of a scale
+    For each, the size of its median token (root mean square over channels) against the rounding error of a scale
     that reaches the largest value: `20 log10(size · √12 · 255 / (max - min))`.
     """
     reading = {name: _Reading() for name, _ in form.named_modules() if _CANDIDATES.fullmatch(name)}
@@ -40,17 +40,17 @@ def find_levels(form: DeployForm, clips: Iterable[Any]) -> tuple[str, ...]:
             hook.remove()
     last = max(name.split(".")[0] for name in reading)
     least = {name: LEAST_DB_IN_LAST_STAGE if name.startswith(f"{last}.") else LEAST_DB for name in reading}
-    return tuple(name for name, seen in reading.items() if seen.middling_db < least[name])
+    return tuple(name for name, seen in reading.items() if seen.median_db < least[name])
 
 
-def level(form: DeployForm, paths: Collection[str], normalizer: Normalizer) -> None:
-    """Put levelled layers in the place of those at `paths`."""
+def scale_per_token(form: DeployForm, paths: Collection[str], normalizer: Normalizer) -> None:
+    """Put layers with per-token scaling in the place of those at `paths`."""
     for path in paths:
         parent, _, name = path.rpartition(".")
         layer = form.get_submodule(path)
         assert isinstance(layer, nn.Linear)
-        levelled = LevelledLinear(layer, normalizer).requires_grad_(False)
-        setattr(form.get_submodule(parent), name, levelled)
+        scaled = PerTokenScaledLinear(layer, normalizer).requires_grad_(False)
+        setattr(form.get_submodule(parent), name, scaled)
 
 
 class _Reading:
@@ -66,7 +66,7 @@ class _Reading:
         self._low, self._high = min(self._low, float(tokens.amin())), max(self._high, float(tokens.amax()))
 
     @property
-    def middling_db(self) -> float:
+    def median_db(self) -> float:
         size = float(torch.cat(self._sizes).median())
         step = (self._high - self._low) / 255
         return 20 * float(torch.log10(torch.tensor(size * 12**0.5 / step + 1e-30))) if step else float("inf")

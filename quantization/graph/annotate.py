@@ -6,7 +6,7 @@ It walks an exported graph once and annotates it for torchao's PT2E. What it kno
 - **GELU** between two products stays in int8: 256 values in, 256 values out, a table on every runtime.
 - **Reshapes and permutes** pass the scale on: the integers stay as they are.
 - **The product of query and modulators** is int8 where all of its factors are. Where the projection that reads it is
-  levelled (`rewrites.LevelledLinear`), it stays float until its tokens are of one size.
+  scaled per token (`rewrites.PerTokenScaledLinear`), it stays float until its tokens are of one size.
 - **Sums of gated contexts** requantize once, where the next product reads them, not at each addend: gates reach
   both signs and the addends differ in size, so a shared scale would be that of the largest.
 - What stays float stands in `FLOAT_PARTS`, each with its reason.
@@ -137,7 +137,7 @@ class FocalModulationQuantizer(Quantizer):  # type: ignore[misc]
 
     def _multiplication(self, node: Node) -> None:
         factors = node.all_input_nodes
-        if len(factors) != 2 or any(factor not in self._keys for factor in factors) or _is_levelled(node):
+        if len(factors) != 2 or any(factor not in self._keys for factor in factors) or _is_scaled_per_token(node):
             return
         path = module_path(node)
         index = self._multiplications[path] = self._multiplications.get(path, -1) + 1
@@ -154,9 +154,9 @@ class FocalModulationQuantizer(Quantizer):  # type: ignore[misc]
         self._keys[node] = key
 
 
-def _is_levelled(node: Node) -> bool:
-    """Whether a levelled linear layer reads it, at once or through further factors: then int8 would come too early."""
+def _is_scaled_per_token(node: Node) -> bool:
+    """Whether a per-token scaled layer reads it, at once or through further factors: then int8 would come too early."""
     return any(
-        user.target == _aten.abs.default or (user.target == _aten.mul.Tensor and _is_levelled(user))
+        user.target == _aten.abs.default or (user.target == _aten.mul.Tensor and _is_scaled_per_token(user))
         for user in node.users
     )

@@ -13,7 +13,7 @@ from torch.fx import GraphModule
 from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.model.deploy import DeployForm
 from dvfl_mobile.model.student import Student
-from dvfl_mobile.quantization.calibrate.token_scaling import level
+from dvfl_mobile.quantization.calibrate.token_scaling import scale_per_token
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.edges import weight_scales
 from dvfl_mobile.quantization.scales import WEIGHT_RANGE
@@ -50,7 +50,7 @@ class QuantizedForm:
 
     def form(self, normalizer: Normalizer) -> DeployForm:
         """The deploy form in a target's layout, with this quantization's weights in it, rounded already."""
-        form = levelled_form(self.student, self.settings.levels, normalizer)
+        form = deploy_form(self.student, self.settings.per_token_scaled, normalizer)
         mine = dict(form.named_parameters())
         with torch.no_grad():
             for path, integers in self.integers.items():
@@ -74,10 +74,10 @@ def raw_clip(student: Student) -> ClipSpec:
     return student.clip.model_copy(update={"pixels": "raw"})
 
 
-def levelled_form(student: Student, levels: Iterable[str], normalizer: Normalizer = LAYOUT) -> DeployForm:
-    """The deploy form of a student with levelled layers at `levels`."""
+def deploy_form(student: Student, per_token_scaled: Iterable[str], normalizer: Normalizer = LAYOUT) -> DeployForm:
+    """The deploy form of a student, with per-token scaling in the linear layers at these paths."""
     form = DeployForm(student.network, raw_clip(student), normalizer)
-    level(form, tuple(levels), normalizer)
+    scale_per_token(form, tuple(per_token_scaled), normalizer)
     return form
 
 
@@ -88,7 +88,7 @@ def freeze(student: Student, settings: Quantization, parameters: Mapping[str, Te
     every runtime would put them by itself: so all of them, and the fake-quantized graph, add the same number.
 
     Args:
-        parameters: of the levelled deploy form in `LAYOUT`, by name, trained on or as they were.
+        parameters: of the deploy form in `LAYOUT`, per-token scaling in it, by name, trained on or as they were.
     """
     integers: dict[str, Tensor] = {}
     by_channel: dict[str, Tensor] = {}

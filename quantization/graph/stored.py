@@ -28,7 +28,7 @@ from dvfl_mobile.model.checkpoint.safetensors_file import load_safetensors, save
 from dvfl_mobile.model.student import save_student
 from dvfl_mobile.quantization.archive import ROOT, SETTINGS
 from dvfl_mobile.quantization.graph import graphs
-from dvfl_mobile.quantization.graph.forms import LAYOUT, QuantizedForm, levelled_form
+from dvfl_mobile.quantization.graph.forms import LAYOUT, QuantizedForm, deploy_form
 from dvfl_mobile.quantization.settings import Quantization
 from dvfl_mobile.version import __version__
 from dvfl_mobile.wording import first_problem
@@ -155,7 +155,7 @@ def _entry(archive: zipfile.ZipFile, name: str, sha256: str, target: Path, path:
 
 def _check_fits(form: QuantizedForm, path: Path) -> None:
     """Hold the weights against the network that they are for."""
-    mine = dict(levelled_form(form.student, form.settings.levels).named_parameters())
+    mine = dict(deploy_form(form.student, form.settings.per_token_scaled).named_parameters())
     given: Mapping[str, Tensor] = {f"{name}.weight": value for name, value in form.integers.items()} | dict(form.floats)
     wrong = [name for name in mine if name not in given or given[name].shape != mine[name].shape]
     if wrong or len(given) != len(mine) or form.integers.keys() != form.weight_scales.keys():

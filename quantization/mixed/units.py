@@ -25,7 +25,7 @@ from dvfl_mobile.delegation import module_path
 from dvfl_mobile.documents import Document
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.annotate import PRODUCTS, FocalModulationQuantizer, Product
-from dvfl_mobile.quantization.graph.forms import LAYOUT, QuantizedForm, levelled_form
+from dvfl_mobile.quantization.graph.forms import LAYOUT, QuantizedForm, deploy_form
 from dvfl_mobile.quantization.scales import ACTIVATION_RANGE, Scale
 
 _ANNOTATION = "quantization_annotation"
@@ -102,7 +102,7 @@ class Parts:
     def __init__(self, form: QuantizedForm) -> None:
         self.form = form
         self.rounded: Mapping[str, Tensor] = dict(form.form(LAYOUT).named_parameters())
-        student = levelled_form(form.student, form.settings.levels)
+        student = deploy_form(form.student, form.settings.per_token_scaled)
         self.floats: Mapping[str, Tensor] = (
             self.rounded if form.settings.method == "qat" else dict(student.named_parameters())
         )

@@ -29,13 +29,13 @@ from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.quantization.distillation import distillation_loss
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.edges import Edge
-from dvfl_mobile.quantization.graph.forms import QuantizedForm, freeze, levelled_form
+from dvfl_mobile.quantization.graph.forms import QuantizedForm, deploy_form, freeze
 from dvfl_mobile.quantization.qat.precision import keep_float32
 from dvfl_mobile.quantization.qat.schedule import Schedule
 from dvfl_mobile.quantization.settings import QatSettings, Quantization, TrainingFacts
-from dvfl_mobile.training.optimization.gradients import GradientSums
+from dvfl_mobile.training.optimization.gradients import GradientAccumulator
 from dvfl_mobile.training.optimization.precision import autocast, chosen_precision
-from dvfl_mobile.training.process_group import Team, team
+from dvfl_mobile.training.process_group import ProcessGroup, process_group
 from dvfl_mobile.training.state import begin
 from dvfl_mobile.wording import plural
 
@@ -79,7 +79,7 @@ def train(
     _check(form, clips, labels)
     known = [label if label is not None and 0 <= label < len(form.student.classes) else None for label in labels]
     schedule = Schedule(settings, len(clips))
-    with team() as processes:
+    with process_group() as processes:
         show = step if processes.is_first else silent
         precision = chosen_precision(settings.precision, processes.device)
         trainer = _Trainer(form, settings, precision, processes)
@@ -112,9 +112,11 @@ class _Trainer:
         changing: all tensors that steps change, by name; changed in place.
     """
 
-    def __init__(self, form: QuantizedForm, settings: QatSettings, precision: _Precision, processes: Team) -> None:
-        self._settings, self._precision, self._team = settings, precision, processes
-        start = levelled_form(form.student, form.settings.levels)
+    def __init__(
+        self, form: QuantizedForm, settings: QatSettings, precision: _Precision, processes: ProcessGroup
+    ) -> None:
+        self._settings, self._precision, self._processes = settings, precision, processes
+        start = deploy_form(form.student, form.settings.per_token_scaled)
         # torchao puts no train() and eval() on an exported graph that mean the same as on a module; nothing in this
         # network asks for them: it has no batch norm, whose statistics would have to be frozen too, and no dropout.
         self._graph = graphs.rounded(
@@ -128,7 +130,7 @@ class _Trainer:
             for name, parameter in self._graph.named_parameters()
             if not name.endswith(_CONSTANT)
         }
-        self._sums = GradientSums(self._learning, processes.device)
+        self._gradients = GradientAccumulator(self._learning, processes.device)
         self._optimizer = self._adamw(form)
         self.changing = self._all_that_changes()
 
@@ -136,10 +138,10 @@ class _Trainer:
         """One step on one global batch, of which this process takes its share."""
         for edge in self._moving:
             edge.observing = ranges_move
-        self._sums.clear()
-        for clip, teacher, label in batch[self._team.rank :: self._team.count]:
-            self._sums.add(self._loss(clip, teacher, label))
-        if self._sums.share(self._team, len(batch)) is None:
+        self._gradients.clear()
+        for clip, teacher, label in batch[self._processes.rank :: self._processes.count]:
+            self._gradients.add(self._loss(clip, teacher, label))
+        if self._gradients.reduce(self._processes, len(batch)) is None:
             raise DvflMobileError(
                 f"Training broke down in step {index + 1}: the loss or its gradients are no longer finite.",
                 hint=f"Begin anew with a lower --learning-rate than {self._settings.learning_rate:g}.",
@@ -157,19 +159,19 @@ class _Trainer:
             averages["step"].fill_(steps)
 
     def parameters(self) -> dict[str, Tensor]:
-        """Every parameter of the levelled deploy form as it stands, by name."""
+        """Every parameter of the deploy form, per-token scaling in it, as it stands, by name."""
         return {name: values.detach().cpu() for name, values in self._graph.named_parameters()}
 
     def _loss(self, clip: NDArray[np.uint8], teacher: Tensor, label: int | None) -> Tensor:
-        with autocast(self._precision, self._team.device):
-            logits = self._graph(_pixels(clip, self._team.device))
+        with autocast(self._precision, self._processes.device):
+            logits = self._graph(_pixels(clip, self._processes.device))
         return distillation_loss(logits, teacher, label, self._settings.temperature, self._settings.label_weight)
 
     def _move_ranges(self) -> None:
         """Let every range learn from what all processes saw of it."""
         seen = torch.stack([edge.seen for edge in self._moving])
         sign = seen.new_tensor([1.0, -1.0])  # the greatest is the least of the negative
-        for edge, values in zip(self._moving, self._team.least(seen * sign) * sign, strict=True):
+        for edge, values in zip(self._moving, self._processes.least(seen * sign) * sign, strict=True):
             edge.seen.copy_(values)
             edge.learn(_RANGE_SHARE)
 
@@ -208,9 +210,9 @@ class _Trainer:
         return changing
 
 
-def _teacher_logits(student: Student, clips: NDArray[np.uint8], processes: Team, show: Step) -> Tensor:
+def _teacher_logits(student: Student, clips: NDArray[np.uint8], processes: ProcessGroup, show: Step) -> Tensor:
     """The float student's logits, `(N,K)`; each process computes its share of them."""
-    form = levelled_form(student, ()).to(processes.device)
+    form = deploy_form(student, ()).to(processes.device)
     logits = torch.zeros(len(clips), len(student.classes), device=processes.device)
     mine = range(processes.rank, len(clips), processes.count)
     with show("logits of the float student", len(mine)) as advance, torch.no_grad():
@@ -265,7 +267,7 @@ def _title(settings: QatSettings, clips: NDArray[np.uint8]) -> str:
 
 
 def _facts(
-    settings: QatSettings, schedule: Schedule, processes: Team, precision: _Precision, source: str, clips: int
+    settings: QatSettings, schedule: Schedule, processes: ProcessGroup, precision: _Precision, source: str, clips: int
 ) -> TrainingFacts:
     return TrainingFacts(
         epochs=settings.epochs,

@@ -24,7 +24,7 @@ from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.parity.thresholds import thresholds_for
 from dvfl_mobile.pipeline import steps as pipeline
 from dvfl_mobile.pipeline.plan import make_plan
-from dvfl_mobile.quantization.graph.forms import levelled_form
+from dvfl_mobile.quantization.graph.forms import deploy_form
 from dvfl_mobile.quantization.graph.graphs import in_double, run_clips
 from dvfl_mobile.recipes import RECIPES, recipe_named
 from dvfl_mobile.report.contents import islands
@@ -197,8 +197,8 @@ def test_apple_s_targets_do_not_say_what_only_the_device_knows(made: Make, targe
 def test_multiply_adds_are_those_of_a_hand_count(made: Make, target: str, recipe: str) -> None:
     manifest = made(target, recipe).artifact.manifest
     are_products = TARGETS[target].normalizer == "products"
-    levels = manifest.quantization.levels if manifest.quantization and are_products else ()
-    expected = hand_count(SMALL, means_are_products=are_products) + sum(map(_mean_of_a_level, levels))
+    per_token_scaled = manifest.quantization.per_token_scaled if manifest.quantization and are_products else ()
+    expected = hand_count(SMALL, means_are_products=are_products) + sum(map(_mean_of_a_token, per_token_scaled))
     assert manifest.delegation.multiply_adds == expected
 
 
@@ -206,8 +206,8 @@ def test_multiply_adds_are_those_of_a_hand_count(made: Make, target: str, recipe
 def test_operators_carry_the_deploy_form_s_modules(made: Make, target: str, recipe: str) -> None:
     found = made(target, recipe)
     manifest = found.artifact.manifest
-    levels = manifest.quantization.levels if manifest.quantization else ()
-    form = levelled_form(found.student, levels, TARGETS[target].normalizer)
+    per_token_scaled = manifest.quantization.per_token_scaled if manifest.quantization else ()
+    form = deploy_form(found.student, per_token_scaled, TARGETS[target].normalizer)
     paths = {name for name, _ in form.named_modules()}
     rows = manifest.delegation.rows
     assert {row.module for row in rows} <= paths
@@ -393,8 +393,8 @@ def hand_count(architecture: Architecture, *, means_are_products: bool) -> int:
     return total + two_means * tokens * dim + dim * classes
 
 
-def _mean_of_a_level(path: str) -> int:
-    """A levelled layer of the small student takes one mean more of its tokens."""
+def _mean_of_a_token(path: str) -> int:
+    """A per-token scaled layer of the small student takes one mean more of its tokens."""
     stage = int(path.removeprefix("stage").split(".")[0])
     side = SMALL.img_size // SMALL.patch_size // 2**stage
     return SMALL.token_frames * side * side * SMALL.channels(stage)

@@ -21,7 +21,7 @@ from dvfl_mobile.errors import ArtifactError
 from dvfl_mobile.locating.document import Cause, Location
 from dvfl_mobile.locating.locate import locate
 from dvfl_mobile.quantization.graph import graphs
-from dvfl_mobile.quantization.graph.forms import levelled_form
+from dvfl_mobile.quantization.graph.forms import deploy_form
 from dvfl_mobile.report import location as report
 from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.tracing import trace
@@ -84,8 +84,8 @@ def nodes(made: Make) -> Nodes:
     def find(target: str, recipe: str) -> tuple[dict[str, np.ndarray], list[Node]]:
         found = made(target, recipe)
         quantization = found.artifact.manifest.quantization
-        levels = quantization.levels if quantization else ()
-        form = levelled_form(found.student, levels, TARGETS[target].normalizer)
+        per_token_scaled = quantization.per_token_scaled if quantization else ()
+        form = deploy_form(found.student, per_token_scaled, TARGETS[target].normalizer)
         graph = graphs.exported(form, found.artifact.manifest.clip.shape)
         weights = {name: value.detach().numpy() for name, value in form.named_parameters()}
         return weights, [node for node in graph.graph.nodes if node.op == "call_function"]

@@ -15,7 +15,7 @@ from dvfl_mobile.files import CACHE_VARIABLE
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.quantization.calibrate import ptq
 from dvfl_mobile.quantization.graph import graphs, stored
-from dvfl_mobile.quantization.graph.forms import QuantizedForm, levelled_form
+from dvfl_mobile.quantization.graph.forms import QuantizedForm, deploy_form
 from dvfl_mobile.quantization.mixed.choose import PAIR_WORTH, Mixed, Promise, apply_kept, choose_kept
 from dvfl_mobile.quantization.mixed.sensitivity import Figures, figures_of, logits_of
 from dvfl_mobile.quantization.mixed.units import Parts
@@ -97,7 +97,7 @@ def test_the_kept_form_is_what_was_tried_to_the_bit_and_keeps_the_promise(plante
     logits = graphs.run_clips(kept.graph(), CLIPS).double().numpy()
     parts = Parts(planted)
     assert np.array_equal(logits, logits_of(parts, parts.plan(chosen.kept), CLIPS))
-    exact = graphs.run_clips(levelled_form(planted.student, planted.settings.levels), CLIPS).double().numpy()
+    exact = graphs.run_clips(deploy_form(planted.student, planted.settings.per_token_scaled), CLIPS).double().numpy()
     assert figures_of(exact, logits).sqnr_db >= promised
     assert kept.settings.recipe == "auto"
     assert kept.settings.keep == GROUP
@@ -143,7 +143,7 @@ def test_keeping_one_after_the_other_is_keeping_both(form):
 def test_with_every_product_kept_it_is_the_float_network(form):
     changed = apply_kept(form, tuple(form.settings.products))
     assert changed.settings.scales == {}
-    exact = graphs.run_clips(levelled_form(form.student, form.settings.levels), CLIPS[:1])
+    exact = graphs.run_clips(deploy_form(form.student, form.settings.per_token_scaled), CLIPS[:1])
     assert torch.equal(graphs.run_clips(changed.graph(), CLIPS[:1]), exact)
 
 

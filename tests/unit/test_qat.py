@@ -25,7 +25,7 @@ from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.quantization.calibrate import ptq
 from dvfl_mobile.quantization.distillation import distillation_loss
 from dvfl_mobile.quantization.graph import graphs
-from dvfl_mobile.quantization.graph.forms import QuantizedForm, freeze, levelled_form
+from dvfl_mobile.quantization.graph.forms import QuantizedForm, deploy_form, freeze
 from dvfl_mobile.quantization.qat import precision
 from dvfl_mobile.quantization.qat import train as qat
 from dvfl_mobile.quantization.qat.schedule import Schedule
@@ -100,14 +100,14 @@ def killed_after(steps: int) -> Callable[..., Any]:
 def losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The mean loss of each step that is done."""
     seen: list[float] = []
-    share = qat.GradientSums.share
+    share = qat.GradientAccumulator.reduce
 
     def watched(*arguments: Any) -> tuple[float, ...] | None:
         means = share(*arguments)
         seen.append(math.nan if means is None else means[0])
         return means
 
-    monkeypatch.setattr(qat.GradientSums, "share", watched)
+    monkeypatch.setattr(qat.GradientAccumulator, "reduce", watched)
     return seen
 
 
@@ -133,7 +133,9 @@ def test_training_follows_the_teacher_where_rounding_is_coarse(losses: list[floa
         for key, s in start().settings.scales.items()
     }
     settings = start().settings.model_copy(update={"scales": coarse})
-    form = freeze(start().student, settings, dict(levelled_form(start().student, settings.levels).named_parameters()))
+    form = freeze(
+        start().student, settings, dict(deploy_form(start().student, settings.per_token_scaled).named_parameters())
+    )
     plan = QUICK.model_copy(update={"epochs": 20, "global_batch": CLIPS, "freeze_ranges_after": 0.0})
     qat.train(form, pixels(), [None] * CLIPS, plan, "shapes", None)
     assert np.mean(losses[-3:]) < 0.5 * losses[0]
@@ -174,7 +176,7 @@ def test_another_seed_gives_another_order() -> None:
 
 
 def test_constants_are_as_they_were() -> None:
-    before = dict(levelled_form(start().student, start().settings.levels).named_parameters())
+    before = dict(deploy_form(start().student, start().settings.per_token_scaled).named_parameters())
     constant = [name for name in before if name.endswith((".mean.weight", ".mean_temporal.weight"))]
     assert len(constant) > 5
     assert all(trained().floats[name].equal(before[name]) for name in constant)
@@ -223,7 +225,7 @@ def test_ranges_may_stay_as_calibrated() -> None:
 
 
 def test_nothing_in_the_network_behaves_otherwise_in_training() -> None:
-    form, settings = levelled_form(start().student, start().settings.levels), start().settings
+    form, settings = deploy_form(start().student, start().settings.per_token_scaled), start().settings
     graph = graphs.rounded(form, start().clip.shape, settings.scales, settings.keep, {}, training=True)
     assert {name: values.shape for name, values in graph.named_parameters()} == {
         name: values.shape for name, values in form.named_parameters()
@@ -341,7 +343,7 @@ def test_a_loss_that_is_not_finite_ends_it_and_says_where() -> None:
 
 def test_a_form_without_scales_is_refused() -> None:
     settings = Quantization(recipe="weight_only_wi8_afp32", method="none")
-    form = freeze(start().student, settings, dict(levelled_form(start().student, ()).named_parameters()))
+    form = freeze(start().student, settings, dict(deploy_form(start().student, ()).named_parameters()))
     with pytest.raises(UsageError, match="no scales"):
         qat.train(form, pixels(), LABELS, QUICK, "shapes", None)
 
@@ -369,7 +371,7 @@ def test_bfloat16_is_taken_where_the_processor_has_it(monkeypatch: pytest.Monkey
 
 
 def test_in_bfloat16_what_stays_float_stays_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    form, settings = levelled_form(start().student, start().settings.levels), start().settings
+    form, settings = deploy_form(start().student, start().settings.per_token_scaled), start().settings
     graph = graphs.rounded(form, start().clip.shape, settings.scales, settings.keep, {}, training=True)
     clip = torch.from_numpy(pixels()[0]).float()
     exact = graph(clip)

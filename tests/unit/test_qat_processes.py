@@ -12,7 +12,7 @@ import torch
 
 from dvfl_mobile.errors import UsageError
 from dvfl_mobile.quantization.graph.stored import load_form
-from dvfl_mobile.training.process_group import team
+from dvfl_mobile.training.process_group import process_group
 
 # Five clips in batches of three: both processes have a share of unequal size, and in each epoch's last batch too.
 # `STATE` is where to keep the state, `STEPS` after how many steps the first process is killed, if at all.
@@ -133,7 +133,7 @@ def test_all_processes_refuse_a_state_that_the_first_refuses(tmp_path: Path) -> 
 
 def test_a_process_by_itself_is_a_team_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with team() as alone:
+    with process_group() as alone:
         assert (alone.rank, alone.count, alone.is_first) == (0, 1, True)
         assert alone.by_first(lambda: 3) == 3
         values = torch.tensor([1.0, 2.0])
@@ -144,5 +144,5 @@ def test_half_an_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("WORLD_SIZE", "2")
     for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(UsageError, match="RANK"), team():
+    with pytest.raises(UsageError, match="RANK"), process_group():
         pass

@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from dvfl_mobile.cli.main import main
 from dvfl_mobile.model.student import save_student
+from dvfl_mobile.pipeline.quantized import QuantizeSummary, summarize_form
 from dvfl_mobile.quantization.graph import stored
 from tests.conversions import skip_without
 from tests.quantized import small_form, small_student
@@ -91,6 +93,18 @@ def test_noise_marks_form_and_summary(checkpoint: Path, capfd: pytest.CaptureFix
     assert document["near"]["clips"] == 16
     assert stored.read_settings(path).warnings
     assert [file.name for file in tmp_path.iterdir() if "partial" in file.name or "training" in file.name] == []
+
+
+def test_a_summary_of_schema_version_1_is_read() -> None:
+    """It called the per-token scaled layers `levels`."""
+    summary = summarize_form(small_form(), None)
+    document = summary.model_dump(mode="json")
+    assert document["schema_version"] == 2
+    del document["per_token_scaled"]
+    old = QuantizeSummary.model_validate_json(json.dumps(document | {"schema_version": 1, "levels": ["stem.proj"]}))
+    assert old == summary.model_copy(update={"per_token_scaled": ("stem.proj",)})
+    with pytest.raises(ValidationError, match="levels"):
+        QuantizeSummary.model_validate_json(json.dumps(document | {"levels": ["stem.proj"]}))
 
 
 def test_a_recipe_without_scales_needs_no_clips(

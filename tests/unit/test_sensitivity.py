@@ -15,7 +15,7 @@ from dvfl_mobile.files import CACHE_VARIABLE
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.quantization.calibrate import ptq
 from dvfl_mobile.quantization.graph import graphs
-from dvfl_mobile.quantization.graph.forms import QuantizedForm, levelled_form
+from dvfl_mobile.quantization.graph.forms import QuantizedForm, deploy_form
 from dvfl_mobile.quantization.mixed.sensitivity import (
     Figures,
     Sensitivity,
@@ -33,7 +33,7 @@ from tests.threads import threads
 
 FACTS = CalibrationFacts(source="noise", is_noise=True, clips=2, classes=0, seed=0, observer="minmax", sha256="0" * 64)
 CLIPS = np.random.RandomState(0).randint(0, 256, (2, 8, 3, 64, 64)).astype(np.uint8)
-LEVELS = ("stage0.block0.modulation.proj", "stage2.block1.modulation.h")
+PER_TOKEN_SCALED = ("stage0.block0.modulation.proj", "stage2.block1.modulation.h")
 MODULATION = "stage0.block0.modulation"
 PLANTED = "stage1.block0.mlp.fc2"
 
@@ -52,10 +52,10 @@ def form(tmp_path_factory: pytest.TempPathFactory) -> QuantizedForm:
 
 
 @pytest.fixture(scope="module")
-def levelled(tmp_path_factory: pytest.TempPathFactory) -> QuantizedForm:
+def per_token_scaled(tmp_path_factory: pytest.TempPathFactory) -> QuantizedForm:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(ptq, "find_levels", lambda *_: LEVELS)
+        patch.setattr(ptq, "layers_to_scale", lambda *_: PER_TOKEN_SCALED)
         return ptq.quantize(seeded_student(SMALL), "static_wi8_ai8", CLIPS, FACTS)
 
 
@@ -105,8 +105,8 @@ def test_products_joined_by_int8_tensors_are_one_group(parts):
     }
 
 
-def test_a_levelled_projection_is_not_joined_with_what_it_reads(levelled):
-    parts = Parts(levelled)
+def test_a_per_token_scaled_projection_is_not_joined_with_what_it_reads(per_token_scaled):
+    parts = Parts(per_token_scaled)
     found = groups_in(parts, "stage0.block0")
     assert frozenset({"modulation.proj.linear"}) in found
     assert {frozenset({"modulation.query"}), frozenset({"modulation.h"}), frozenset({"modulation.h_temporal"})} <= found
@@ -139,7 +139,7 @@ def test_an_edge_that_another_product_still_reads_stays_with_it(parts):
     )
 
 
-@pytest.mark.parametrize("which", ["form", "levelled"])
+@pytest.mark.parametrize("which", ["form", "per_token_scaled"])
 def test_nothing_float_is_the_fake_quantized_graph_to_the_bit(which, request):
     form = request.getfixturevalue(which)
     parts = Parts(form)
@@ -147,11 +147,11 @@ def test_nothing_float_is_the_fake_quantized_graph_to_the_bit(which, request):
     assert np.array_equal(logits_of(parts, parts.all, CLIPS), graphs.run_clips(form.graph(), CLIPS).double().numpy())
 
 
-@pytest.mark.parametrize("which", ["form", "levelled"])
+@pytest.mark.parametrize("which", ["form", "per_token_scaled"])
 def test_everything_float_is_the_float_network_to_the_bit(which, request):
     form = request.getfixturevalue(which)
     parts = Parts(form)
-    exact = graphs.run_clips(levelled_form(form.student, form.settings.levels), CLIPS).double().numpy()
+    exact = graphs.run_clips(deploy_form(form.student, form.settings.per_token_scaled), CLIPS).double().numpy()
     assert np.array_equal(logits_of(parts, parts.alone(()), CLIPS), exact)
     assert figures_of(exact, exact) == Figures(sqnr_db=float("inf"), agreeing=2, kl_nats=0.0)
 

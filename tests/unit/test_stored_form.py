@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,32 @@ def test_it_is_recognised_among_other_files_by_its_content(written: Path, tmp_pa
     (tmp_path / "text.pt2").write_text("no archive")
     assert not is_form(tmp_path / "text.pt2")
     assert not is_form(tmp_path / "nothing.pt2")
+
+
+def test_a_form_of_schema_version_1_is_read(written: Path, tmp_path: Path) -> None:
+    """It called the per-token scaled layers `levels`."""
+    paths = ["stage0.block0.modulation.proj"]
+
+    def as_version_1(name: str, data: bytes) -> bytes:
+        if not name.endswith("dvfl_mobile.json"):
+            return data
+        contents = json.loads(data)
+        assert contents["settings"].pop("schema_version") == 2
+        contents["settings"].pop("per_token_scaled")
+        contents["settings"] |= {"schema_version": 1, "levels": paths}
+        return json.dumps(contents).encode()
+
+    settings = stored.read_settings(changed(written, tmp_path / "old.pt2", as_version_1))
+    assert settings == small_form().settings.model_copy(update={"per_token_scaled": tuple(paths)})
+    assert settings.schema_version == 2
+
+
+def test_version_2_has_no_field_of_version_1(written: Path, tmp_path: Path) -> None:
+    def mixed(name: str, data: bytes) -> bytes:
+        return data.replace(b'"per_token_scaled"', b'"levels"') if name.endswith("dvfl_mobile.json") else data
+
+    with pytest.raises(CheckpointError, match="levels"):
+        stored.read_settings(changed(written, tmp_path / "mixed.pt2", mixed))
 
 
 def test_its_program_is_never_read(written: Path, tmp_path: Path) -> None:

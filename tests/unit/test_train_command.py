@@ -30,7 +30,7 @@ QUICK = ("--model", "focalnet-16-1_1", "--size", 32, "--frames", 4, "--batch", 4
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("train", "distill"):
-        monkeypatch.setitem(frame.COMMANDS, name, f"dvfl_mobile.cli.{name}:{name}")
+        monkeypatch.setitem(frame.COMMANDS, name, f"dvfl_mobile.cli.commands.{name}:{name}")
     with threads(1):
         yield
 

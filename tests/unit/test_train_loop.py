@@ -16,7 +16,7 @@ from dvfl_mobile.errors import CheckpointError, DvflMobileError, UsageError
 from dvfl_mobile.model.build import build_network
 from dvfl_mobile.training import loop
 from dvfl_mobile.training import state as training_state
-from dvfl_mobile.training.drop_path import DrawnDepth, DrawnDropPath
+from dvfl_mobile.training.drop_path import SeededDropPath, SeededDropPaths
 from dvfl_mobile.training.initial_weights import seeded_weights
 from dvfl_mobile.training.journal import read_journal
 from dvfl_mobile.training.loop import Outcome
@@ -279,14 +279,14 @@ def test_a_journal_cut_short_by_a_kill_is_gone_on_with(tmp_path: Path) -> None:
     assert [line["step"] for line in read_journal(tmp_path / "log.jsonl") if line["event"] == "step"] == [*range(1, 7)]
 
 
-def test_stochastic_depth_has_the_rates_it_should_and_the_state_dict_stays() -> None:
+def test_drop_path_has_the_rates_it_should_and_the_state_dict_stays() -> None:
     network = build_network(TINY.model_copy(update={"drop_path_rate": 0.4}), seeded_weights(TINY, 0))
     keys = list(network.state_dict())
-    depth = DrawnDepth(network, seed=0)
+    drop_path = SeededDropPaths(network, seed=0)
     assert list(network.state_dict()) == keys
-    first, last = (module for module in network.modules() if isinstance(module, DrawnDropPath))
+    first, last = (module for module in network.modules() if isinstance(module, SeededDropPath))
     assert (first.rate, last.rate) == (0.0, pytest.approx(0.4))
-    depth.draw(range(500), 0, torch.device("cpu"))
+    drop_path.draw(range(500), 0, torch.device("cpu"))
     kept = torch.stack(last.kept)
     assert kept.shape == (2, 500, 4)
     assert float(kept.float().mean()) == pytest.approx(0.6, abs=0.03)  # 4000 draws: 4 standard deviations
@@ -297,11 +297,11 @@ def test_stochastic_depth_has_the_rates_it_should_and_the_state_dict_stays() -> 
     assert last.eval()(tokens).equal(tokens)
 
 
-def test_a_clip_has_the_same_depth_in_any_company() -> None:
+def test_a_clip_drops_the_same_branches_in_any_company() -> None:
     network = build_network(TINY.model_copy(update={"drop_path_rate": 0.5}), seeded_weights(TINY, 0))
-    depth = DrawnDepth(network, seed=3)
-    last = [module for module in network.modules() if isinstance(module, DrawnDropPath)][-1]
-    depth.draw([4, 9], 1, torch.device("cpu"))
+    drop_path = SeededDropPaths(network, seed=3)
+    last = [module for module in network.modules() if isinstance(module, SeededDropPath)][-1]
+    drop_path.draw([4, 9], 1, torch.device("cpu"))
     together = last.kept[0][1]
-    depth.draw([9], 1, torch.device("cpu"))
+    drop_path.draw([9], 1, torch.device("cpu"))
     assert last.kept[0][0].equal(together)

@@ -119,9 +119,9 @@ def _evaluate_artifact(
     from dvfl_mobile.artifacts import make as artifacts
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.evaluation.evaluate import evaluate as ask
-    from dvfl_mobile.training.process_group import team
+    from dvfl_mobile.training.process_group import process_group
 
-    with team() as processes:
+    with process_group() as processes:
         with steps(quiet=not processes.is_first) as step:
             report = ask(artifacts.open_artifact(folder), question, reference, step, processes)
         if not processes.is_first:
@@ -136,9 +136,9 @@ def _measure_checkpoint(
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.evaluation.accuracy import measure
     from dvfl_mobile.model.checkpoint.load import load_checkpoint
-    from dvfl_mobile.training.process_group import team
+    from dvfl_mobile.training.process_group import process_group
 
-    with team() as processes:
+    with process_group() as processes:
         with steps(quiet=not processes.is_first) as step:
             with step("load"):
                 student = load_checkpoint(path, labels)

@@ -121,6 +121,7 @@ def quantize(
     from dvfl_mobile.pipeline import quantize as quantizing
     from dvfl_mobile.pipeline.load import load_student
     from dvfl_mobile.quantization.settings import QatSettings
+    from dvfl_mobile.training.process_group import is_first_process
 
     plan = quantizing.QuantizePlan(
         recipe=quantizing.default_recipe(recipe, promises=(min_agreement, min_sqnr) != (None, None)),
@@ -137,10 +138,10 @@ def quantize(
         training_samples=training_samples,
     )
     quantizing.check_plan(plan)
-    with steps(quiet=not quantizing.is_first_process()) as step:
+    with steps(quiet=not is_first_process()) as step:
         with step("load"):
             student = load_student(checkpoint, labels, frames, size)
-        if quantizing.is_first_process():
+        if is_first_process():
             show_student(student)
         if sensitivity:
             found = quantizing.sensitivity(student, plan, step)

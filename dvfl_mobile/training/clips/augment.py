@@ -26,13 +26,14 @@ class Box:
     width: float
 
 
-def draw_indices(draws: np.random.RandomState, total: int, frames: int, frame_interval: int) -> NDArray[np.int64]:
+def draw_indices(stream: np.random.RandomState, total: int, frames: int, frame_interval: int) -> NDArray[np.int64]:
     """Which of `total` decoded frames a training clip is made of, `(frames,)`.
 
     mmaction's `SampleFrames(clip_len=1)` in training, as the official pipeline uses it: one frame from anywhere in
-    each of as many equal parts as the clip has pictures, of whole frames. The same draws are taken whatever the length.
+    each of as many equal parts as the clip has pictures, of whole frames. As many random
+    numbers are taken whatever the length.
     """
-    places = draws.random_sample(frames)
+    places = stream.random_sample(frames)
     span = total - frame_interval + 1
     interval = span // frames
     if interval > 0:
@@ -44,15 +45,15 @@ def draw_indices(draws: np.random.RandomState, total: int, frames: int, frame_in
     return np.zeros(frames, np.int64)
 
 
-def draw_box(draws: np.random.RandomState, height: int, width: int, augmentation: Augmentation) -> Box:
+def draw_box(stream: np.random.RandomState, height: int, width: int, augmentation: Augmentation) -> Box:
     """The part of a picture of `height` by `width` that is cut out: of random area and ratio, the same for a clip.
 
     The first of ten that fit into the picture; where none does, the largest square in the middle.
     """
     low, high = (math.log(ratio) for ratio in augmentation.crop_ratio)
-    ratios = np.exp(draws.uniform(low, high, _TRIES))
-    areas = draws.uniform(*augmentation.crop_area, _TRIES) * height * width
-    place = draws.random_sample(2)
+    ratios = np.exp(stream.uniform(low, high, _TRIES))
+    areas = stream.uniform(*augmentation.crop_area, _TRIES) * height * width
+    place = stream.random_sample(2)
     for ratio, area in zip(ratios, areas, strict=True):
         cut_width, cut_height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < cut_width <= width and 0 < cut_height <= height:
@@ -81,14 +82,14 @@ def cut(picture: NDArray[np.uint8], box: Box, size: int) -> NDArray[np.uint8]:
     return np.rint(pixels, out=pixels).astype(np.uint8).reshape(size, size, 3)
 
 
-def recolour(clip: NDArray[np.uint8], draws: np.random.RandomState, augmentation: Augmentation) -> NDArray[np.uint8]:
+def recolour(clip: NDArray[np.uint8], stream: np.random.RandomState, augmentation: Augmentation) -> NDArray[np.uint8]:
     """A clip `(T,S,S,3)` with other colours, alike in all of its pictures; or as it is.
 
     Brightness, contrast, saturation and hue in a random order, and within the official bounds. The official code
     draws them anew for each picture, which makes a clip flicker as no camera does.
     """
-    is_jittered, is_grey = draws.random_sample(2) < (augmentation.jitter, augmentation.grey)
-    factors, order = draws.uniform(-1, 1, 4), draws.permutation(4)
+    is_jittered, is_grey = stream.random_sample(2) < (augmentation.jitter, augmentation.grey)
+    factors, order = stream.uniform(-1, 1, 4), stream.permutation(4)
     if not is_jittered and not is_grey:
         return clip
     pixels = clip.astype(np.float32)

@@ -19,7 +19,7 @@ from dvfl_mobile.data.video import VideoFacts, pictures_at, probe
 from dvfl_mobile.data.videos import VideoRef, loosely
 from dvfl_mobile.errors import VideoError
 from dvfl_mobile.training.clips.augment import cut, draw_box, draw_indices, recolour
-from dvfl_mobile.training.randomness import Draw, stream
+from dvfl_mobile.training.randomness import Stream, random_stream
 from dvfl_mobile.training.settings import Augmentation
 
 _MOST_IN_A_ROW = 10
@@ -98,16 +98,16 @@ class VideoSamples:
 
     def _drawn(self, ref: VideoRef, index: int, epoch: int) -> Sample:
         facts = self._facts_of(ref.path)
-        draws = stream(self._seed, Draw.CLIP, epoch, index)
-        indices = draw_indices(draws, facts.decoded, self._spec.frames, self._spec.frame_interval)
+        stream = random_stream(self._seed, Stream.CLIP, epoch, index)
+        indices = draw_indices(stream, facts.decoded, self._spec.frames, self._spec.frame_interval)
         if facts.times is not None:
             indices = nearest_in_time(indices, facts.times)
-        box = draw_box(draws, facts.height, facts.width, self._augmentation)
-        is_flipped = draws.random_sample() < self._augmentation.flip
+        box = draw_box(stream, facts.height, facts.width, self._augmentation)
+        is_flipped = stream.random_sample() < self._augmentation.flip
         clip = np.stack([cut(picture, box, self._spec.size) for picture in pictures_at(ref.path, indices)])
         if is_flipped:
             clip = clip[:, :, ::-1]
-        clip = recolour(clip, draws, self._augmentation)
+        clip = recolour(clip, stream, self._augmentation)
         return Sample(np.ascontiguousarray(clip.transpose(0, 3, 1, 2)), ref.label)
 
     def _facts_of(self, path: Path) -> VideoFacts:
@@ -139,7 +139,7 @@ def hold_out(
         wanted = share * sum(map(len, units.values()))
         names = sorted(units)
         taken = 0
-        for at in stream(seed, Draw.HOLD_OUT, place).permutation(len(names))[: len(names) - 1]:
+        for at in random_stream(seed, Stream.HOLD_OUT, place).permutation(len(names))[: len(names) - 1]:
             if taken >= wanted:
                 break
             held.update(units[names[at]])

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dvfl_mobile.training.randomness import Draw, stream
+from dvfl_mobile.training.randomness import Stream, random_stream
 from dvfl_mobile.training.settings import Augmentation
 
 
@@ -46,29 +46,29 @@ def mix(
         return pixels, targets, known
     pixels, targets, known = pixels.clone(), targets.clone(), known.clone()
     for first in range(0, len(samples) - 1, 2):
-        draws = stream(seed, Draw.MIX, epoch, samples[first])
-        share = _blend(pixels[first : first + 2], draws, augmentation)
+        stream = random_stream(seed, Stream.MIX, epoch, samples[first])
+        share = _blend(pixels[first : first + 2], stream, augmentation)
         pair = targets[first : first + 2]
         targets[first : first + 2] = share * pair + (1 - share) * pair.flip(0)
         known[first : first + 2] = known[first : first + 2].min()
     return pixels, targets, known
 
 
-def _blend(pair: Tensor, draws: np.random.RandomState, augmentation: Augmentation) -> float:
+def _blend(pair: Tensor, stream: np.random.RandomState, augmentation: Augmentation) -> float:
     """Mix two clips in place; returns how much of itself each keeps."""
-    is_cut = draws.random_sample() < augmentation.cutmix_share
+    is_cut = stream.random_sample() < augmentation.cutmix_share
     if not augmentation.mixup or (is_cut and augmentation.cutmix):
-        return _cutmix(pair, draws, draws.beta(augmentation.cutmix, augmentation.cutmix))
-    share = float(draws.beta(augmentation.mixup, augmentation.mixup))
+        return _cutmix(pair, stream, stream.beta(augmentation.cutmix, augmentation.cutmix))
+    share = float(stream.beta(augmentation.mixup, augmentation.mixup))
     pair.copy_(share * pair + (1 - share) * pair.flip(0))
     return share
 
 
-def _cutmix(pair: Tensor, draws: np.random.RandomState, share: float) -> float:
+def _cutmix(pair: Tensor, stream: np.random.RandomState, share: float) -> float:
     """Exchange one box, whose place is random and whose middle is in the picture."""
     height, width = pair.shape[-2:]
     part = (1 - share) ** 0.5
-    middle_y, middle_x = int(draws.randint(height)), int(draws.randint(width))
+    middle_y, middle_x = int(stream.randint(height)), int(stream.randint(width))
     half_y, half_x = int(height * part) // 2, int(width * part) // 2
     top, bottom = max(middle_y - half_y, 0), min(middle_y + half_y, height)
     left, right = max(middle_x - half_x, 0), min(middle_x + half_x, width)

@@ -1,4 +1,4 @@
-"""Gradients summed over the clips of a step, in one process or in many."""
+"""Gradient accumulation over the clips of a step, in one process or in many."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from dvfl_mobile.training.process_group import Team
+from dvfl_mobile.training.process_group import ProcessGroup
 
 
-class GradientSums:
-    """Gradients, loss and other figures, summed over the clips of a step; by default in double precision.
+class GradientAccumulator:
+    """Accumulates gradients, loss and other figures over the clips of a step; by default in double precision.
 
     In double precision the sum is the same in whatever order, and by however many processes it is taken, but for an
     unlikely last bit.
@@ -42,7 +42,7 @@ class GradientSums:
                 part += values.grad
                 values.grad = None
 
-    def share(self, processes: Team, clips: int, scale: float = 1.0) -> tuple[float, ...] | None:
+    def reduce(self, processes: ProcessGroup, clips: int, scale: float = 1.0) -> tuple[float, ...] | None:
         """Give each parameter the mean gradient over the clips of all processes.
 
         Returns:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from dvfl_mobile.training.randomness import Draw, stream
+from dvfl_mobile.training.randomness import Stream, random_stream
 from dvfl_mobile.training.settings import OFFICIAL_BATCH, TrainSettings
 
 
@@ -67,5 +67,5 @@ class Schedule:
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         if epoch != self._known[0]:
-            self._known = (epoch, stream(self._settings.seed, Draw.ORDER, epoch).permutation(self._clips))
+            self._known = (epoch, random_stream(self._settings.seed, Stream.ORDER, epoch).permutation(self._clips))
         return self._known[1]
