@@ -58,6 +58,12 @@ def first_few_only(names: Sequence[_Named], most: int = 5, write: Callable[[_Nam
     return ", ".join([*map(write, names[:most]), *(["…"] if len(names) > most else [])])
 
 
+def either(choices: Sequence[object]) -> str:
+    """`16, 17 or 18`."""
+    *others, last = map(str, choices)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def first_problem(error: ValidationError) -> str:
     """`clip.size: Input should be greater than 0`: the first thing that is wrong with a document, and where."""
     first = error.errors(include_url=False)[0]

@@ -7,7 +7,37 @@ from typing import Annotated, Literal
 
 import typer
 
+from dvfl_mobile import targets
+from dvfl_mobile.wording import either
+
 DEFAULT_OUT = Path("out")
+_COUNTS = ("", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def target_help() -> str:
+    """Help on --target: those of the table that are made by default come first."""
+    known = sorted(targets.every(), key=lambda target: target.only_by_name)
+    usual = sum(not target.only_by_name for target in known)
+    names = either([target.name for target in known])
+    return f"{names}; may be given several times. Default: all of the first {_COUNTS[usual]} that are installed."
+
+
+def minimum_ios_help() -> str:
+    """Help on --minimum-ios: which targets let one choose, and from what."""
+    choosing = [target for target in targets.every() if target.ios]
+    titles = ", ".join(target.title for target in choosing)
+    choices = either(sorted({oldest for target in choosing for oldest in target.ios}))
+    return f"{titles} only: the oldest iOS to run on, {choices}. Default: 17, or what the recipe needs."
+
+
+def min_delegated_help() -> str:
+    """Help on --min-delegated: of which targets only the device knows."""
+    undecided = ", ".join(target.name for target in targets.every() if target.undecided)
+    return (
+        "End with 5 if less than this share of the multiply-adds is delegated, 0 to 1; with 7 where only the device "
+        f"knows ({undecided})."
+    )
+
 
 Checkpoint = Annotated[
     Path | None,
@@ -27,8 +57,7 @@ Targets = Annotated[
     typer.Option(
         "--target",
         metavar="TARGET",
-        help="executorch, coreml, tflite or coreai; may be given several times. Default: all of the first three that "
-        "are installed.",
+        help=target_help(),
         show_default=False,
     ),
 ]
@@ -140,7 +169,7 @@ MinimumIos = Annotated[
     typer.Option(
         "--minimum-ios",
         metavar="N",
-        help="Core ML only: the oldest iOS to run on, 16, 17 or 18. Default: 17, or what the recipe needs.",
+        help=minimum_ios_help(),
         show_default=False,
     ),
 ]
@@ -151,8 +180,7 @@ MinDelegated = Annotated[
         min=0.0,
         max=1.0,
         metavar="SHARE",
-        help="End with 5 if less than this share of the multiply-adds is delegated, 0 to 1; with 7 where only the "
-        "device knows (coreml, coreai).",
+        help=min_delegated_help(),
         show_default=False,
     ),
 ]

@@ -9,37 +9,29 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal
 
 from packaging.requirements import Requirement
 
+from dvfl_mobile import targets
 from dvfl_mobile.data.root import DATA_VARIABLE
 from dvfl_mobile.documents import Document
 from dvfl_mobile.errors import needs
+from dvfl_mobile.targets import Target
 
-# What each extra is for. The packages in it are read from our own metadata, so that they stand in one place.
-EXTRAS = {
-    "executorch": "convert to ExecuTorch, and run it",
-    "coreml": "convert to Core ML",
-    "tflite": "convert to TFLite, and run it",
+# What each extra is for that isn't a target's own. The packages in it are read from our own metadata, so that they
+# stand in one place.
+_OTHER_EXTRAS = {
     "quantize": "find scales, and train with rounding in place",
     "video": "read video files",
     "plots": "draw what quantize --sensitivity, parity --locate, profile --html, training and evaluate show",
     "training": "train and distil",
     "harness": "build the native programs that devices run",
-    "coreai": "convert to Core AI, and run its numbers; Linux x86-64 and macOS 26",
-    "tensorflow": "a second opinion on a .tflite; no conversion needs it",
 }
-TARGETS = ("executorch", "coreml", "tflite", "coreai")
-RUNTIME_PACKAGES = {
-    "executorch": "executorch",
-    "coreml": "coremltools",
-    "tflite": "ai-edge-litert",
-    "coreai": "coreai-core",
-}
-_NOT_IN_ALL = ("coreai", "tensorflow")
+_EXTRAS_BY_NAME = {"tensorflow": "a second opinion on a .tflite; no conversion needs it"}
 
 _CPU_FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
 _MACOS_FEATURES = {"hw.optional.arm.FEAT_DotProd": "asimddp", "hw.optional.arm.FEAT_I8MM": "i8mm"}
@@ -66,7 +58,7 @@ class Extra(Document):
     problems: tuple[str, ...]
 
 
-class Target(Document):
+class TargetState(Document):
     """Whether a target's artifacts can be made here, and run here; `why_not_run` is empty when they can.
 
     Attributes:
@@ -89,14 +81,15 @@ class Environment(Document):
     machine: Machine
     base: dict[str, str | None]
     extras: tuple[Extra, ...]
-    targets: tuple[Target, ...]
+    targets: tuple[TargetState, ...]
     data_root: str | None
     data_folders: tuple[str, ...]
     install: str | None
 
-    def missing_for(self, targets: list[str]) -> list[str]:
-        """What keeps the named targets from being converted here, a sentence each."""
-        return [problem for extra in self.extras if extra.name in targets for problem in extra.problems]
+    def missing_for(self, names: Sequence[str]) -> list[str]:
+        """What keeps the named targets, or extras, from being used here, a sentence each."""
+        wanted = {target.extra if (target := targets.find(name)) else name for name in names}
+        return [problem for extra in self.extras if extra.name in wanted for problem in extra.problems]
 
 
 def look_around() -> Environment:
@@ -105,28 +98,36 @@ def look_around() -> Environment:
     Raises:
         MissingDependencyError: dvfl-mobile runs from a bare folder, so that nothing says what it needs.
     """
-    required = _requirements()
-    extras = tuple(_extra(name, required[name]) for name in EXTRAS)
+    purposes = _purposes()
+    required = _requirements(purposes)
+    extras = {name: _extra(name, purpose, required[name]) for name, purpose in purposes.items()}
+    by_name = {*_EXTRAS_BY_NAME, *(target.extra for target in targets.every() if target.only_by_name)}
     root = os.environ.get(DATA_VARIABLE) or None
     return Environment(
         dvfl_mobile=version("dvfl-mobile"),
         python=platform.python_version(),
         machine=_machine(),
         base={need.name: _version(need.name) for need in required[""]},
-        extras=extras,
-        targets=tuple(_target(extra) for extra in extras if extra.name in TARGETS),
+        extras=tuple(extras.values()),
+        targets=tuple(_target_state(target, extras[target.extra]) for target in targets.every()),
         data_root=root,
         data_folders=_folders(Path(root)) if root else (),
-        install=_install_command([extra.name for extra in extras if extra.problems and extra.name not in _NOT_IN_ALL]),
+        install=_install_command([name for name, extra in extras.items() if extra.problems and name not in by_name]),
     )
 
 
-def _requirements() -> dict[str, list[Requirement]]:
+def _purposes() -> dict[str, str]:
+    """What each extra is for, those that the extra `all` leaves out last."""
+    usual, others = ({t.extra: t.purpose for t in targets.every() if t.only_by_name is last} for last in (False, True))
+    return {**usual, **_OTHER_EXTRAS, **others, **_EXTRAS_BY_NAME}
+
+
+def _requirements(extras: Iterable[str]) -> dict[str, list[Requirement]]:
     """Our own requirements by extra, read from our metadata; the base ones under an empty name."""
     why = "it runs from a folder, and only an installed one knows what it needs"
     with needs("dvfl-mobile", extra="all", why=why):
         lines = requires("dvfl-mobile") or []
-    required: dict[str, list[Requirement]] = {name: [] for name in ("", *EXTRAS)}
+    required: dict[str, list[Requirement]] = {name: [] for name in ("", *extras)}
     for need in map(Requirement, lines):
         for name in required:
             extra_only = need.marker is not None and not _applies(need, "")
@@ -146,7 +147,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _extra(name: str, required: list[Requirement]) -> Extra:
+def _extra(name: str, purpose: str, required: list[Requirement]) -> Extra:
     packages = {need.name: _version(need.name) for need in required}
     problems = []
     for need in required:
@@ -155,19 +156,19 @@ def _extra(name: str, required: list[Requirement]) -> Extra:
             problems.append(f"{need.name} isn't installed")
         elif not need.specifier.contains(found, prereleases=True):
             problems.append(f"{need.name} is {found}, and {name} needs {need.specifier}")
-    return Extra(name=name, purpose=EXTRAS[name], packages=packages, problems=tuple(problems))
+    return Extra(name=name, purpose=purpose, packages=packages, problems=tuple(problems))
 
 
-def _target(extra: Extra) -> Target:
-    runtime = RUNTIME_PACKAGES[extra.name]
-    why_not = "" if _version(runtime) else f"{runtime} isn't installed"
-    is_apple_s = extra.name in ("coreml", "coreai") and platform.system() != "Darwin"
-    return Target(
-        name=extra.name,
+def _target_state(target: Target, extra: Extra) -> TargetState:
+    runtime = target.runtime_package
+    why_not = "" if runtime is None or _version(runtime) else f"{runtime} isn't installed"
+    is_executed = target.is_executed_on(platform.system()) and not why_not
+    return TargetState(
+        name=target.name,
         converts=not extra.problems,
         runs=not why_not,
         why_not_run=why_not,
-        run_by="a reference executor: its numbers, and nothing of a device's" if is_apple_s and not why_not else "",
+        run_by=target.run_by if is_executed else "",
     )
 
 

@@ -22,11 +22,10 @@ from dvfl_mobile.errors import InconclusiveError, UsageError
 from dvfl_mobile.runners.base import check_runs_here, open_runner
 from dvfl_mobile.runners.child.isolated import MeasuredRunner
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
+from dvfl_mobile.targets import target_named
 
 if TYPE_CHECKING:
     from dvfl_mobile.devices.base import Device
-
-_APPLE_S = ("coreml", "coreai")
 
 
 class HostRunner:
@@ -132,7 +131,7 @@ def found() -> Sequence[FoundDevice]:
 
 
 def _check_times_mean_something(manifest: Manifest) -> None:
-    if manifest.target in _APPLE_S and platform.system() != "Darwin":
+    if target_named(manifest.target).is_executed_on(platform.system()):
         raise InconclusiveError(
             f"An artifact for {manifest.target} isn't timed on {platform.system()}: a reference executor runs it here, "
             "made to compute the right numbers and not to be fast.",

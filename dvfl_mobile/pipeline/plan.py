@@ -11,8 +11,9 @@ from dvfl_mobile.converters.base import versions
 from dvfl_mobile.errors import DvflMobileError, MissingDependencyError, UsageError
 from dvfl_mobile.recipes import Recipe, check_carried, recipe_named
 from dvfl_mobile.targets import Target, target_named
+from dvfl_mobile.wording import either
 
-_IOS, _USUAL_IOS = (16, 17, 18), 17
+_USUAL_IOS = 17
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def make_plan(targets: Sequence[str], recipe: str, out: Path, minimum_ios: int |
     those that are only made by name; the others go into the notes.
 
     Args:
+        targets: their names.
         minimum_ios: None: 17, or the oldest that has what the recipe needs.
 
     Raises:
@@ -72,8 +74,11 @@ def make_plan(targets: Sequence[str], recipe: str, out: Path, minimum_ios: int |
 def _minimum_ios(recipe: Recipe, asked: int | None) -> int:
     if asked is None:
         return max(_USUAL_IOS, recipe.least_ios)
-    if asked not in _IOS:
-        raise UsageError(f"Core ML packages can't be made for iOS {asked}.", hint="Choose 16, 17 or 18.")
+    choosing = [target for target in known.every() if target.ios]
+    choices = sorted({oldest for target in choosing for oldest in target.ios})
+    if asked not in choices:
+        titles = ", ".join(target.title for target in choosing)
+        raise UsageError(f"{titles} packages can't be made for iOS {asked}.", hint=f"Choose {either(choices)}.")
     if asked < recipe.least_ios:
         raise UsageError(
             f"{recipe.name} needs iOS {recipe.least_ios}, and {asked} was asked for.",

@@ -217,7 +217,7 @@ def predict(artifact: Artifact, video: Path) -> Prediction:
 def _convert_one(
     model: Student | QuantizedForm, target: Target, plan: Plan, reference: Path, step: Step, *, reuse: bool = False
 ) -> Artifact:
-    minimum_os = f"iOS {plan.minimum_ios}" if target.name == "coreml" else target.minimum_os
+    minimum_os = f"iOS {plan.minimum_ios}" if target.ios else target.minimum_os
     if reuse:
         with step(f"look for {target.name} {plan.recipe.name}"):
             found = artifacts.standing(model, target, plan.recipe, plan.out, reference, minimum_os)

@@ -1,4 +1,4 @@
-"""What every runner is, and the table of those there are."""
+"""What every runner is, and how an artifact on this machine gets one: its target says which."""
 
 from __future__ import annotations
 
@@ -7,31 +7,18 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dvfl_mobile import targets
 from dvfl_mobile.artifacts.manifest import Manifest, verify
 from dvfl_mobile.data.clips import normalize
 from dvfl_mobile.errors import ArtifactError, InconclusiveError
 from dvfl_mobile.runners.child.isolated import IsolatedRunner
-from dvfl_mobile.runners.opinions import OPINIONS, Opinion
+from dvfl_mobile.runners.opinions import Opinion
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
-
-_RUNNERS = MappingProxyType(
-    {
-        "executorch": "dvfl_mobile.runners.executorch.runner",
-        "tflite": "dvfl_mobile.runners.tflite.runner",
-        "coreml": "dvfl_mobile.runners.coreml.runner",
-        "coreai": "dvfl_mobile.runners.coreai",
-        **{opinion.runtime: opinion.module for opinion in OPINIONS},
-    }
-)
-
-_SYSTEMS = MappingProxyType({"coreai": ("Darwin", "Linux")})
-"""Runtimes that don't exist everywhere. Core ML is on macOS only, and elsewhere `mil` runs its packages."""
 
 
 class Runner(Protocol):
@@ -70,10 +57,10 @@ def check_runs_here(manifest: Manifest) -> None:
     Raises:
         InconclusiveError: the target's runtime doesn't exist for this system; the message says so.
     """
-    systems = _SYSTEMS.get(manifest.target)
-    if systems is not None and platform.system() not in systems:
+    target = targets.find(manifest.target)
+    if target is not None and target.systems and platform.system() not in target.systems:
         raise InconclusiveError(
-            f"The runtime of {manifest.target} exists on {' and '.join(systems)} only, and this is "
+            f"The runtime of {manifest.target} exists on {' and '.join(target.systems)} only, and this is "
             f"{platform.system()}.",
             hint="Copy the whole output folder there, and run dvfl-mobile parity.",
         )
@@ -94,23 +81,27 @@ def open_runner(folder: Path, manifest: Manifest, opinion: Opinion | None = None
     """
     check_runs_here(manifest)
     verify(manifest, folder)
-    if manifest.target not in _RUNNERS:
+    if targets.find(manifest.target) is None:
         raise ArtifactError(f"{folder} is for an unknown target, {manifest.target!r}.", hint="Convert again.")
-    return IsolatedRunner(folder, manifest, opinion.runtime if opinion else None)
+    return IsolatedRunner(folder, manifest, opinion.module if opinion else None)
 
 
 def open_here(folder: Path, manifest: Manifest) -> Runner:
     """As `open_runner`, but in this very process and without looking at the files: only for artifacts of one's own."""
-    return runtime_of(manifest.target).open_artifact(folder / manifest.file, manifest)
+    runner = targets.target_named(manifest.target).runner
+    return runtime_of(runner).open_artifact(folder / manifest.file, manifest)
 
 
-def runtime_of(target: str) -> Runtime:
-    """The module that runs artifacts of a target, with its runtime imported; or that of a second opinion.
+def runtime_of(module: str) -> Runtime:
+    """A module that runs artifacts, with its runtime imported.
+
+    Args:
+        module: its name: a target's `runner`, or that of a second opinion.
 
     Raises:
         MissingDependencyError: the runtime isn't installed.
     """
-    runtime: Runtime = importlib.import_module(_RUNNERS[target])
+    runtime: Runtime = importlib.import_module(module)
     runtime.load_runtime()
     return runtime
 

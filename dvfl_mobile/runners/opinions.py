@@ -30,11 +30,6 @@ class Opinion:
     package: str
     extra: str
 
-    @property
-    def runtime(self) -> str:
-        """What it is called among the runtimes: `tflite/reference`."""
-        return f"{self.target}/{self.name}"
-
 
 OPINIONS = (
     Opinion(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dvfl_mobile import targets
 from dvfl_mobile.artifacts import make as artifacts
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
 from dvfl_mobile.pipeline import steps as pipeline
-from dvfl_mobile.runners import base
 from tests.faults import quick
 
 TINY = Architecture(embed_dim=16, depths=(1,), focal_levels=(1,), focal_windows=(3,), num_classes=5, img_size=64)
@@ -416,7 +417,8 @@ def test_json_is_one_document_and_nothing_else(run: Run, artifact: Path, checkpo
 
 
 def test_strict_makes_what_was_not_decided_fail(run: Run, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_SYSTEMS", {"tflite": ("Solaris",)})
+    tflite = replace(targets.target_named("tflite"), systems=("Solaris",))
+    monkeypatch.setattr(targets, "TARGETS", {**targets.TARGETS, "tflite": tflite})
     code, out, _ = run("deploy", checkpoint, "--target", "tflite")
     assert code == 0
     assert "exists on Solaris only" in out

@@ -33,6 +33,7 @@ from dvfl_mobile.runners.child import limits, process
 from dvfl_mobile.runners.child.isolated import IsolatedRunner
 from dvfl_mobile.runners.child.process import Child
 from dvfl_mobile.runners.tracing import trace
+from dvfl_mobile.targets import target_named
 from tests.conversions import skip_without
 from tests.faults.mutations import ABOVE, ABSOLUTE, mutate
 from tests.faults.watching import Watch
@@ -117,7 +118,8 @@ class Server:
         if self._child is None or self._served >= A_CHILD_S_SHARE:
             self.close()
             self._child, self._served = Child(artifact.folder / artifact.manifest.file), 0
-            prepare = {"do": "prepare", "target": artifact.manifest.target, "written_bytes": bounds.written_bytes}
+            runner = target_named(artifact.manifest.target).runner
+            prepare = {"do": "prepare", "runtime": runner, "written_bytes": bounds.written_bytes}
             self._child.ask(prepare, 120)
         self._served += 1
         document = {"folder": str(artifact.folder), "manifest": artifact.manifest.model_dump(mode="json")}

@@ -189,7 +189,7 @@ def test_the_executor_gives_a_second_opinion_beside_core_ml_alone(monkeypatch: p
         opinions_named(["executor"], "coreml")
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
     [opinion] = opinions_named(["executor"], "coreml")
-    assert opinion.runtime == "coreml/executor"
+    assert opinion.module == "dvfl_mobile.runners.coreml.executor"
     assert allowed("fp16", "coreml") == thresholds_for("fp16")
     assert allowed("fp32", "coreml") == thresholds_for("fp32")
     assert allowed("static_wi8_ai8", "coreml") == thresholds_for("static_wi8_ai8")

@@ -9,7 +9,7 @@ import typer
 
 from dvfl_mobile.cli.console import print_error, print_json
 from dvfl_mobile.cli.options import Json
-from dvfl_mobile.errors import MissingDependencyError, UsageError
+from dvfl_mobile.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from dvfl_mobile.devices.environment import Environment, Extra
@@ -30,11 +30,11 @@ def doctor(targets: RequestedTargets = None, json: Json = False) -> None:
 
     Ends with 0 whatever is missing, unless --target names a target: then with 4 if that one can't be converted to here.
     """
-    from dvfl_mobile.devices.environment import TARGETS, look_around
+    from dvfl_mobile.devices.environment import look_around
+    from dvfl_mobile.targets import target_named
 
     for target in targets or []:
-        if target not in TARGETS:
-            raise UsageError(f"There is no target {target!r}.", hint=f"The targets are {', '.join(TARGETS)}.")
+        target_named(target)
     environment = look_around()
     if json:
         print_json(environment)

@@ -33,13 +33,15 @@ def inspect(artifact: ArtifactFolder, operators: Operators = False, json: Json =
 
 
 def _gpu_delegate(found: Manifest, folder: Path) -> GpuDelegateReport | None:
-    """The GPU-delegate report on a TFLite artifact, left beside it; None for others, and where it can't be read."""
-    if found.target != "tflite":
-        return None
+    """The GPU-delegate report, left beside it; None of a target without rules for it, and where it can't be read."""
     from dvfl_mobile import documents as jsondoc
+    from dvfl_mobile import targets
     from dvfl_mobile.errors import ArtifactError
     from dvfl_mobile.gpu_delegate.report import NAME, gpu_delegate_report
 
+    target = targets.find(found.target)
+    if target is None or not target.gpu_rules:
+        return None
     try:
         report = gpu_delegate_report(found, folder)
     except ArtifactError as error:

@@ -1,7 +1,7 @@
 """The child process that opens one artifact and runs it: `python -P -m dvfl_mobile.runners.child.child PARENT`.
 
 It takes its orders over the socket that is its stdin, and answers there; what runtimes print goes to stderr.
-`process` starts it, and nobody else.
+`process` starts it, and nobody else. Orders also name the modules that run an artifact: it knows no table of targets.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Servant:
 
     def _prepare(self, document: Document) -> Message:
         limits.limit_files(document["written_bytes"])
-        self._runtime = runtime_of(document["target"])
+        self._runtime = runtime_of(document["runtime"])
         return Message({}, NO_ARRAY)
 
     def _open(self, document: Document) -> Message:
@@ -76,8 +76,8 @@ class Servant:
         if "measured" not in document:
             self._runner = self._runtime.open_artifact(self._path, manifest)
             return Message({"facts": self._runner.facts}, NO_ARRAY)
-        threads, cores = document["measured"]
-        self._runner, load_ns = open_measured(self._runtime, self._path, manifest, threads, tuple(cores))
+        threaded, threads, cores = document["measured"]
+        self._runner, load_ns = open_measured(self._runtime, threaded, self._path, manifest, threads, tuple(cores))
         return Message({"facts": self._runner.facts, "load_ns": load_ns}, NO_ARRAY)
 
     def _trace(self, doing: str, document: Document, array: NDArray[Any]) -> Message:
@@ -85,7 +85,7 @@ class Servant:
         if doing == "trace":
             manifest = Manifest.model_validate(document["manifest"])
             self._begin(Path(document["folder"], manifest.file), document["memory_bytes"])
-            self._traced = trace_here(self._path, manifest, array)
+            self._traced = trace_here(document["tracer"], self._path, manifest, array)
             return Message(document_of(self._traced), NO_ARRAY)
         return Message({}, (self._traced.input, *self._traced.steps)[document["index"]].values)
 

@@ -17,9 +17,7 @@ from dvfl_mobile.runners.child.limits import limits_for
 from dvfl_mobile.runners.child.process import Child
 from dvfl_mobile.runners.child.timed import Timed
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
-
-_COMPILED = ("coreai", "coreml")
-"""Targets whose runtimes compile a package into a temporary folder."""
+from dvfl_mobile.targets import target_named
 
 
 class IsolatedRunner:
@@ -27,7 +25,7 @@ class IsolatedRunner:
 
     Args:
         folder: the artifact's; its files are known to be those of the manifest.
-        runtime: what runs it, as `runtime_of` knows it; None: its target's own.
+        runtime: the module that runs it, as `runtime_of` takes it; None: its target's own.
         how: what else the child needs when it opens it.
 
     Raises:
@@ -40,8 +38,9 @@ class IsolatedRunner:
         self, folder: Path, manifest: Manifest, runtime: str | None = None, how: Document | None = None
     ) -> None:
         self._deadline_s = limits_for(manifest.size_bytes).deadline_s
-        self._child = Child(folder / manifest.file, writes=manifest.target in _COMPILED)
-        self._opened = _opened(self._child, folder, manifest, runtime or manifest.target, how or {})
+        target = target_named(manifest.target)
+        self._child = Child(folder / manifest.file, writes=target.compiles)
+        self._opened = _opened(self._child, folder, manifest, runtime or target.runner, how or {})
         self.facts: Facts = _facts(self._child, self._opened)
 
     def run(self, clips: Pixels) -> Logits:
@@ -83,7 +82,7 @@ class MeasuredRunner(IsolatedRunner):
     """
 
     def __init__(self, folder: Path, manifest: Manifest, threads: int | None, cores: tuple[int, ...]) -> None:
-        super().__init__(folder, manifest, how={"measured": (threads, cores)})
+        super().__init__(folder, manifest, how={"measured": (target_named(manifest.target).threaded, threads, cores)})
         load_ns = self._opened.get("load_ns")
         if type(load_ns) is not int:
             raise self._child.nonsense("no time for loading")

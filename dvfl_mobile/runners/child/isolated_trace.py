@@ -13,8 +13,11 @@ from dvfl_mobile.runners.traces import Step, Trace
 from dvfl_mobile.runners.values import Pixels
 
 
-def traced_by_child(folder: Path, manifest: Manifest, clip: Pixels) -> Trace:
+def traced_by_child(runner: str, tracer: str, folder: Path, manifest: Manifest, clip: Pixels) -> Trace:
     """Have a child process trace an artifact, whose files are known to be those of the manifest.
+
+    Args:
+        runner, tracer: the target's modules.
 
     Raises:
         ArtifactError: it can't be traced, or the child crashed, took too long or needed too much memory.
@@ -22,7 +25,9 @@ def traced_by_child(folder: Path, manifest: Manifest, clip: Pixels) -> Trace:
     """
     child = Child(folder / manifest.file, writes=True)
     try:
-        return _traced(child, folder, manifest, clip, limits_for(manifest.size_bytes))
+        limits = limits_for(manifest.size_bytes)
+        child.prepare(runner, limits)
+        return _traced(child, tracer, folder, manifest, clip, limits)
     finally:
         child.close()
 
@@ -38,11 +43,11 @@ def document_of(trace: Trace) -> Document:
     }
 
 
-def _traced(child: Child, folder: Path, manifest: Manifest, clip: Pixels, limits: Limits) -> Trace:
+def _traced(child: Child, tracer: str, folder: Path, manifest: Manifest, clip: Pixels, limits: Limits) -> Trace:
     memory_bytes = limits.memory_bytes + TRACED_PER_CLIP_BYTE * clip.nbytes
-    child.prepare(manifest.target, limits)
     question = {
         "do": "trace",
+        "tracer": tracer,
         "folder": str(folder),
         "manifest": manifest.model_dump(mode="json"),
         "memory_bytes": memory_bytes,

@@ -8,20 +8,11 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from types import MappingProxyType
 from typing import Protocol
 
 from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.errors import UsageError
 from dvfl_mobile.runners.base import Runner, Runtime
-
-_THREADED = MappingProxyType(
-    {
-        "executorch": "dvfl_mobile.runners.executorch.threads",
-        "tflite": "dvfl_mobile.runners.tflite.threads",
-    }
-)
-"""What opens an artifact with a number of threads; other runtimes choose their own."""
 
 
 class _Threaded(Protocol):
@@ -29,11 +20,17 @@ class _Threaded(Protocol):
 
 
 def open_measured(
-    runtime: Runtime, path: Path, manifest: Manifest, threads: int | None, cores: tuple[int, ...]
+    runtime: Runtime,
+    threaded: str | None,
+    path: Path,
+    manifest: Manifest,
+    threads: int | None,
+    cores: tuple[int, ...],
 ) -> tuple[Runner, int]:
     """A runner on those cores with so many threads, and the nanoseconds that loading took.
 
     Args:
+        threaded: the module that opens it with a number of threads; None: its runtime chooses its own.
         threads: None: the runtime's own choice.
         cores: their numbers; empty: the system chooses.
 
@@ -41,10 +38,10 @@ def open_measured(
         UsageError: the runtime doesn't take them, or there are no such cores.
     """
     hold_to_cores(cores)
-    if manifest.target in _THREADED:
-        threaded: _Threaded = importlib.import_module(_THREADED[manifest.target])
+    if threaded is not None:
+        opener: _Threaded = importlib.import_module(threaded)
         start = time.perf_counter_ns()
-        return threaded.open_artifact(path, manifest, threads), time.perf_counter_ns() - start
+        return opener.open_artifact(path, manifest, threads), time.perf_counter_ns() - start
     if threads is not None:
         raise UsageError(f"The runtime of {manifest.target} chooses its own threads here.", hint="Leave --threads out.")
     start = time.perf_counter_ns()

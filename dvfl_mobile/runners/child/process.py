@@ -63,8 +63,12 @@ class Child:
         return self._process.pid
 
     def prepare(self, runtime: str, limits: Limits) -> None:
-        """Have the child import what runs the artifact, before it is shown any of it. Raises what `ask` does."""
-        question = {"do": "prepare", "target": runtime, "written_bytes": limits.written_bytes}
+        """Have the child import what runs the artifact, before it is shown any of it. Raises what `ask` does.
+
+        Args:
+            runtime: the module's name, as `runtime_of` takes it.
+        """
+        question = {"do": "prepare", "runtime": runtime, "written_bytes": limits.written_bytes}
         self.ask(question, limits.deadline_s)
 
     def ask(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dvfl_mobile.runners.child.limits import limits_for
 from dvfl_mobile.runners.child.process import Child
+from dvfl_mobile.targets import target_named
 
 Shape = tuple[int | None, ...]
 
@@ -38,7 +39,7 @@ class IsolatedPackage:
         limits = limits_for(size)
         self._deadline_s = limits.deadline_s
         self._child = Child(package)
-        self._child.prepare("coreml", limits)
+        self._child.prepare(target_named("coreml").runner, limits)
         question = {"do": "package", "package": str(package), "memory_bytes": limits.memory_bytes}
         self.facts = self._facts(self._child.ask(question, limits.deadline_s).document)
 
