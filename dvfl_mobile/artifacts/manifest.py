@@ -234,6 +234,11 @@ class ArtifactFacts(Document):
             classes=manifest.classes if classes is None else tuple(classes),
         )
 
+    @property
+    def title(self) -> str:
+        """`nano/tflite/fp16`."""
+        return f"{self.model}/{self.target}/{self.recipe}"
+
     def class_name(self, index: int | None) -> str:
         """The name of a class, or its number where no name is known; `-` for None."""
         if index is None:

@@ -12,9 +12,9 @@ from dvfl_mobile.evaluation.confusion import confusion_matrix
 from dvfl_mobile.evaluation.document import Score
 from dvfl_mobile.model.costs import Costs
 from dvfl_mobile.report import confusion
-from dvfl_mobile.report import parity as tables
 from dvfl_mobile.report.formats import markdown as md
 from dvfl_mobile.report.formats.terminal import grid, paragraph
+from dvfl_mobile.runners.values import runner_in_words
 from dvfl_mobile.wording import percent, plural
 
 _COST_COLUMNS = ("of one clip", "this", "the paper's")
@@ -71,7 +71,7 @@ def _what_ran(report: AccuracyReport) -> str:
     shared = f" in {report.processes} processes" if report.processes > 1 else ""
     return (
         f"{plural(report.videos.count, 'video')}, {plural(report.views, 'clip')}{crops} of each{shared}. "
-        f"Runner: {tables.runner_facts(report.runner)}."
+        f"Runner: {runner_in_words(report.runner)}."
     )
 
 

@@ -9,7 +9,6 @@ from dvfl_mobile.documents import Verdict
 from dvfl_mobile.pack.judging.verdict import STAGES, PackReport, StageCheck
 from dvfl_mobile.pack.making.build import BuiltPack
 from dvfl_mobile.pack.turns import UPRIGHT
-from dvfl_mobile.report import parity as tables
 from dvfl_mobile.report.formats import junit as xml
 from dvfl_mobile.report.formats import markdown as md
 from dvfl_mobile.report.formats.terminal import grid, headline, paragraph
@@ -73,7 +72,7 @@ def markdown(report: PackReport) -> str:
 
 def junit(report: PackReport) -> str:
     """One suite: a case for each check. What was left out is skipped, with its reason."""
-    name = f"{tables.artifact_title(report.artifact)}.conformance"
+    name = f"{report.artifact.title}.conformance"
     suite = xml.open_suite(
         name,
         {
@@ -94,7 +93,7 @@ def junit(report: PackReport) -> str:
 
 def title(report: PackReport) -> str:
     """`a phone app on Pixel 8 against nano/tflite/fp16`."""
-    return f"{report.app} on {report.device} against {tables.artifact_title(report.artifact)}"
+    return f"{report.app} on {report.device} against {report.artifact.title}"
 
 
 def source(report: PackReport) -> str:

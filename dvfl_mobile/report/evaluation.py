@@ -12,10 +12,10 @@ from dvfl_mobile.evaluation.confusion import confusion_matrix
 from dvfl_mobile.evaluation.document import ClassFigures, EvaluationReport, PairedFigures, Score
 from dvfl_mobile.evaluation.figures import points, points_up
 from dvfl_mobile.report import confusion
-from dvfl_mobile.report import parity as tables
 from dvfl_mobile.report.formats import junit as xml
 from dvfl_mobile.report.formats import markdown as md
 from dvfl_mobile.report.formats.terminal import grid, headline, paragraph
+from dvfl_mobile.runners.values import runner_in_words
 from dvfl_mobile.wording import percent, plural
 
 _ACCURACY_COLUMNS = ("", "reference", "artifact")
@@ -27,7 +27,7 @@ _MOST_CLASSES = 30
 
 def terminal(report: EvaluationReport) -> RenderableType:
     """The verdict and why, both accuracies, how they differ, and the classes."""
-    title = f"{tables.artifact_title(report.artifact)} on {report.videos.source}"
+    title = f"{report.artifact.title} on {report.videos.source}"
     parts: list[RenderableType] = [
         headline(report.verdict, title),
         Text(_what_ran(report)),
@@ -54,7 +54,7 @@ def terminal(report: EvaluationReport) -> RenderableType:
 def markdown(report: EvaluationReport) -> str:
     """The same, for the summary of a CI job."""
     parts = [
-        f"### Evaluation of {md.escape(tables.artifact_title(report.artifact))}: **{report.verdict.value}**",
+        f"### Evaluation of {md.escape(report.artifact.title)}: **{report.verdict.value}**",
         md.escape(_what_ran(report)),
         md.escape(report.reason),
     ]
@@ -73,13 +73,13 @@ def markdown(report: EvaluationReport) -> str:
 def draw(report: EvaluationReport, path: Path) -> None:
     """The artifact's confusion matrix as a picture. Raises what `confusion.draw` does."""
     matrix = confusion_matrix([(row.label, row.artifact_top1) for row in report.rows], len(report.class_names))
-    title = f"{tables.artifact_title(report.artifact)} on {report.videos.source}"
+    title = f"{report.artifact.title} on {report.videos.source}"
     confusion.draw(matrix, report.class_names, title, path)
 
 
 def junit(report: EvaluationReport) -> str:
     """One suite: a case for the verdict, and one for each class."""
-    title = f"{tables.artifact_title(report.artifact)}.evaluation"
+    title = f"{report.artifact.title}.evaluation"
     facts = {f"runner.{key}": value for key, value in report.runner.items()}
     facts |= {f"reference.{key}": value for key, value in report.reference.items()}
     suite = xml.open_suite(
@@ -126,7 +126,7 @@ def _what_ran(report: EvaluationReport) -> str:
         return f"No video from {report.videos.source} was run."
     return (
         f"{plural(report.videos.count, 'video')}, {plural(report.views, 'clip')}{crops} of each. "
-        f"Runner: {tables.runner_facts(report.runner)}. Reference: {tables.runner_facts(report.reference)}."
+        f"Runner: {runner_in_words(report.runner)}. Reference: {runner_in_words(report.reference)}."
     )
 
 

@@ -28,3 +28,11 @@ def runner_notes(runner: Mapping[str, str | int | bool | None]) -> tuple[str, ..
     executed = (EXECUTOR_NOTE,) if runner.get("executor") == "reference" else ()
     emulated = (EMULATED_NOTE,) if runner.get("kind") == "emulated" else ()
     return executed + emulated
+
+
+def runner_in_words(runner: Mapping[str, str | int | bool | None]) -> str:
+    """`LiteRT 2.3.0 (device host, threads 2)`, or `none` where nothing ran."""
+    known = {key: str(value) for key, value in runner.items() if value is not None}
+    runtime = " ".join(known.pop(key) for key in ("runtime", "version") if key in known)
+    details = ", ".join(f"{key} {value}" for key, value in known.items())
+    return f"{runtime} ({details})" if runtime and details else runtime or details or "none"

@@ -19,7 +19,7 @@ from dvfl_mobile.parity.measure import measure
 from dvfl_mobile.parity.report import ParityReport, SecondOpinion, decided
 from dvfl_mobile.parity.second_opinion import allowed, compared
 from dvfl_mobile.parity.thresholds import thresholds_for
-from dvfl_mobile.report.formats import junit, markdown, terminal
+from dvfl_mobile.report import parity
 from dvfl_mobile.runners.opinions import OPINIONS, opinions_named
 from tests.unit.test_report import shown
 
@@ -126,7 +126,7 @@ def test_every_report_carries_it() -> None:
         assert (stored["name"], stored["runner"], stored["check"]["verdict"]) == ("reference", FACTS, verdict.value)
         assert ParityReport.model_validate_json(jsondoc.text(report)) == report
 
-        [suite] = ET.fromstring(junit.parity(report))
+        [suite] = ET.fromstring(parity.junit(report))
         cases = {case.get("name"): case for case in suite.iter("testcase")}
         assert (cases["second opinion: reference"].find("failure") is not None) is (verdict is Verdict.FAIL)
         assert suite.get("failures") == ("1" if verdict is Verdict.FAIL else "0")
@@ -136,12 +136,12 @@ def test_every_report_carries_it() -> None:
         assert properties["second_opinion.reference.sqnr"] == decibels
         assert properties["second_opinion.reference.sqnr_to_first"] == decibels
 
-        text = shown(terminal.parity(report))
+        text = shown(parity.terminal(report))
         assert f"second opinion: reference  {decibels}, 3 of 3" in text
         assert max(map(len, text.splitlines())) <= 80
         assert f"top-1 3 of 3 against PyTorch; SQNR {decibels}" in " ".join(text.split())
         assert f"- LiteRT's reference kernels, LiteRT 2.3.0 (device host, kernels reference): SQNR {decibels}" in (
-            markdown.parity(report)
+            parity.markdown(report)
         )
 
 
@@ -151,7 +151,7 @@ def test_a_report_without_any_says_nothing_of_them() -> None:
         artifact, FACTS, ClipFacts(count=3, source="clips"), "checkpoint", measure(REFERENCE, REFERENCE, NAMES)
     )
     assert report.second_opinions == ()
-    assert "second opinion" not in shown(terminal.parity(report)) + markdown.parity(report) + junit.parity(report)
+    assert "second opinion" not in shown(parity.terminal(report)) + parity.markdown(report) + parity.junit(report)
 
 
 def test_each_is_taken_once() -> None:

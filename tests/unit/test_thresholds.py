@@ -18,7 +18,8 @@ from dvfl_mobile.errors import UsageError
 from dvfl_mobile.parity.measure import measure
 from dvfl_mobile.parity.report import ParityReport, decided, undecided
 from dvfl_mobile.parity.thresholds import asked_thresholds, thresholds_for
-from dvfl_mobile.report.formats import annotations, junit, markdown
+from dvfl_mobile.report import parity
+from dvfl_mobile.report.formats import annotations
 
 ARTIFACT = ArtifactFacts(model="nano", target="tflite", recipe="fp16", path="out/nano/tflite/fp16")
 CLIPS = ClipFacts(count=2, source="somewhere")
@@ -55,9 +56,9 @@ def test_every_report_shows_what_was_changed_and_why() -> None:
     text = jsondoc.text(found)
     assert ParityReport.model_validate_json(text) == found
     assert '"recipe_sqnr_db": 45.0' in text
-    properties = {one.get("value") for one in ET.fromstring(junit.parity(found)).iter("property")}
+    properties = {one.get("value") for one in ET.fromstring(parity.junit(found)).iter("property")}
     assert any(CHANGE in str(value) for value in properties)
-    assert "Because: The GPU delegate" in markdown.parity(found)
+    assert "Because: The GPU delegate" in parity.markdown(found)
 
 
 def test_what_nothing_could_run_shows_it_too() -> None:

@@ -92,9 +92,7 @@ def deploy(
 
 def show_summary(summary: DeploySummary, *, json: bool, junit: Path | None, markdown: Path | None) -> None:
     """All that one deploy made."""
-    from dvfl_mobile.report.formats import junit as junit_report
-    from dvfl_mobile.report.formats import markdown as markdown_report
-    from dvfl_mobile.report.formats import terminal
+    from dvfl_mobile.report import deploy
 
-    files = ((junit, junit_report.deploy), (markdown, markdown_report.deploy))
-    print_report(summary, terminal.deploy, files, json=json)
+    files = ((junit, deploy.junit), (markdown, deploy.markdown))
+    print_report(summary, deploy.terminal, files, json=json)

@@ -174,12 +174,10 @@ def show_parity(
     located: Location | None = None,
 ) -> None:
     """One comparison; as JSON, with where it goes wrong, where that was asked for."""
-    from dvfl_mobile.report.formats import junit as junit_report
-    from dvfl_mobile.report.formats import markdown as markdown_report
-    from dvfl_mobile.report.formats import terminal
+    from dvfl_mobile.report import parity
 
-    files = ((junit, junit_report.parity), (markdown, markdown_report.parity))
-    print_report(report, lambda found: terminal.parity(found, verbose=verbose), files, json=json, located=located)
+    files = ((junit, parity.junit), (markdown, parity.markdown))
+    print_report(report, lambda found: parity.terminal(found, verbose=verbose), files, json=json, located=located)
 
 
 def show_location(located: Location, plot: Path, *, json: bool) -> None:

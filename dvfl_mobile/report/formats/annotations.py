@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from dvfl_mobile.documents import Verdict
 from dvfl_mobile.pack.judging.verdict import PackReport
 from dvfl_mobile.parity.report import ParityReport
-from dvfl_mobile.report import parity as tables
 
 _LEVELS = {Verdict.FAIL: "error", Verdict.INCONCLUSIVE: "warning", Verdict.PASS: "notice"}
 
 
 def subject(report: ParityReport | PackReport) -> tuple[str, str]:
     """What a report is about, and the file that stands for it."""
-    title = tables.artifact_title(report.artifact)
+    title = report.artifact.title
     if isinstance(report, PackReport):
         return f"conformance of {title}", report.results
     return f"parity of {title}", f"{report.artifact.path}/manifest.json"

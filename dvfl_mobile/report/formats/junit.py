@@ -3,98 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from xml.etree import ElementTree as ET
 
 from dvfl_mobile.documents import Verdict
-from dvfl_mobile.parity.judge import near_ties
-from dvfl_mobile.parity.measure import ClipMetrics
-from dvfl_mobile.parity.report import ParityReport, SecondOpinion
-from dvfl_mobile.pipeline.summary import DeployRow, DeploySummary
-from dvfl_mobile.report import parity as tables
-from dvfl_mobile.wording import decibels
-
-
-def parity(report: ParityReport) -> str:
-    """One suite: a case for each threshold, and one for each clip that was run."""
-    artifact = report.artifact
-    title = tables.parity_title(report)
-    suite = open_suite(
-        title,
-        {
-            "verdict": report.verdict.value,
-            "artifact": artifact.path,
-            "model": artifact.model,
-            "target": artifact.target,
-            "recipe": artifact.recipe,
-            "weights": report.weights,
-            "clips": report.clips.source,
-            "dvfl-mobile": report.tool_version,
-            **_facts("runner", report.runner),
-            **{key: value for opinion in report.second_opinions for key, value in _opinion_properties(opinion)},
-        },
-        [*report.notes, *report.clips.notes],
-    )
-    for check in report.checks:
-        add_case(suite, f"{title}.thresholds", tables.check_name(check.name), check.verdict, check.sentence)
-    failing = _failing_clips(report)
-    for name, row in zip(distinct(row.name for row in report.rows), report.rows, strict=True):
-        verdict = Verdict.FAIL if row in failing else Verdict.PASS
-        add_case(suite, f"{title}.clips", name, verdict, _clip_sentence(row, report))
-    return document([suite])
-
-
-def deploy(summary: DeploySummary) -> str:
-    """A suite for each artifact, with one case: its parity."""
-    return document(_deploy_suite(summary, row) for row in summary.rows)
-
-
-def _facts(name: str, runner: Mapping[str, str | int | bool | None]) -> dict[str, str]:
-    return {f"{name}.{key}": str(value) for key, value in runner.items() if value is not None}
-
-
-def _opinion_properties(opinion: SecondOpinion) -> Iterator[tuple[str, str]]:
-    name = f"second_opinion.{opinion.name}"
-    yield from _facts(name, opinion.runner).items()
-    yield f"{name}.sqnr", decibels(opinion.pytorch.sqnr_db)
-    yield f"{name}.sqnr_to_first", decibels(opinion.first.sqnr_db) if opinion.first else "not measured"
-
-
-def _deploy_suite(summary: DeploySummary, row: DeployRow) -> ET.Element:
-    title = f"{summary.model}/{row.name}"
-    suite = open_suite(
-        title,
-        {
-            "verdict": row.verdict.value,
-            "artifact": row.path,
-            "size_bytes": str(row.size_bytes),
-            "checkpoint": summary.checkpoint,
-            "weights": summary.weights,
-            "clips": summary.clips.source,
-            "dvfl-mobile": summary.tool_version,
-        },
-        [*summary.notes, *summary.clips.notes],
-    )
-    case = add_case(suite, title, "parity", row.verdict, " ".join(row.reasons))
-    case.set("time", f"{row.seconds:.3f}")
-    return suite
-
-
-def _failing_clips(report: ParityReport) -> list[ClipMetrics]:
-    if report.pooled is None:
-        return []
-    # A flip within what the recipe allows must not turn a build red that the verdict lets pass.
-    flips_count = any(check.name == "top1" and check.verdict is Verdict.FAIL for check in report.checks)
-    excused = near_ties(report.rows, report.pooled, report.thresholds)
-    return [row for row in report.rows if row.non_finite or (flips_count and not row.agrees and row not in excused)]
-
-
-def _clip_sentence(row: ClipMetrics, report: ParityReport) -> str:
-    if row.non_finite:
-        return f"{row.non_finite} of the artifact's logits {'is' if row.non_finite == 1 else 'are'} not finite."
-    name = report.artifact.class_name
-    answers = f"reference {name(row.reference_top1)}, artifact {name(row.candidate_top1)}"
-    return f"Top-1: {answers}. SQNR: {decibels(row.sqnr_db)}."
 
 
 def open_suite(name: str, properties: Mapping[str, str], notes: Iterable[str]) -> ET.Element:

@@ -5,43 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from dvfl_mobile.parity.report import ParityReport
-from dvfl_mobile.pipeline.summary import DeploySummary
-from dvfl_mobile.report import parity as tables
-
-
-def parity(report: ParityReport) -> str:
-    """A parity report, with its worst few clips."""
-    parts = [
-        f"### Parity of {escape(tables.parity_title(report))}: **{report.verdict.value}**",
-        escape(tables.parity_source(report)),
-        bullets(report.reasons),
-        table(tables.CHECK_COLUMNS, tables.check_rows(report)),
-        *map(escape, tables.worst_clip(report)),
-        bullets(tables.second_opinions(report)),
-    ]
-    if report.rows:
-        parts += [
-            tables.clip_title(report, verbose=False) + ":",
-            table(tables.CLIP_COLUMNS, tables.clip_rows(report, verbose=False)),
-        ]
-    return document([*parts, bullets(tables.parity_remarks(report))])
-
-
-def deploy(summary: DeploySummary) -> str:
-    """The summary of a deploy."""
-    return document(
-        [
-            f"### Deploy of {escape(summary.model)}: **{summary.verdict.value}**",
-            escape(f"From {summary.checkpoint}. {tables.deploy_headline(summary)}"),
-            table(tables.DEPLOY_COLUMNS, tables.deploy_rows(summary)),
-            escape(tables.deploy_places(summary)),
-            *([table(tables.RECORDED_COLUMNS, tables.recorded_rows(summary))] if summary.recorded else []),
-            bullets(summary.reasons),
-            bullets(tables.deploy_remarks(summary)),
-        ]
-    )
-
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of foreign text."""

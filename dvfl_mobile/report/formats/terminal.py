@@ -5,55 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Literal
 
-from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from dvfl_mobile.documents import Verdict
-from dvfl_mobile.parity.report import ParityReport
-from dvfl_mobile.pipeline.summary import DeploySummary
-from dvfl_mobile.report import parity as tables
 
 _STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "bold yellow"}
-
-
-def parity(report: ParityReport, *, verbose: bool = False) -> RenderableType:
-    """A parity report; the worst few clips, or with `verbose` every one."""
-    parts: list[RenderableType] = [
-        headline(report.verdict, tables.parity_title(report)),
-        Text(tables.parity_source(report)),
-        *paragraph(report.reasons),
-        Text(),
-        grid(tables.CHECK_COLUMNS, tables.check_rows(report), folding={1}, verdict=3),
-        *paragraph(tables.worst_clip(report)),
-        *paragraph(tables.second_opinions(report)),
-    ]
-    if report.rows:
-        parts += [
-            Text(f"\n{tables.clip_title(report, verbose=verbose)}"),
-            grid(tables.CLIP_COLUMNS, tables.clip_rows(report, verbose=verbose), folding={0, 1, 2}, right={3}),
-        ]
-    return Group(*parts, *paragraph(tables.parity_remarks(report)))
-
-
-def deploy(summary: DeploySummary) -> RenderableType:
-    """The summary of a deploy."""
-    title = f"{summary.model} from {summary.checkpoint}: {tables.deploy_headline(summary)}"
-    return Group(
-        headline(summary.verdict, title),
-        Text(),
-        grid(tables.DEPLOY_COLUMNS, tables.deploy_rows(summary), folding={0}, right={1, 2, 3, 4, 5}, verdict=6),
-        *paragraph([tables.deploy_places(summary)]),
-        *_recorded(summary),
-        *paragraph(summary.reasons),
-        *paragraph(tables.deploy_remarks(summary)),
-    )
-
-
-def _recorded(summary: DeploySummary) -> list[RenderableType]:
-    if not summary.recorded:
-        return []
-    return [Text(), grid(tables.RECORDED_COLUMNS, tables.recorded_rows(summary), folding={0}, right={1, 2})]
 
 
 def headline(verdict: Verdict, title: str) -> Text:

@@ -15,7 +15,7 @@ from dvfl_mobile.profiling.document import (
     Sustained,
 )
 from dvfl_mobile.profiling.statistics import P90_NEEDS_RUNS, P99_NEEDS_RUNS
-from dvfl_mobile.report import parity as tables
+from dvfl_mobile.runners.values import runner_in_words
 from dvfl_mobile.wording import first_few, percent, plural, printable
 
 FLEET_COLUMNS = ("device", "p50", "interval", "p90", "load", "first", "memory", "B / A", "")
@@ -28,7 +28,7 @@ _FINDING_NAMES = {"few_samples": "few samples", "low_battery": "low battery", "l
 
 def title(profile: DeviceProfile) -> str:
     """`nano/tflite/fp32 on host`, or both artifacts."""
-    names = " against ".join(tables.artifact_title(each.artifact) for each in reversed(profile.artifacts))
+    names = " against ".join(each.artifact.title for each in reversed(profile.artifacts))
     return f"{names} on {printable(profile.device.device)}"
 
 
@@ -48,7 +48,7 @@ def source(report: ProfileReport, profile: DeviceProfile) -> str:
         parts.append(f"compute units {asked.compute_units}")
     # Its threads are those of its plain runs; what the timed ones had is among the figures.
     runner = {name: value for name, value in profile.a.runner.items() if name != "threads"}
-    return ", ".join(parts) + f". Runner: {tables.runner_facts(runner)}."
+    return ", ".join(parts) + f". Runner: {runner_in_words(runner)}."
 
 
 def time_text(value_ns: float | None) -> str:
