@@ -16,8 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dvfl_mobile.artifacts import make as artifacts
-from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.artifacts.make import Artifact, open_artifact
 from dvfl_mobile.cli.progress import steps
 from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.devices.base import DeviceRunner, find_device
@@ -67,7 +66,7 @@ def main() -> int:
     options = parser.parse_args()
     asked = RunOptions(warmup=options.warmup, runs=options.runs, threads=options.threads)
     with steps() as step:
-        lines = [race(artifacts.open_artifact(folder), options.rounds, asked, step) for folder in options.artifacts]
+        lines = [race(open_artifact(folder), options.rounds, asked, step) for folder in options.artifacts]
     print(table(lines))
     if options.markdown:
         options.markdown.write_text(table(lines) + "\n", encoding="utf-8")

@@ -32,9 +32,10 @@ from dvfl_mobile.model.default import DEFAULT_NAME, default_student
 from dvfl_mobile.model.source import WeightSource
 from dvfl_mobile.model.student import METADATA_KEY, Student, StudentMetadata
 from dvfl_mobile.pipeline import quantize as quantizing
-from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.progress import Step
+from dvfl_mobile.recipes import recipe_named
 from dvfl_mobile.version import __version__
 
 FOLDER = Path(__file__).parents[1] / "dvfl_mobile" / "model" / "embedded"
@@ -81,7 +82,7 @@ def scores(student: Student, data: Path, step: Step) -> Iterator[RecordedScore]:
         for recipe, targets in RECIPES.items():
             model = _in_recipe(student, recipe, data, step)
             plan = make_plan(list(targets), recipe, Path(folder), None)
-            for artifact in pipeline.convert(model, plan, step):
+            for artifact in convert(model, plan, step):
                 pooled = evaluate(artifact, Question(data), step=step).pooled
                 assert pooled is not None
                 if is_first:
@@ -96,8 +97,8 @@ def scores(student: Student, data: Path, step: Step) -> Iterator[RecordedScore]:
 
 def _in_recipe(student: Student, recipe: str, data: Path, step: Step) -> Student | quantizing.QuantizedForm:
     calibration = quantizing.plan_for_deploy(
-        pipeline.recipe_named(recipe),
-        str(data) if pipeline.recipe_named(recipe).is_calibrated else None,
+        recipe_named(recipe),
+        str(data) if recipe_named(recipe).is_calibrated else None,
         data_root=None,
         samples=64,
     )

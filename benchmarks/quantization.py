@@ -27,15 +27,14 @@ import numpy as np
 from export import interval
 from real_clips import write_lists
 
-from dvfl_mobile.artifacts import make as artifacts
-from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.artifacts.make import Artifact, open_artifact
 from dvfl_mobile.cli.progress import steps
 from dvfl_mobile.data.gather import ClipSet, gather_clips
 from dvfl_mobile.files import CACHE_VARIABLE
 from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.pipeline import quantize as quantizing
-from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.load import load_student
 from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.profiling.race import race
@@ -180,12 +179,12 @@ def _rows(
     step: Step,
 ) -> list[Measured]:
     out = options.out / name
-    made = pipeline.convert(model, make_plan([], recipe, out), step)
+    made = convert(model, make_plan([], recipe, out), step)
     if name == "fp32":
         bases |= {artifact.manifest.target: artifact for artifact in made}
     return [
         measure(name, one, bases.get(one.manifest.target), truth, options.rounds, step)
-        for one in (artifacts.open_artifact(artifact.folder) for artifact in made)
+        for one in (open_artifact(artifact.folder) for artifact in made)
     ]
 
 

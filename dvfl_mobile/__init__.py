@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from dvfl_mobile.model.student import Student as Student
     from dvfl_mobile.model.student import save_student as save_student
     from dvfl_mobile.parity.report import ParityReport as ParityReport
+    from dvfl_mobile.pipeline.check import check as check
+    from dvfl_mobile.pipeline.convert import convert as convert
+    from dvfl_mobile.pipeline.deploy import deploy as deploy
     from dvfl_mobile.pipeline.plan import Plan as Plan
     from dvfl_mobile.pipeline.plan import make_plan as make_plan
     from dvfl_mobile.pipeline.prediction import Prediction as Prediction
+    from dvfl_mobile.pipeline.prediction import predict as predict
     from dvfl_mobile.pipeline.quantize import QuantizePlan as QuantizePlan
     from dvfl_mobile.pipeline.quantize import quantize as quantize
-    from dvfl_mobile.pipeline.steps import check as check
-    from dvfl_mobile.pipeline.steps import convert as convert
-    from dvfl_mobile.pipeline.steps import deploy as deploy
-    from dvfl_mobile.pipeline.steps import predict as predict
     from dvfl_mobile.pipeline.summary import DeploySummary as DeploySummary
     from dvfl_mobile.quantization.graph.forms import QuantizedForm as QuantizedForm
     from dvfl_mobile.quantization.graph.stored import load_form as load_form
@@ -66,17 +66,17 @@ _HOMES = {
     "Student": "dvfl_mobile.model.student",
     "Verdict": "dvfl_mobile.documents",
     "VideoFocalNet": "dvfl_mobile.model.network",
-    "check": "dvfl_mobile.pipeline.steps",
-    "convert": "dvfl_mobile.pipeline.steps",
+    "check": "dvfl_mobile.pipeline.check",
+    "convert": "dvfl_mobile.pipeline.convert",
     "default_student": "dvfl_mobile.model.default",
-    "deploy": "dvfl_mobile.pipeline.steps",
+    "deploy": "dvfl_mobile.pipeline.deploy",
     "evaluate": "dvfl_mobile.evaluation.evaluate",
     "load_checkpoint": "dvfl_mobile.model.checkpoint.load",
     "load_form": "dvfl_mobile.quantization.graph.stored",
     "make_plan": "dvfl_mobile.pipeline.plan",
     "open_artifact": "dvfl_mobile.artifacts.make",
     "open_runner": "dvfl_mobile.runners.base",
-    "predict": "dvfl_mobile.pipeline.steps",
+    "predict": "dvfl_mobile.pipeline.prediction",
     "quantize": "dvfl_mobile.pipeline.quantize",
     "read_clip": "dvfl_mobile.data.video",
     "recipe_named": "dvfl_mobile.recipes",

@@ -26,7 +26,7 @@ class Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
-def text(document: Document) -> str:
+def json_text(document: Document) -> str:
     """The document, in the order of its fields, with a newline at its end.
 
     JSON has no token for infinity: an SQNR of identical logits is the string `"Infinity"`; `null` is what could not
@@ -38,7 +38,7 @@ def text(document: Document) -> str:
 def leave(document: Document, path: Path) -> None:
     """Write the document to `path`; a place that can't be written is no reason not to give the report."""
     with suppress(OutputError):
-        write_text(path, text(document))
+        write_text(path, json_text(document))
 
 
 class Verdict(StrEnum):

@@ -128,17 +128,16 @@ class FakeRunner:
 
 def make_artifact(out: Path, target: str = "tflite", recipe: str = "fp32") -> Artifact:
     """An artifact of the small student whose file holds no model: for devices that don't look at it."""
-    from dvfl_mobile.artifacts import make as artifacts
     from dvfl_mobile.model.default import seeded_student
-    from dvfl_mobile.pipeline import steps as pipeline
+    from dvfl_mobile.pipeline.convert import convert
     from dvfl_mobile.pipeline.plan import make_plan
     from tests.checkpoints import SMALL
     from tests.conversions import skip_without
     from tests.faults import quick
 
     skip_without(target)
-    with mock.patch.object(artifacts, "lower", quick.lower):
-        [made] = pipeline.convert(seeded_student(SMALL), make_plan([target], recipe, out))
+    with mock.patch("dvfl_mobile.artifacts.make.lower", quick.lower):
+        [made] = convert(seeded_student(SMALL), make_plan([target], recipe, out))
     return made
 
 

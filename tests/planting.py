@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from dvfl_mobile.artifacts import make as artifacts
 from dvfl_mobile.artifacts import manifest
-from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.artifacts.make import Artifact, open_artifact
 
 FACTOR, CLIP, EPSILON = 1.5, 0.25, 3e-2
 
@@ -62,7 +61,7 @@ def planted(
         _EPSILONS[fault.target](path, nth)
     changed = artifact.manifest.model_copy(update={"files": manifest.entries(folder, artifact.manifest.file)})
     manifest.write(changed, folder)
-    return artifacts.open_artifact(folder)
+    return open_artifact(folder)
 
 
 def _edit_weight(fault: Fault, path: Path, weight: np.ndarray) -> None:

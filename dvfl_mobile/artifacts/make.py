@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import shlex
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from dvfl_mobile.artifacts.manifest import Manifest, Metadata, TensorEntry
 from dvfl_mobile.converters.base import Lowered, Request, lower, versions
 from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.errors import ArtifactError
-from dvfl_mobile.files import atomic_directory, directory_lock, sha256_of, writing_to
+from dvfl_mobile.files import atomic_directory, directory_lock
 from dvfl_mobile.quantization.settings import Quantization
 from dvfl_mobile.recipes import Recipe
 from dvfl_mobile.targets import Target
@@ -34,37 +33,12 @@ class Artifact:
     manifest: Manifest
 
 
-def save_reference(student: Student, out: Path) -> Path:
-    """Store the reference form beside the artifacts that come from it, once for each set of weights.
-
-    With it in `out/<model>/`, parity needs no more than a copy of that folder, on any machine.
-
-    Returns:
-        The file, named by its own hash: weights that differ never take each other's place.
-    """
-    from dvfl_mobile.model.student import save_student
-
-    folder = out / student.architecture.name
-    with directory_lock(folder / "reference", wait=True):
-        # Named like what a killed run leaves behind, so that the next run removes it.
-        workplace = folder / ".reference.incoming.partial"
-        try:
-            incoming = workplace / "weights.safetensors"
-            save_student(student, incoming)
-            path = folder / f"reference-{sha256_of(incoming)[:12]}.safetensors"
-            with writing_to(path):
-                incoming.replace(path)
-        finally:
-            shutil.rmtree(workplace, ignore_errors=True)
-    return path
-
-
 def folder_of(student: Student, target: Target, recipe: Recipe, out: Path) -> Path:
     """Where the artifact of a student goes: `out/<model>/<target>/<recipe>/`."""
     return out / student.architecture.name / target.name / recipe.name
 
 
-def convert(
+def make_artifact(
     model: Student | QuantizedForm, target: Target, recipe: Recipe, out: Path, reference: Path, minimum_os: str
 ) -> Artifact:
     """Lower a student, or its quantized form, and write `out/<model>/<target>/<recipe>/`, the manifest last.
@@ -103,10 +77,10 @@ def convert(
     return Artifact(folder, manifest)
 
 
-def standing(
+def standing_artifact(
     model: Student | QuantizedForm, target: Target, recipe: Recipe, out: Path, reference: Path, minimum_os: str
 ) -> Artifact | None:
-    """The artifact that `convert` would make, if it stands there whole and its manifest says that nothing differs.
+    """The artifact that `make_artifact` would make, if it stands there whole and its manifest differs in nothing.
 
     What must be the same: weights, classes, ClipSpec, recipe, scales, the oldest system, and the version of every tool.
     """
@@ -121,30 +95,12 @@ def standing(
 
 
 def open_artifact(folder: Path) -> Artifact:
-    """Read an artifact that `convert` wrote.
+    """Read an artifact that `make_artifact` wrote.
 
     Raises:
         ArtifactError: there is none, or its manifest can't be understood.
     """
     return Artifact(folder, manifests.read(folder))
-
-
-def reference_of(artifact: Artifact) -> Student:
-    """Load the reference form that an artifact came from, out of the folder that holds both.
-
-    Raises:
-        ArtifactError: it isn't there, or isn't the one.
-    """
-    from dvfl_mobile.model.checkpoint.load import load_checkpoint
-
-    entry = artifact.manifest.reference
-    path = manifests.reference_path(artifact.manifest, artifact.folder)
-    hint = "Name the checkpoint with --reference, or convert again."
-    if not path.is_file():
-        raise ArtifactError(f"The reference of {artifact.folder} is missing: {path}.", hint=hint)
-    if path.stat().st_size != entry.size_bytes or sha256_of(path) != entry.sha256:
-        raise ArtifactError(f"{path} isn't the reference of {artifact.folder}: its bytes changed.", hint=hint)
-    return load_checkpoint(path)
 
 
 def student_of(model: Student | QuantizedForm) -> Student:

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dvfl_mobile import documents as jsondoc
 from dvfl_mobile.artifacts.manifest import ArtifactFacts, verify
 from dvfl_mobile.data.clips import ClipFacts, ClipSpec, View, views
 from dvfl_mobile.data.datasets import SplitName
-from dvfl_mobile.documents import Verdict
+from dvfl_mobile.documents import Verdict, leave
 from dvfl_mobile.errors import ArtifactError, CheckpointError, InconclusiveError, UsageError
 from dvfl_mobile.evaluation import paired
 from dvfl_mobile.evaluation.confusion import confused_classes
@@ -209,7 +208,7 @@ def _reason(verdict: Verdict, pooled: PairedFigures, question: Question, needed:
 
 
 def _reference_student(artifact: Artifact, checkpoint: Path | None) -> Student:
-    from dvfl_mobile.artifacts.make import reference_of
+    from dvfl_mobile.artifacts.reference import reference_of
     from dvfl_mobile.model.checkpoint.load import load_checkpoint
 
     student = load_checkpoint(checkpoint) if checkpoint else reference_of(artifact)
@@ -283,5 +282,5 @@ def _about_infinities(rows: Sequence[VideoOutcome]) -> list[str]:
 def _store(artifact: Artifact, report: EvaluationReport, processes: ProcessGroup | None) -> EvaluationReport:
     """Leave the report in the artifact's folder too."""
     if processes is None or processes.is_first:
-        jsondoc.leave(report, artifact.folder / EVALUATION_NAME)
+        leave(report, artifact.folder / EVALUATION_NAME)
     return report

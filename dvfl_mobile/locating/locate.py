@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from dvfl_mobile.artifacts import make as artifacts
 from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import ArtifactFacts
+from dvfl_mobile.artifacts.reference import reference_of
 from dvfl_mobile.locating.causes import cause_of, saturated_share
 from dvfl_mobile.locating.document import Location, OperatorDeviation, Place, ValueStats
 from dvfl_mobile.locating.matching import match
@@ -91,7 +91,7 @@ def _reference_of(artifact: Artifact, path: Path | None) -> tuple[ReferenceGraph
     if path is not None and is_form(path):
         form = stored.load_form(path)
         return reference_graph(form.student, target, form if form.settings.scales else None), ()
-    student = load_checkpoint(path) if path else artifacts.reference_of(artifact)
+    student = load_checkpoint(path) if path else reference_of(artifact)
     notes = (_QAT_NOTE,) if known is not None and known.method == "qat" else ()
     return reference_graph(student, target, settings), notes
 

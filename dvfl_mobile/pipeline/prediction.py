@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.model.source import weights_notes
+from dvfl_mobile.runners.base import open_runner
 
 _TOP = 5
 
@@ -32,6 +35,21 @@ class Prediction(Document):
     recipe: str
     classes: tuple[ClassProbability, ...]
     notes: tuple[Line, ...]
+
+
+def predict(artifact: Artifact, video: Path) -> Prediction:
+    """Classify one video, drawn as a single view.
+
+    Raises:
+        VideoError: the video can't be read, or is a folder or a list of them.
+        InconclusiveError: nothing on this machine runs the artifact.
+    """
+    from dvfl_mobile.data.video import read_clip
+
+    manifest = artifact.manifest
+    clip = read_clip(video, manifest.clip)
+    logits = open_runner(artifact.folder, manifest).run(clip.pixels[None])[0]
+    return make_prediction(str(video), manifest, logits, [clip.damage] if clip.damage else ())
 
 
 def make_prediction(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dvfl_mobile.errors import MissingDependencyError, UsageError
 from dvfl_mobile.files import directory_lock
 from dvfl_mobile.parity.measure import PooledMetrics, measure
-from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.pipeline.quantized import QuantizeSummary, summarize_form
 from dvfl_mobile.profiling.race import median_interval, race
@@ -272,7 +272,7 @@ def _cost(uniform: QuantizedForm, mixed: QuantizedForm, clip: NDArray[np.uint8],
         try:
             with tempfile.TemporaryDirectory() as folder:
                 [before], [after] = (
-                    pipeline.convert(form, make_plan([target], form.settings.recipe, Path(folder) / name), step)
+                    convert(form, make_plan([target], form.settings.recipe, Path(folder) / name), step)
                     for name, form in (("uniform", uniform), ("mixed", mixed))
                 )
                 with step(f"time both on {target}"):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from dvfl_mobile.artifacts.make import Artifact, reference_of
+from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import Manifest
+from dvfl_mobile.artifacts.reference import reference_of
 from dvfl_mobile.data.clips import Clip
 from dvfl_mobile.errors import DvflMobileError
 from dvfl_mobile.runners.values import Logits

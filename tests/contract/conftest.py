@@ -9,9 +9,10 @@ from unittest import mock
 
 import pytest
 
-from dvfl_mobile.artifacts import make as artifacts
+from dvfl_mobile.artifacts.make import open_artifact
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.check import check
+from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.recipes import RECIPES
 from tests.checkpoints import SMALL
@@ -40,7 +41,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Make:
         plan = make_plan([target], recipe, out)
         with threads(2):
             with mock.patch.object(sys, "argv", COMMAND), recorded_graphs(target) as graphs:
-                [artifact] = pipeline.convert(model_for(recipe), plan)
-            return Made(student, artifacts.open_artifact(artifact.folder), pipeline.check(artifact), tuple(graphs))
+                [artifact] = convert(model_for(recipe), plan)
+            return Made(student, open_artifact(artifact.folder), check(artifact), tuple(graphs))
 
     return make

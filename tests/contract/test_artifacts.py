@@ -22,7 +22,8 @@ from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.checkpoint.load import load_checkpoint
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.parity.thresholds import thresholds_for
-from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.check import check
+from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.quantization.graph.forms import deploy_form
 from dvfl_mobile.quantization.graph.graphs import in_double, run_clips
@@ -268,7 +269,7 @@ def test_coreml_computes_in_the_recipe_s_numbers(made: Make, recipe: str, halves
 def test_coreml_is_for_the_ios_that_was_asked_for(tmp_path: Path, minimum_ios: int, specification: int) -> None:
     skip_without("coreml")
     tiny = seeded_student(SMALL.model_copy(update={"depths": (1,), "focal_levels": (1,), "focal_windows": (3,)}))
-    [artifact] = pipeline.convert(tiny, make_plan(["coreml"], "fp32", tmp_path, minimum_ios))
+    [artifact] = convert(tiny, make_plan(["coreml"], "fp32", tmp_path, minimum_ios))
     assert artifact.manifest.minimum_os == f"iOS {minimum_ios}"
     spec = _coreml_spec(artifact.folder / artifact.manifest.file)
     assert spec.specificationVersion == specification
@@ -354,8 +355,8 @@ ODD = {
 @pytest.mark.parametrize("options", ODD)
 def test_other_layouts_compute_what_pytorch_computes(tmp_path: Path, target: str, options: str) -> None:
     skip_without(target)
-    [artifact] = pipeline.convert(seeded_student(ODD[options]), make_plan([target], "fp32", tmp_path))
-    report = pipeline.check(artifact)
+    [artifact] = convert(seeded_student(ODD[options]), make_plan([target], "fp32", tmp_path))
+    report = check(artifact)
     assert report.verdict is Verdict.PASS, report.reasons
     assert report.pooled is not None
     assert report.pooled.sqnr_db is not None

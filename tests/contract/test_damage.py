@@ -17,7 +17,7 @@ from dvfl_mobile.artifacts.make import open_artifact
 from dvfl_mobile.errors import ArtifactError
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
-from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.check import check
 from dvfl_mobile.runners.base import open_runner
 from tests.checkpoints import SMALL
 from tests.conversions import Make, skip_without
@@ -73,7 +73,7 @@ def test_a_manifest_of_another_model_is_refused(
 def test_other_weights_fail(made: Make, tmp_path: Path, target: str) -> None:
     other = tmp_path / "other.safetensors"
     save_student(seeded_student(made(target, "fp32").student.architecture, seed=1), other)
-    report = pipeline.check(open_artifact(_copy(made, target, tmp_path)), reference=other)
+    report = check(open_artifact(_copy(made, target, tmp_path)), reference=other)
     assert report.verdict.exit_code == 5
     assert any("SQNR" in reason for reason in report.reasons)
 

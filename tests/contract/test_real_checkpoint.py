@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dvfl_mobile.documents import Verdict
-from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.deploy import deploy
 from dvfl_mobile.pipeline.load import load_student
 from dvfl_mobile.pipeline.plan import make_plan
 from tests.conversions import skip_without
@@ -24,7 +24,7 @@ def test_it_computes_what_pytorch_computes(
 ) -> None:
     skip_without(target)
     student = load_student(real_checkpoint)
-    summary = pipeline.deploy(student, make_plan([target], recipe, tmp_path), ucf8, CLIPS)
+    summary = deploy(student, make_plan([target], recipe, tmp_path), ucf8, CLIPS)
     [row] = summary.rows
     assert (row.verdict, row.clips, row.agreeing) == (Verdict.PASS, CLIPS, CLIPS), row.reasons
     assert row.delegated_share == 1

@@ -12,7 +12,6 @@ from unittest import mock
 
 import numpy as np
 
-from dvfl_mobile.artifacts import make as artifacts
 from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.devices.harness import protocol
@@ -20,7 +19,7 @@ from dvfl_mobile.devices.harness.bundle import NAME, PROGRAMS, Bundle
 from dvfl_mobile.devices.values import DeviceFacts
 from dvfl_mobile.files import sha256_of
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.runners.base import as_input
 from dvfl_mobile.runners.values import Logits, Pixels
@@ -72,8 +71,8 @@ def speaking_bundle(folder: Path, manifest: Manifest, pause_s: float = 0.0, with
 def small_artifact(out: Path) -> Artifact:
     """An artifact of the small student, whole but for its model, which is none."""
     skip_without("tflite")
-    with mock.patch.object(artifacts, "lower", quick.lower):
-        [artifact] = pipeline.convert(seeded_student(SMALL), make_plan(["tflite"], "fp32", out))
+    with mock.patch("dvfl_mobile.artifacts.make.lower", quick.lower):
+        [artifact] = convert(seeded_student(SMALL), make_plan(["tflite"], "fp32", out))
     return artifact
 
 

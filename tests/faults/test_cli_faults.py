@@ -19,11 +19,9 @@ import numpy as np
 import pytest
 
 from dvfl_mobile import targets
-from dvfl_mobile.artifacts import make as artifacts
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
-from dvfl_mobile.pipeline import steps as pipeline
 from tests.faults import quick
 
 TINY = Architecture(embed_dim=16, depths=(1,), focal_levels=(1,), focal_windows=(3,), num_classes=5, img_size=64)
@@ -43,8 +41,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, run_command: Callable[..., Outcome], tmp_path: Path) -> Run:
     """Run the command line in this process, with quick converters, in an empty folder."""
-    monkeypatch.setattr(artifacts, "lower", quick.lower)
-    monkeypatch.setattr(pipeline, "open_runner", quick.open_runner)
+    monkeypatch.setattr("dvfl_mobile.artifacts.make.lower", quick.lower)
+    monkeypatch.setattr("dvfl_mobile.pipeline.compare.open_runner", quick.open_runner)
+    monkeypatch.setattr("dvfl_mobile.pipeline.prediction.open_runner", quick.open_runner)
     monkeypatch.chdir(tmp_path)
     return run_command
 

@@ -14,13 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvfl_mobile.artifacts import make as artifacts
 from dvfl_mobile.artifacts.make import Artifact, open_artifact
 from dvfl_mobile.cli.main import main
 from dvfl_mobile.errors import ArtifactError, DvflMobileError, InconclusiveError, MissingDependencyError
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.child import process
@@ -42,8 +41,8 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     skip_without("tflite")
     out = tmp_path_factory.mktemp("unruly")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(artifacts, "lower", quick.lower)
-        [made] = pipeline.convert(seeded_student(TINY), make_plan(["tflite"], "fp32", out))
+        patch.setattr("dvfl_mobile.artifacts.make.lower", quick.lower)
+        [made] = convert(seeded_student(TINY), make_plan(["tflite"], "fp32", out))
     return open_artifact(made.folder)
 
 

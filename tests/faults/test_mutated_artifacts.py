@@ -26,7 +26,7 @@ from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.errors import ArtifactError, DvflMobileError
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.child import limits, process
@@ -71,7 +71,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Arti
     @cache
     def make(target: str, recipe: str) -> Artifact:
         skip_without(target)
-        [made] = pipeline.convert(seeded_student(TINY), make_plan([target], recipe, out))
+        [made] = convert(seeded_student(TINY), make_plan([target], recipe, out))
         return made
 
     return make

@@ -23,11 +23,10 @@ def golden_folder(tmp_path_factory: pytest.TempPathFactory, write_video) -> Path
 @pytest.fixture(scope="session")
 def small_pack(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path) -> SimpleNamespace:
     """The pack of a small artifact: its `path`, as it was `made`, as it was `opened` again; and the `artifact`."""
-    from dvfl_mobile.artifacts import make as artifacts
     from dvfl_mobile.model.default import seeded_student
     from dvfl_mobile.pack import archive
     from dvfl_mobile.pack.making import build
-    from dvfl_mobile.pipeline import steps as pipeline
+    from dvfl_mobile.pipeline.convert import convert
     from dvfl_mobile.pipeline.plan import make_plan
     from tests.checkpoints import SMALL
     from tests.conversions import skip_without
@@ -38,11 +37,11 @@ def small_pack(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path) ->
     out = tmp_path_factory.mktemp("pack")
     with (
         threads(1),
-        mock.patch.object(artifacts, "lower", quick.lower),
+        mock.patch("dvfl_mobile.artifacts.make.lower", quick.lower),
         mock.patch.object(build, "open_runner", quick.open_runner),
     ):
         plan = make_plan(["tflite"], "fp32", out / "out")
-        [artifact] = pipeline.convert(seeded_student(SMALL), plan)
+        [artifact] = convert(seeded_student(SMALL), plan)
         built = build.build(artifact, golden_folder)
     path = out / "pack.zip"
     archive.write(path, built.data)

@@ -14,7 +14,6 @@ import pytest
 from pydantic import ValidationError
 from rich.console import Console
 
-from dvfl_mobile import documents as jsondoc
 from dvfl_mobile.artifacts import manifest as manifests
 from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import Manifest, TensorEntry
@@ -23,7 +22,7 @@ from dvfl_mobile.data.clips import Clip, ClipSpec
 from dvfl_mobile.data.datasets import Split
 from dvfl_mobile.data.videos import VideoRef
 from dvfl_mobile.delegation import Delegation
-from dvfl_mobile.documents import Verdict
+from dvfl_mobile.documents import Verdict, json_text
 from dvfl_mobile.errors import ArtifactError, CheckpointError, OutputError, UsageError, VideoError
 from dvfl_mobile.evaluation import evaluate as evaluation
 from dvfl_mobile.evaluation import videos as labelling
@@ -351,13 +350,13 @@ def test_the_report_is_left_beside_the_artifact_where_that_can_be_written(monkey
     def refuse(*_):
         raise OutputError("full")
 
-    monkeypatch.setattr(jsondoc, "write_text", refuse)
+    monkeypatch.setattr("dvfl_mobile.documents.write_text", refuse)
     assert ask([0], [0], [0]) == report
 
 
 def test_json_is_strict_and_can_say_no_more_than_its_figures(ask):
     report = ask([0] * 40, [0] * 40, [0] * 39 + [1])
-    document = json.loads(jsondoc.text(report), parse_constant=lambda token: pytest.fail(token))
+    document = json.loads(json_text(report), parse_constant=lambda token: pytest.fail(token))
     assert document["schema_version"] == 1
     assert document["rows"][39] == {
         "name": "39.avi",

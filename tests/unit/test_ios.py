@@ -24,9 +24,8 @@ UDID = "00008140-0000AAAA0000001C"
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A Core ML artifact of the small student that holds nothing but its name, and one for TFLite."""
-    from dvfl_mobile.artifacts import make as artifacts
     from dvfl_mobile.model.default import seeded_student
-    from dvfl_mobile.pipeline import steps as pipeline
+    from dvfl_mobile.pipeline.convert import convert
     from dvfl_mobile.pipeline.plan import make_plan
     from tests.checkpoints import SMALL
     from tests.conversions import skip_without
@@ -35,8 +34,8 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     skip_without("coreml")
     skip_without("tflite")
     out = tmp_path_factory.mktemp("ios") / "out"
-    with mock.patch.object(artifacts, "lower", quick.lower):
-        made = pipeline.convert(seeded_student(SMALL), make_plan(["coreml", "tflite"], "fp32", out))
+    with mock.patch("dvfl_mobile.artifacts.make.lower", quick.lower):
+        made = convert(seeded_student(SMALL), make_plan(["coreml", "tflite"], "fp32", out))
     coreml, tflite = made
     return SimpleNamespace(coreml=coreml, tflite=tflite)
 

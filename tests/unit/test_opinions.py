@@ -10,10 +10,9 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from dvfl_mobile import documents as jsondoc
 from dvfl_mobile.artifacts.manifest import ArtifactFacts
 from dvfl_mobile.data.clips import ClipFacts
-from dvfl_mobile.documents import Verdict
+from dvfl_mobile.documents import Verdict, json_text
 from dvfl_mobile.errors import ArtifactError, MissingDependencyError, UsageError
 from dvfl_mobile.parity.measure import measure
 from dvfl_mobile.parity.report import ParityReport, SecondOpinion, decided
@@ -121,10 +120,10 @@ def test_every_report_carries_it() -> None:
     for other, verdict in ((REFERENCE, Verdict.PASS), (off_by(30), Verdict.FAIL)):
         report = report_with(opinion_on(REFERENCE, other))
         assert report.verdict is verdict
-        parsed = json.loads(jsondoc.text(report))
+        parsed = json.loads(json_text(report))
         [stored] = parsed["second_opinions"]
         assert (stored["name"], stored["runner"], stored["check"]["verdict"]) == ("reference", FACTS, verdict.value)
-        assert ParityReport.model_validate_json(jsondoc.text(report)) == report
+        assert ParityReport.model_validate_json(json_text(report)) == report
 
         [suite] = ET.fromstring(parity.junit(report))
         cases = {case.get("name"): case for case in suite.iter("testcase")}

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dvfl_mobile.artifacts import make as artifacts
 from dvfl_mobile.devices.values import DeviceFacts
 from dvfl_mobile.errors import DeviceError, InconclusiveError
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
 from tests.checkpoints import SMALL
 from tests.conversions import skip_without
@@ -57,14 +56,15 @@ class Pretended:
 @pytest.fixture
 def artifact(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     skip_without("tflite")
-    monkeypatch.setattr(artifacts, "lower", quick.lower)
+    monkeypatch.setattr("dvfl_mobile.artifacts.make.lower", quick.lower)
     plan = make_plan(["tflite"], "fp32", tmp_path / "out")
-    [made] = pipeline.convert(seeded_student(SMALL), plan)
+    [made] = convert(seeded_student(SMALL), plan)
     return made.folder
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, device: Pretended) -> Pretended:
-    monkeypatch.setattr(pipeline, "find_device", lambda name: device if name == CPU else pytest.fail(name))
+    found = {CPU: device}
+    monkeypatch.setattr("dvfl_mobile.pipeline.check.find_device", found.__getitem__)
     return device
 
 

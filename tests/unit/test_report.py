@@ -12,11 +12,10 @@ import pytest
 from pydantic import ValidationError
 from rich.console import Console
 
-from dvfl_mobile import documents as jsondoc
 from dvfl_mobile.artifacts.manifest import ArtifactFacts
 from dvfl_mobile.data.clips import ClipFacts
 from dvfl_mobile.delegation import Delegation, Operation
-from dvfl_mobile.documents import Verdict
+from dvfl_mobile.documents import Verdict, json_text
 from dvfl_mobile.parity.measure import measure
 from dvfl_mobile.parity.report import ParityReport, decided, undecided
 from dvfl_mobile.pipeline.prediction import ClassProbability, Prediction
@@ -80,21 +79,21 @@ DOCUMENTS = [
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_json_is_strict_stable_and_reads_back_equal(document):
-    text = jsondoc.text(document)
+    text = json_text(document)
     parsed = json.loads(text, parse_constant=reject)
     assert parsed["schema_version"] == 1
-    assert text == jsondoc.text(document)
+    assert text == json_text(document)
     assert type(document).model_validate_json(text) == document
 
 
 def test_json_of_identical_logits_says_infinity_as_a_string_and_of_unmeasurable_ones_null():
-    assert json.loads(jsondoc.text(report(np.eye(4) * 10)))["pooled"]["sqnr_db"] == "Infinity"
-    assert json.loads(jsondoc.text(summary(report(np.eye(4) * 10))))["rows"][0]["sqnr_db"] == "Infinity"
-    assert json.loads(jsondoc.text(failing()))["pooled"]["sqnr_db"] is None
+    assert json.loads(json_text(report(np.eye(4) * 10)))["pooled"]["sqnr_db"] == "Infinity"
+    assert json.loads(json_text(summary(report(np.eye(4) * 10))))["rows"][0]["sqnr_db"] == "Infinity"
+    assert json.loads(json_text(failing()))["pooled"]["sqnr_db"] is None
 
 
 def test_json_keeps_what_the_runner_knows_in_its_own_types():
-    assert json.loads(jsondoc.text(report()))["runner"] == RUNNER
+    assert json.loads(json_text(report()))["runner"] == RUNNER
 
 
 def test_junit_of_a_pass_has_a_case_for_each_threshold_and_clip():

@@ -53,10 +53,10 @@ def convert(
     Each artifact goes to FOLDER/MODEL/TARGET/RECIPE with a manifest, once it is whole. Nothing is compared with
     PyTorch yet: that is what parity does, and deploy does both.
     """
-    from dvfl_mobile.artifacts import make as artifacts
+    from dvfl_mobile.artifacts.make import student_of, warnings_of
     from dvfl_mobile.cli.output import show_student
     from dvfl_mobile.cli.progress import steps
-    from dvfl_mobile.pipeline import steps as pipeline
+    from dvfl_mobile.pipeline.convert import check_delegated, convert
     from dvfl_mobile.pipeline.load import load_model, recipe_of
     from dvfl_mobile.pipeline.plan import make_plan
 
@@ -64,10 +64,10 @@ def convert(
     with steps() as step:
         with step("load"):
             model = load_model(checkpoint, labels, frames, size)
-        show_student(artifacts.student_of(model), (*plan.notes, *artifacts.warnings_of(model)))
-        made = pipeline.convert(model, plan, step, reuse=reuse)
+        show_student(student_of(model), (*plan.notes, *warnings_of(model)))
+        made = convert(model, plan, step, reuse=reuse)
     show_artifacts(made, json=json)
-    pipeline.check_delegated(made, min_delegated)
+    check_delegated(made, min_delegated)
 
 
 def show_artifacts(made: Sequence[Artifact], *, json: bool) -> None:

@@ -63,12 +63,13 @@ def deploy(
     Ends with 0 when nothing failed, and names what could not be decided on this machine (--strict makes that 7).
     With 5 when an artifact failed.
     """
-    from dvfl_mobile.artifacts import make as artifacts
+    from dvfl_mobile.artifacts.make import folder_of, open_artifact, student_of
     from dvfl_mobile.cli.output import show_student
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.documents import Verdict
     from dvfl_mobile.pipeline import quantize as quantizing
-    from dvfl_mobile.pipeline import steps as pipeline
+    from dvfl_mobile.pipeline.convert import check_delegated
+    from dvfl_mobile.pipeline.deploy import deploy
     from dvfl_mobile.pipeline.load import load_model, recipe_of
     from dvfl_mobile.pipeline.plan import make_plan
 
@@ -78,15 +79,13 @@ def deploy(
     with steps() as step:
         with step("load"):
             model = load_model(checkpoint, labels, frames, size)
-        show_student(artifacts.student_of(model))
+        show_student(student_of(model))
         model = quantizing.calibrated(model, calibration, step)
-        summary = pipeline.deploy(model, plan, clips, max_clips, step)
+        summary = deploy(model, plan, clips, max_clips, step)
     show_summary(summary, json=json, junit=junit, markdown=markdown)
     if summary.verdict is not Verdict.FAIL:
-        folders = [
-            artifacts.folder_of(artifacts.student_of(model), target, plan.recipe, out) for target in plan.targets
-        ]
-        pipeline.check_delegated([artifacts.open_artifact(folder) for folder in folders], min_delegated)
+        folders = [folder_of(student_of(model), target, plan.recipe, out) for target in plan.targets]
+        check_delegated([open_artifact(folder) for folder in folders], min_delegated)
     raise typer.Exit(summary.exit_code(strict=strict))
 
 

@@ -116,14 +116,14 @@ def evaluate(
 def _evaluate_artifact(
     folder: Path, question: Question, reference: Path | None, *, json: bool, junit: Path | None, markdown: Path | None
 ) -> None:
-    from dvfl_mobile.artifacts import make as artifacts
+    from dvfl_mobile.artifacts.make import open_artifact
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.evaluation.evaluate import evaluate as ask
     from dvfl_mobile.training.process_group import process_group
 
     with process_group() as processes:
         with steps(quiet=not processes.is_first) as step:
-            report = ask(artifacts.open_artifact(folder), question, reference, step, processes)
+            report = ask(open_artifact(folder), question, reference, step, processes)
         if not processes.is_first:
             return
     show_evaluation(report, folder, json=json, junit=junit, markdown=markdown)
@@ -171,14 +171,14 @@ def show_evaluation(
 
 def show_accuracy(report: AccuracyReport, out: Path | None, *, json: bool, markdown: Path | None) -> None:
     """A checkpoint's accuracy; report and confusion matrix also go into `out`."""
-    from dvfl_mobile import documents as jsondoc
+    from dvfl_mobile.documents import json_text
     from dvfl_mobile.files import write_text
     from dvfl_mobile.report import accuracy
     from dvfl_mobile.report.confusion import PICTURE_NAME
 
     print_report(report, accuracy.terminal, ((markdown, accuracy.markdown),), json=json)
     if out is not None:
-        write_text(out / "accuracy.json", jsondoc.text(report))
+        write_text(out / "accuracy.json", json_text(report))
         _draw(lambda path: accuracy.draw(report, path), out / PICTURE_NAME)
     elif not json:
         print_note("-o FOLDER keeps this report, and the confusion matrix as a picture.")

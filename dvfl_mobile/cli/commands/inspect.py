@@ -34,8 +34,8 @@ def inspect(artifact: ArtifactFolder, operators: Operators = False, json: Json =
 
 def _gpu_delegate(found: Manifest, folder: Path) -> GpuDelegateReport | None:
     """The GPU-delegate report, left beside it; None of a target without rules for it, and where it can't be read."""
-    from dvfl_mobile import documents as jsondoc
     from dvfl_mobile import targets
+    from dvfl_mobile.documents import leave
     from dvfl_mobile.errors import ArtifactError
     from dvfl_mobile.gpu_delegate.report import NAME, gpu_delegate_report
 
@@ -47,7 +47,7 @@ def _gpu_delegate(found: Manifest, folder: Path) -> GpuDelegateReport | None:
     except ArtifactError as error:
         print_warning(f"There is no report on the GPU delegate: {error.problem}")
         return None
-    jsondoc.leave(report, folder / NAME)
+    leave(report, folder / NAME)
     return report
 
 

@@ -43,13 +43,13 @@ def pack(
     It holds a few short videos, what each stage from the file to the logits must make of them, and a Kotlin and a
     Swift test to drop in. What these write, parity judges.
     """
-    from dvfl_mobile.artifacts import make as artifacts
+    from dvfl_mobile.artifacts.make import open_artifact
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.pack import archive
     from dvfl_mobile.pack.making.build import build
 
     with steps() as step:
-        built = build(artifacts.open_artifact(artifact), clips, reference, step)
+        built = build(open_artifact(artifact), clips, reference, step)
     archive.write(out, built.data)
     show_pack(built, out, json=json)
 

@@ -110,10 +110,11 @@ def parity(
     Ends with 0 (pass), 5 (fail) or 7 (nothing here can run it, or stages are missing). The report is also left in
     the artifact's folder.
     """
-    from dvfl_mobile.artifacts import make as artifacts
+    from dvfl_mobile.artifacts.make import open_artifact
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.parity.thresholds import asked_thresholds, check_change
-    from dvfl_mobile.pipeline import steps as pipeline
+    from dvfl_mobile.pipeline.check import check
+    from dvfl_mobile.pipeline.check import locate as find
 
     check_change(min_sqnr, because)
     report: ParityReport | PackReport
@@ -140,12 +141,10 @@ def parity(
         if device is not None and (locate or second_opinions):
             raise UsageError("--locate and --second-opinion run on this machine, and --device somewhere else.")
         with steps() as step:
-            opened = artifacts.open_artifact(artifact)
+            opened = open_artifact(artifact)
             thresholds = asked_thresholds(opened.manifest.recipe, min_sqnr, because)
-            report = pipeline.check(
-                opened, clips, reference, max_clips, step, thresholds, second_opinions or [], device
-            )
-            located = pipeline.locate(opened, report, clips, reference, max_clips, step) if locate else None
+            report = check(opened, clips, reference, max_clips, step, thresholds, second_opinions or [], device)
+            located = find(opened, report, clips, reference, max_clips, step) if locate else None
         show_parity(report, verbose=verbose, json=json, junit=junit, markdown=markdown, located=located)
         if located is not None:
             show_location(located, artifact / "locate.png", json=json)

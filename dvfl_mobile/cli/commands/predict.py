@@ -27,13 +27,13 @@ def predict(video: Video, artifact: Folder, json: Json = False) -> None:
 
     Shows its five likeliest classes, by one view of the video.
     """
-    from dvfl_mobile.artifacts import make as artifacts
+    from dvfl_mobile.artifacts.make import open_artifact
     from dvfl_mobile.cli.progress import steps
-    from dvfl_mobile.pipeline import steps as pipeline
+    from dvfl_mobile.pipeline.prediction import predict
 
-    opened = artifacts.open_artifact(artifact)
+    opened = open_artifact(artifact)
     with steps(quiet=True) as step, step("predict"):
-        prediction = pipeline.predict(opened, video)
+        prediction = predict(opened, video)
     show_prediction(prediction, json=json)
 
 

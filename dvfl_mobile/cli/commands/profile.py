@@ -175,14 +175,14 @@ def profile(
 def _measured(
     folders: list[Path], names: list[str], plan: Plan, clips: Path | None, bound: float | None
 ) -> ProfileReport:
-    from dvfl_mobile.artifacts import make as artifacts
+    from dvfl_mobile.artifacts.make import open_artifact
     from dvfl_mobile.cli.device_lines import device_lines
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.devices.base import find_device
     from dvfl_mobile.profiling.fleet import chosen_devices, profile_fleet
     from dvfl_mobile.profiling.session import check_is_physical
 
-    opened = [artifacts.open_artifact(folder) for folder in folders]
+    opened = [open_artifact(folder) for folder in folders]
     with steps() as step:
         with step("look for devices"):
             chosen = chosen_devices(names)
@@ -212,24 +212,24 @@ def _subjects(opened: list[Artifact], clips: Path | None, step: Step) -> list[Su
 
 
 def _history(what: Path | None, file: Path | None) -> History:
-    from dvfl_mobile.artifacts import make as artifacts
+    from dvfl_mobile.artifacts.make import open_artifact
     from dvfl_mobile.profiling.history import NAME, default_path, history_of
 
     if what is None or what.is_file():
         return history_of(what or file or DEFAULT_OUT / NAME)
-    manifest = artifacts.open_artifact(what).manifest
+    manifest = open_artifact(what).manifest
     return history_of(file or default_path(what), manifest.model, manifest.target, manifest.recipe)
 
 
 def _keep(report: ProfileReport, folder: Path, history_file: Path | None) -> None:
     """Leave the report beside its artifact, and a line for each profile in the history."""
-    from dvfl_mobile import documents as jsondoc
     from dvfl_mobile.cli.console import print_warning
+    from dvfl_mobile.documents import leave
     from dvfl_mobile.errors import OutputError
     from dvfl_mobile.profiling import history
 
     if report.devices:
-        jsondoc.leave(report, folder / DOCUMENT_NAME)
+        leave(report, folder / DOCUMENT_NAME)
     try:
         history.append(history_file or history.default_path(folder), history.entries_of(report))
     except OutputError as error:

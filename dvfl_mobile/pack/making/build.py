@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dvfl_mobile.artifacts import make as artifacts
 from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import verify
+from dvfl_mobile.artifacts.reference import reference_of
 from dvfl_mobile.errors import InconclusiveError, UsageError
 from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.model.source import weights_notes
@@ -71,7 +71,7 @@ def build(artifact: Artifact, clips: Path, reference: Path | None = None, step: 
 def _reference(artifact: Artifact, checkpoint: Path | None) -> Student:
     from dvfl_mobile.model.checkpoint.load import load_checkpoint
 
-    student = load_checkpoint(checkpoint) if checkpoint else artifacts.reference_of(artifact)
+    student = load_checkpoint(checkpoint) if checkpoint else reference_of(artifact)
     manifest = artifact.manifest
     if (student.architecture.num_classes, student.clip.shape) != (len(manifest.classes), manifest.clip.shape):
         raise UsageError(

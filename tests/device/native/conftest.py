@@ -13,15 +13,14 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from dvfl_mobile.artifacts import make as artifacts
-from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.artifacts.make import Artifact, folder_of, open_artifact
 from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.delegation import Delegation, Operation
 from dvfl_mobile.devices.harness.build import check_tools
 from dvfl_mobile.devices.harness.bundle import RUNNER_VARIABLE
 from dvfl_mobile.errors import DeviceError, MissingDependencyError
 from dvfl_mobile.files import CACHE_VARIABLE, directory_lock
-from dvfl_mobile.pipeline import steps as pipeline
+from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.recipes import RECIPES
 from dvfl_mobile.targets import TARGETS
@@ -61,12 +60,12 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     def make(target: str, recipe: str) -> Artifact:
         skip_without(target)
         plan = make_plan([target], recipe, out)
-        folder = artifacts.folder_of(small_student(), TARGETS[target], RECIPES[recipe], out)
+        folder = folder_of(small_student(), TARGETS[target], RECIPES[recipe], out)
         with directory_lock(out / f"{target}-{recipe}", wait=True):
             if not (folder / "manifest.json").exists():
                 with _recorded_operations(out / f"{target}-{recipe}.json"):
-                    pipeline.convert(small_student() if recipe == "fp32" else small_form(recipe=recipe), plan)
-        return artifacts.open_artifact(folder)
+                    convert(small_student() if recipe == "fp32" else small_form(recipe=recipe), plan)
+        return open_artifact(folder)
 
     return make
 

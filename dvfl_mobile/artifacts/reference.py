@@ -1,0 +1,73 @@
+"""The reference form beside the artifacts that come from it: stored, found again, and held to what they are."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.artifacts.manifest import reference_path
+from dvfl_mobile.errors import ArtifactError, UsageError
+from dvfl_mobile.files import directory_lock, sha256_of, writing_to
+
+if TYPE_CHECKING:
+    from dvfl_mobile.model.student import Student
+
+
+def save_reference(student: Student, out: Path) -> Path:
+    """Store the reference form beside the artifacts that come from it, once for each set of weights.
+
+    With it in `out/<model>/`, parity needs no more than a copy of that folder, on any machine.
+
+    Returns:
+        The file, named by its own hash: weights that differ never take each other's place.
+    """
+    from dvfl_mobile.model.student import save_student
+
+    folder = out / student.architecture.name
+    with directory_lock(folder / "reference", wait=True):
+        # Named like what a killed run leaves behind, so that the next run removes it.
+        workplace = folder / ".reference.incoming.partial"
+        try:
+            incoming = workplace / "weights.safetensors"
+            save_student(student, incoming)
+            path = folder / f"reference-{sha256_of(incoming)[:12]}.safetensors"
+            with writing_to(path):
+                incoming.replace(path)
+        finally:
+            shutil.rmtree(workplace, ignore_errors=True)
+    return path
+
+
+def reference_of(artifact: Artifact) -> Student:
+    """Load the reference form that an artifact came from, out of the folder that holds both.
+
+    Raises:
+        ArtifactError: it isn't there, or isn't the one.
+    """
+    from dvfl_mobile.model.checkpoint.load import load_checkpoint
+
+    entry = artifact.manifest.reference
+    path = reference_path(artifact.manifest, artifact.folder)
+    hint = "Name the checkpoint with --reference, or convert again."
+    if not path.is_file():
+        raise ArtifactError(f"The reference of {artifact.folder} is missing: {path}.", hint=hint)
+    if path.stat().st_size != entry.size_bytes or sha256_of(path) != entry.sha256:
+        raise ArtifactError(f"{path} isn't the reference of {artifact.folder}: its bytes changed.", hint=hint)
+    return load_checkpoint(path)
+
+
+def check_fits(student: Student, artifact: Artifact) -> None:
+    """Check that a student gives logits that can be compared with an artifact's.
+
+    Raises:
+        UsageError: it has other classes or clips.
+    """
+    manifest = artifact.manifest
+    if (student.architecture.num_classes, student.clip.shape) != (len(manifest.classes), manifest.clip.shape):
+        raise UsageError(
+            f"{student.source.name} has {student.architecture.num_classes} classes for clips of {student.clip.shape}; "
+            f"{artifact.folder} has {len(manifest.classes)} for {manifest.clip.shape}.",
+            hint="Name the checkpoint that the artifact was converted from.",
+        )
