@@ -1,4 +1,4 @@
-"""A/A: an artifact against itself on this machine, again and again. How often is a difference called that isn't there?
+"""A/A test: an artifact against itself on this machine, many times. How often is a false difference reported?
 
     python benchmarks/aa.py FOLDER [--device host] [--repetitions 30] [--runs 120] [--threads N]
 

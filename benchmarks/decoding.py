@@ -1,4 +1,4 @@
-"""Training clips per second, ours against decord and torchcodec: the same frames of the same videos, at the same size.
+"""Training clips decoded per second, against decord and torchcodec: same frames, same videos, same size.
 
     python benchmarks/decoding.py DATA [--rounds 6] [--threads 1 2] [--videos 60] [--size 224]
 

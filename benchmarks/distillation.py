@@ -1,4 +1,4 @@
-"""A small student distilled, against the same student trained on labels alone: same clips, same steps, several seeds.
+"""A small student distilled, against the same student trained on labels alone: same clips, steps and seeds.
 
     python benchmarks/distillation.py TEACHER DATA -o FOLDER [--seeds 3] [--only-seed N] [--epochs 12]
 

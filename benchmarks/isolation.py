@@ -1,4 +1,4 @@
-"""What a child process costs: an artifact run in one against the same artifact run in this process, in turn.
+"""Overhead of the child process: an artifact run in one against the same artifact in this process, interleaved.
 
     python benchmarks/isolation.py FOLDER [--rounds 30]
 

@@ -1,4 +1,4 @@
-"""The harness's own programs against the same runtimes driven from Python, on this machine: are their times the same?
+"""Latency of the native harness programs against the same runtimes driven from Python, on this machine.
 
     python benchmarks/native_runner.py ARTIFACT... [--rounds 12] [--runs 10] [--threads 2] [--markdown FILE]
 

@@ -1,4 +1,4 @@
-"""Make the embedded default student of a distilled one: its weights in half precision, and its card, measured.
+"""Make the embedded default student from a distilled checkpoint: half-precision weights and measured figures.
 
     python benchmarks/pico.py STUDENT DATA --result TRAINING.json --teacher CHECKPOINT [--measure-only]
 

@@ -1,4 +1,4 @@
-"""Core AI: one `.aimodel` for iOS 27 and macOS 27, by Apple's coreai-torch."""
+"""Core AI converter: one `.aimodel` for iOS 27 and macOS 27, by Apple's coreai-torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Core ML: one `.mlpackage`, an ML program for iOS 16 and later."""
+"""Core ML converter: one `.mlpackage`, an ML program for iOS 16 and later."""
 
 from __future__ import annotations
 

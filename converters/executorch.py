@@ -1,4 +1,4 @@
-"""ExecuTorch: one `.pte` for XNNPACK, on Android, iOS and any Linux."""
+"""ExecuTorch converter: one `.pte` for XNNPACK, on Android, iOS and Linux."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TFLite: one `.tflite` for LiteRT, by litert-torch (the new name of ai-edge-torch)."""
+"""TFLite converter: one `.tflite` for LiteRT, by litert-torch (formerly ai-edge-torch)."""
 
 from __future__ import annotations
 

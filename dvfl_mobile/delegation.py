@@ -1,4 +1,4 @@
-"""What of an artifact the fast path runs, and what falls back: by operator, module and share of multiply-adds."""
+"""Delegation of an artifact's operators: which a delegate runs and which fall back, with shares of multiply-adds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written and read as JSON: frozen documents, the same bytes for the same content; and verdicts."""
+"""Document: the frozen, JSON-serializable base of every result, and Verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every error that dvfl-mobile raises on purpose, and the exit code that each one ends with.
+"""The exception hierarchy, with the exit code of each class.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Writing that is either whole or absent: atomic files and directories, hashes, one lock per directory."""
+"""Atomic writes of files and directories, hashes, and one lock per directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures and foreign text as people read them: units, rounding, and names that can't disturb a line."""
+"""Format numbers and foreign text for people: units, rounding, and text safe for one line."""
 
 from __future__ import annotations
 

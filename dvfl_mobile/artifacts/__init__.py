@@ -1,1 +1,1 @@
-"""Artifacts: the files that a phone runs, each with its manifest."""
+"""Artifacts: a converted model's files with their manifest."""

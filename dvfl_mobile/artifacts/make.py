@@ -1,4 +1,4 @@
-"""Making artifacts: a student, lowered to one target by one recipe, whole or not at all."""
+"""Make an artifact: convert a student to one target by one recipe, written atomically with its manifest."""
 
 from __future__ import annotations
 

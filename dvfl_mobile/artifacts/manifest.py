@@ -1,4 +1,4 @@
-"""What an artifact says of itself: `manifest.json`, written last. Without it the artifact isn't there."""
+"""`manifest.json`: what an artifact holds. Written last, so an artifact without it is incomplete."""
 
 from __future__ import annotations
 

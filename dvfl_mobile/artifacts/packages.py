@@ -1,4 +1,4 @@
-"""What an artifact's folder may hold: plain files at plain paths below it, none larger than its kind can be.
+"""Checks on an artifact's folder: plain files, relative paths, and sizes within the limit of their kind.
 
 Checked before a byte is hashed and before any runtime opens one: every path in an artifact is a stranger's word. An
 `.mlpackage` is a folder of its own, whose `Manifest.json` names its parts.

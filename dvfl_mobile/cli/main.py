@@ -1,4 +1,4 @@
-"""`dvfl-mobile`: the table of commands, and how each way of ending becomes a message and an exit code."""
+"""`dvfl-mobile`: the table of commands, and the mapping of errors to messages and exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, each spelled once: write `out: Out = DEFAULT_OUT` in a command."""
+"""Options that several commands share, each declared once: write `out: Out = DEFAULT_OUT` in a command."""
 
 from __future__ import annotations
 

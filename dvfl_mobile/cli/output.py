@@ -1,4 +1,4 @@
-"""Printing what commands found: results on stdout, as a table or as JSON, and files for CI."""
+"""Print a command's results to stdout, as a table or as JSON, and write files for CI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is a data set here, is it whole, and what are its splits: what an accuracy rests on, asked before training."""
+"""Check a data set: is it present and complete, what are its splits, and do they overlap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ClipSpec: how a video becomes the clip that a network eats, down to the pixel.
+"""ClipSpec: the preprocessing that turns a video into the network's input clip, exact to the pixel.
 
 Everything here is defined in whole numbers wherever a pixel depends on it, so that an app can do the same sums
 in any language and get the same bytes. Numpy only: nothing here decodes.

@@ -1,4 +1,4 @@
-"""The data sets that are known by name, and the split of any source of videos: a name, a folder, or a list."""
+"""The known data sets, and the split of any source of videos: a data set's name, a folder, or a list."""
 
 from __future__ import annotations
 

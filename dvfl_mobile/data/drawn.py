@@ -1,4 +1,4 @@
-"""Clips of moving shapes, drawn by arithmetic: something to look at where no video is at hand."""
+"""Synthetic clips of moving shapes, for when no video is at hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the clips of a comparison come from: someone's videos, or shapes drawn for the purpose."""
+"""Gather the clips of a comparison: from given videos, or synthetic ones."""
 
 from __future__ import annotations
 

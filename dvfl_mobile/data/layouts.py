@@ -1,4 +1,4 @@
-"""How the published data sets say which videos are for training and which for testing: one function a format.
+"""Layouts of the published data sets: a function for each format of their train and test lists.
 
 Each reads one layout of a folder, and returns None where the folder isn't laid out so.
 """

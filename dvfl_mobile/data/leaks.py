@@ -1,4 +1,4 @@
-"""What two splits share: clips that were cut from one video, by UCF's names, and the very same files.
+"""Find leaks between two splits: clips cut from one video, by UCF's names, and identical files.
 
 UCF's clips are named `v_<Class>_g<group>_c<clip>`, and all clips of a class and group show one video. Groups may show
 the same footage too; a file `linked_groups.txt` in a data set's folder tells which, a class a line, and whatever names

@@ -1,4 +1,4 @@
-"""A video in, clips out: decoding with PyAV, and an honest count of what could not be decoded.
+"""Decode videos with PyAV, and count the frames that could not be decoded.
 
 Two passes over a file. The first decodes everything and keeps only counts and timestamps, because what a
 container says of its own length is often wrong; the second keeps the drawn frames, each already cut to its crop,

@@ -1,4 +1,4 @@
-"""Where clips come from: one video, a folder of videos, a folder per class, UCF's names, or a CSV list."""
+"""Find videos: one file, a folder, a folder per class, UCF's names, or a CSV list."""
 
 from __future__ import annotations
 

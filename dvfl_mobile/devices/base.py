@@ -1,4 +1,4 @@
-"""What every device is, and the table of those there are."""
+"""The Device protocol, and the table of device kinds."""
 
 from __future__ import annotations
 

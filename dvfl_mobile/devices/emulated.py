@@ -1,4 +1,4 @@
-"""Emulated Arm cores: the linux-arm64 programs under qemu, with the kernels that phones use, and no latency at all."""
+"""Emulated Arm cores: the linux-arm64 programs under qemu. They run the phone's kernels; latency isn't reported."""
 
 from __future__ import annotations
 

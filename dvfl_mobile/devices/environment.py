@@ -1,4 +1,4 @@
-"""What this machine and this Python have: versions, extras, and which targets convert and run here.
+"""The environment: versions and extras installed here, and which targets convert and run.
 
 Read from the packages' metadata alone; nothing is imported to look at it.
 """

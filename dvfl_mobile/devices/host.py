@@ -1,4 +1,4 @@
-"""This machine as a device: artifacts run by the runtimes' own Python packages, each measurement in a new process.
+"""This machine as a device: artifacts run by the runtimes' Python packages, each measurement in a new process.
 
 `host:native` is the same machine, with artifacts run by the harness's own programs.
 """

@@ -1,4 +1,4 @@
-"""This machine as a device whose artifacts run by the harness's own programs: `host:native`."""
+"""This machine as a device that runs the native programs: `host:native`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This machine as a device: what it is, and what of it changes while it is used. Read from /sys and /proc on Linux."""
+"""Facts and state of this machine; on Linux read from /sys and /proc."""
 
 from __future__ import annotations
 

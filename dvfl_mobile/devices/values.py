@@ -1,4 +1,4 @@
-"""What a device says of itself, what it is asked, and what it measured."""
+"""Value types of devices: facts, state, run options and measurements."""
 
 from __future__ import annotations
 

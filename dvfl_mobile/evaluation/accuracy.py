@@ -1,4 +1,4 @@
-"""The accuracy of a checkpoint by itself, on a labelled split: how the published tables count, and no verdict.
+"""Top-1 and top-5 accuracy of a checkpoint on a labelled split, counted as published tables do; without a verdict.
 
 `evaluation` holds an artifact against its reference and decides; here nothing is compared, so there is nothing to
 pass. Videos may be shared out over processes that torchrun started: the counts are those of one process.

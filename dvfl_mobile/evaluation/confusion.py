@@ -1,4 +1,4 @@
-"""Which classes are taken for which: counts of right and wrong answers by class."""
+"""The confusion matrix: right and wrong answers by class."""
 
 from __future__ import annotations
 

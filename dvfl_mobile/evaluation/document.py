@@ -1,4 +1,4 @@
-"""What an evaluation came to: each video, both runners' accuracy, and what the difference can be."""
+"""EvaluationReport: every video's answers, both runners' accuracy, and the interval of their difference."""
 
 from __future__ import annotations
 

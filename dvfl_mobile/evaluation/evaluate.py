@@ -1,4 +1,4 @@
-"""Evaluation: an artifact's accuracy on a labelled split, beside the reference form's on the very same clips.
+"""Evaluate an artifact's accuracy on a labelled split, beside the reference form's on the same clips.
 
 Two accuracies by themselves decide nothing: what counts is on how many videos the answer changed for the worse, and
 whether there were enough of them to tell. The statistics are in `paired`; an undecided question is never a pass.

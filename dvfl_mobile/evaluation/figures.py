@@ -1,4 +1,4 @@
-"""Figures over videos: what was lost and gained, by class, in points; and one video's answer from several views."""
+"""Figures over videos: lost and gained answers, accuracy by class, and averaging over views."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two classifiers on the same videos: did one get worse, by how much, and how sure can one be?
+"""Paired comparison of two classifiers on the same videos: exact test and interval of the difference.
 
 Everything follows from how often the answer changed. A video is *lost* where the reference is right and the artifact
 wrong, and *gained* the other way round; where both are right or both wrong, it says nothing about a difference. The

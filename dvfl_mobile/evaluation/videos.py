@@ -1,4 +1,4 @@
-"""The labelled videos that a question is about, and asking about each of them, in one process or in many."""
+"""Choose the labelled videos of an evaluation, and run each through a model, in one process or in many."""
 
 from __future__ import annotations
 

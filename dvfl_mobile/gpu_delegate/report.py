@@ -1,4 +1,4 @@
-"""The GPU-delegate compatibility report: what the published rules say of every operator of a `.tflite`.
+"""The GPU compatibility report: what the published rules say of every operator of a `.tflite`.
 
 No GPU is asked. The delegate of a phone may be of another release, and its driver may refuse what the rules take.
 """

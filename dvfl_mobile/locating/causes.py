@@ -1,4 +1,4 @@
-"""The likely cause of an operator's error, from what it should have given and what it gave."""
+"""Guess the cause of an operator's deviation, from its expected and its actual output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What locating found, as a document: free of torch, so that reports can hold it."""
+"""Location: the document that locating ends with. Free of torch, so that reports can load it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an artifact first leaves its reference: by module and operator, with a likely cause."""
+"""Locate the first operator at which an artifact leaves its reference, with a likely cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference of an artifact as a graph: the nodes that its converter lowered, which can be computed one by one."""
+"""The reference graph of an artifact: the nodes that its converter lowered, computable one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recipe's rounding explains: how much of an operator's error nobody is to blame for.
+"""The error that a recipe's rounding explains at each operator.
 
 An operator is computed a second time as the recipe would round it, on the same inputs: each input and result off by as
 much as its type rounds, each weight by as much as its bits do. How far that leaves the exact result is what rounding

@@ -1,4 +1,4 @@
-"""Blob files: where an ML program keeps its weights.
+"""The reader of blob files, where an ML program keeps its weights.
 
 The format (MILBlob, storage version 2), little-endian: a header of 64 bytes, `count: u32, version: u32`, zeros; then at
 the offset that the program names, a record of 64 bytes, `0xDEADBEEF: u32, type: u32, size: u64, offset: u64, padding

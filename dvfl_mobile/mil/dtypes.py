@@ -1,4 +1,4 @@
-"""MIL's types of numbers, and what holds each here.
+"""MIL's number types, and the torch and numpy types that hold each.
 
 Types that torch has no arithmetic for stand in the next larger one that holds all their values; the program's declared
 type says what they mean.

@@ -1,4 +1,4 @@
-"""Errors of the executor that say which operator they are about."""
+"""Errors of the executor; each names the operator."""
 
 from __future__ import annotations
 

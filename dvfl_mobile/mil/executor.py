@@ -1,4 +1,4 @@
-"""The executor: an ML program, operation by operation, with every value rounded to the type that the program says."""
+"""Execute an ML program operation by operation, rounding every value to the program's types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All operators that the executor knows, by their names in a program."""
+"""The table of all known operators, by their names in a program."""
 
 from __future__ import annotations
 

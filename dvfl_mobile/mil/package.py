@@ -1,4 +1,4 @@
-"""An `.mlpackage` as a folder of files: which of them is its model, and which hold its weights."""
+"""Read an `.mlpackage` folder: which file is the model, and which hold its weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An ML program as plain operations, read from a package's protobuf and blob files.
+"""Read an ML program into plain operations, from a package's protobuf and blob files.
 
 The only place that knows the protobuf; coremltools brings its classes.
 """

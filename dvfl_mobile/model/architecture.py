@@ -1,4 +1,4 @@
-"""The shape of a Video-FocalNet: every option of the official constructor, without torch."""
+"""Architecture: every option of the official Video-FocalNet constructor. Free of torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The card of the embedded default student, in numbers: what it was made of, and how often it is right.
+"""The card of the embedded default student: its training data and measured accuracy.
 
 `embedded/pico.json` beside the weights; `embedded/pico.md` says the same to a reader. `benchmarks/pico.py` measures
 and writes both figures and weights, so that neither is ever of another network.

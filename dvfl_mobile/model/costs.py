@@ -1,4 +1,4 @@
-"""What a network costs: parameters and multiply-adds, counted, beside those that the paper gives."""
+"""A network's cost: parameters and multiply-adds, counted, beside the paper's figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Student: a network with everything that its logits need to mean something, and how it is stored."""
+"""Student: a network with its architecture, classes, ClipSpec and source, and how it is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text from files, made fit for a message: short, on one line, and unable to steer a terminal."""
+"""Make text from files safe for messages: short, on one line, without control characters."""
 
 from __future__ import annotations
 

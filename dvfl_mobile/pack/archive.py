@@ -1,4 +1,4 @@
-"""The pack as a zip: the same bytes for the same contents, and read without trust in whoever made it."""
+"""The pack's zip: written reproducibly, read without trust."""
 
 from __future__ import annotations
 

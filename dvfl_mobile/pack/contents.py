@@ -1,4 +1,4 @@
-"""`pack.json`: what a pack holds, and what every stage must make of it."""
+"""`pack.json`: the contents of a pack, with the expected result of every stage."""
 
 from __future__ import annotations
 

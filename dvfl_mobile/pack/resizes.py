@@ -1,4 +1,4 @@
-"""Resizing and cropping as it must be, and as apps get it wrong: whole clips by each."""
+"""The right resize and crop, and the wrong ones that apps use, on whole clips."""
 
 from __future__ import annotations
 

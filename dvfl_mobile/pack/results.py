@@ -1,4 +1,4 @@
-"""`pack-results.json`: what an app made of a pack. It comes from outside, so everything in it is bounded."""
+"""`pack-results.json`: an app's results. It is untrusted, so every size in it is bounded."""
 
 from __future__ import annotations
 

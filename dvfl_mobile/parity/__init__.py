@@ -1,1 +1,1 @@
-"""An artifact against the reference form, on the same clips."""
+"""Parity: an artifact against the reference form, on the same clips."""

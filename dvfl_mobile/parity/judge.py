@@ -1,4 +1,4 @@
-"""Measured figures held against thresholds: a check each, and what counts as a near tie."""
+"""Compare measured figures with thresholds: a check each, with near ties excused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An artifact's logits against the reference form's: every metric, by clip and pooled, in float64."""
+"""Measure an artifact's logits against the reference form's: every metric, by clip and pooled, in float64."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Core ML package that this project didn't make, held against answers that somebody has: `parity X.mlpackage`."""
+"""Compare a foreign Core ML package with given reference outputs: `parity X.mlpackage`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parity: an artifact's logits against the reference form's, on the same clips, and the verdict.
+"""ParityReport: an artifact's logits against the reference form's on the same clips, with the verdict.
 
 Every metric is computed in float64. An undecided question is an inconclusive verdict, never a pass.
 """

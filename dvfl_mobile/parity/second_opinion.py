@@ -1,4 +1,4 @@
-"""Second opinions: the same file under another runtime, held against PyTorch and against the first runner."""
+"""Second opinions: the same artifact under another runtime, against PyTorch and the first runner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each recipe must reach to pass parity, and why that much."""
+"""The parity thresholds of each recipe, and the reason for each."""
 
 from __future__ import annotations
 

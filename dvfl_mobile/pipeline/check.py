@@ -1,4 +1,4 @@
-"""An artifact against the reference form: whether it computes the same, and where it doesn't."""
+"""Check an artifact against the reference form: parity, and the operator at which it differs."""
 
 from __future__ import annotations
 

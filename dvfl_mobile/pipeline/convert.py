@@ -1,4 +1,4 @@
-"""A model to artifacts: one for each target of a plan, and what share of each is delegated."""
+"""Convert a model to one artifact for each target of a plan, and check the delegated share of each."""
 
 from __future__ import annotations
 

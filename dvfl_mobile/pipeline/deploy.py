@@ -1,4 +1,4 @@
-"""The life of a model in one function: lower to each target, hold each artifact against PyTorch, sum up."""
+"""Deploy a model: convert it to each target, check each artifact against PyTorch, summarize."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a file to what is converted: a checkpoint, a quantized form, or the embedded default student."""
+"""Load what is to be converted: a checkpoint, a quantized form, or the embedded default student."""
 
 from __future__ import annotations
 

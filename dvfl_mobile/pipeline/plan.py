@@ -1,4 +1,4 @@
-"""What to make of a student: targets, recipe and folder, resolved before any work."""
+"""Plan a deployment: targets, recipe and folder, resolved before any work."""
 
 from __future__ import annotations
 

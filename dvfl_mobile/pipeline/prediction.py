@@ -1,4 +1,4 @@
-"""What an artifact says of one video: its most probable classes."""
+"""Classify one video with an artifact."""
 
 from __future__ import annotations
 

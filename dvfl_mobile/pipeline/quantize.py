@@ -1,4 +1,4 @@
-"""From a student to its quantized form: calibrate, perhaps train on, perhaps keep some of it float, and look."""
+"""Quantize a student: calibrate, optionally fine-tune (QAT) and keep products float, then check the result."""
 
 from __future__ import annotations
 

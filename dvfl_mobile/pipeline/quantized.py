@@ -1,4 +1,4 @@
-"""What quantizing came to, as a document."""
+"""QuantizeSummary: the document that quantizing ends with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DeploySummary: every artifact that one `deploy` made, a row each, and one verdict over all of them."""
+"""DeploySummary: a row for every artifact of one `deploy`, and one verdict over all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A/A and A/B: what rounds of one artifact differ by, and whether those of another differ by more."""
+"""A/A and A/B comparison: the noise between rounds of one artifact, and whether another differs by more."""
 
 from __future__ import annotations
 

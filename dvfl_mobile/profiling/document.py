@@ -1,4 +1,4 @@
-"""What a profile found: `profile.json`, every sample in it."""
+"""ProfileReport: the document `profile.json`, with every sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a measurement's reader must know of it, found in its data and in the device's states.
+"""Findings: what makes a measurement doubtful, found in its samples and in the device's states.
 
 Nothing is corrected: a finding says what was seen and what shows it. Each detector is a function below, and a line in
 `_DETECTORS`.

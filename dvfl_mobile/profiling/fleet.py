@@ -1,4 +1,4 @@
-"""Several devices at once: each in a thread of its own, and one that fails takes nothing from the others."""
+"""Profile several devices in parallel, a thread each; one that fails doesn't stop the others."""
 
 from __future__ import annotations
 

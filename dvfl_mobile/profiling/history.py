@@ -1,4 +1,4 @@
-"""Profiles over time: a JSON object a line for each, and what became slower from one version to the next."""
+"""The profile history, JSON lines, and regressions from one version to the next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether what was timed computed the right thing: a fast wrong answer is no latency."""
+"""Check the output of the timed runs: a wrong answer's latency isn't reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a profile is taken: how many rounds of how many runs, and how long."""
+"""The plan of a profile: rounds, runs and durations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two artifacts run in turn, round by round, so that what slows the machine slows both."""
+"""Run two artifacts in alternate rounds, so that drift of the machine affects both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One session on one device: rounds of one artifact, of two in turn, or without a pause for minutes."""
+"""A profiling session on one device: rounds of one artifact, of two in turn, or sustained for minutes."""
 
 from __future__ import annotations
 

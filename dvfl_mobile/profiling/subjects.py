@@ -1,4 +1,4 @@
-"""What is profiled: an artifact, the clip it is timed on, and the reference form's logits for that clip."""
+"""The subject of a profile: an artifact, its timed clip, and the reference form's logits for that clip."""
 
 from __future__ import annotations
 

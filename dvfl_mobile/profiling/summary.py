@@ -1,4 +1,4 @@
-"""Figures of an artifact's rounds, and what they mean for a camera."""
+"""Figures of an artifact's rounds, and the frame rate that they allow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running for minutes: how time changes as a device warms, and what it settles at."""
+"""Sustained runs: how latency changes as a device warms, and where it settles."""
 
 from __future__ import annotations
 

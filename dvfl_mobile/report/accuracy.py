@@ -1,4 +1,4 @@
-"""A checkpoint's accuracy on a terminal and as Markdown; the cells of their tables are the same."""
+"""Render a checkpoint's accuracy: terminal and Markdown, from the same cells."""
 
 from __future__ import annotations
 

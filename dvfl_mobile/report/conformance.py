@@ -1,4 +1,4 @@
-"""Judged results of a conformance pack: on a terminal, as Markdown and as JUnit XML; the cells are the same."""
+"""Render a conformance report: terminal, Markdown and JUnit XML, from the same cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which classes are taken for which: as a picture, and the worst pairs as rows of a table."""
+"""Render the confusion matrix as a picture, and its worst pairs as rows of a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in an artifact: its manifest on the terminal, with what is delegated and what fell back."""
+"""Render an artifact's manifest on the terminal, with what is delegated and what falls back."""
 
 from __future__ import annotations
 

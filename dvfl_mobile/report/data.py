@@ -1,4 +1,4 @@
-"""What was found of a data set, on a terminal."""
+"""Render a data set's check on the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evaluations on a terminal, as Markdown and as JUnit XML; the cells of their tables are the same."""
+"""Render evaluations: terminal, Markdown and JUnit XML, from the same cells."""
 
 from __future__ import annotations
 

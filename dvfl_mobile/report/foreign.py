@@ -1,4 +1,4 @@
-"""The report on a package that this project didn't make, on a terminal."""
+"""Render the comparison of a foreign Core ML package on the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the GPU delegate would take, on the terminal: a line for each edition of its rules, then what is refused."""
+"""Render the GPU compatibility report on the terminal: a line for each version of the rules, then the refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an artifact leaves its reference: on a terminal, and as a plot of every operator along the depth."""
+"""Render a location: on the terminal, and as a plot of every operator by depth."""
 
 from __future__ import annotations
 

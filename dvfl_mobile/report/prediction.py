@@ -1,4 +1,4 @@
-"""Prediction: the classes that an artifact finds likeliest in one video."""
+"""Render a prediction: the likeliest classes of one video."""
 
 from __future__ import annotations
 

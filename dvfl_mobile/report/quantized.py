@@ -1,4 +1,4 @@
-"""QuantizeSummary: what a quantized form is, and how near it stays to float, on the terminal and as JSON."""
+"""Render a QuantizeSummary: the recipe, its distance to float, terminal and JSON."""
 
 from __future__ import annotations
 

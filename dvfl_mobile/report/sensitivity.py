@@ -1,4 +1,4 @@
-"""What quantizing each part costs, and what stays float: on a terminal, as Markdown, and as a plot."""
+"""Render quantization sensitivity and mixed precision: terminal, Markdown and plot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A finished training for people: a summary in lines, and its learning curve as a picture."""
+"""Render a finished training: summary lines, and the learning curve as a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every runner is, and how an artifact on this machine gets one: its target says which."""
+"""The Runner protocol, and how an artifact is opened on this machine by the runtime of its target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Core AI on the host, Linux too, by the runtime in coreai-core's own wheel: for numbers, never for times."""
+"""The Core AI runner on the host, Linux included, by coreai-core's own runtime: for logits, never for latency."""
 
 from __future__ import annotations
 

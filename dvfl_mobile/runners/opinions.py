@@ -1,4 +1,4 @@
-"""Second opinions: other runtimes that run the very file that a target's own runner runs."""
+"""Second opinions: other runtimes that run a target's file unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PyTorch: the reference form on the host. Its logits are what every artifact is held against."""
+"""The PyTorch runner: the reference form on the host, whose logits every artifact is compared with."""
 
 from __future__ import annotations
 

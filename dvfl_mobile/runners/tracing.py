@@ -1,4 +1,4 @@
-"""What an artifact computes on its way: the value of every operator, for one clip, by each target's own means."""
+"""Trace an artifact by its target's means: the value of every operator, for one clip."""
 
 from __future__ import annotations
 

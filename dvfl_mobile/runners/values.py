@@ -1,4 +1,4 @@
-"""What every runner takes, gives and knows of itself."""
+"""What every runner takes, returns and reports of itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dvfl-mobile convert`: a checkpoint to artifacts."""
+"""`dvfl-mobile convert`: convert a checkpoint to artifacts."""
 
 from __future__ import annotations
 

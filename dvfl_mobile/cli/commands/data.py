@@ -1,4 +1,4 @@
-"""`dvfl-mobile data check`: is a data set here, is it whole, and what are its splits."""
+"""`dvfl-mobile data check`: check that a data set is complete, and list its splits."""
 
 from __future__ import annotations
 

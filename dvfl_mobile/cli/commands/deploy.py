@@ -1,4 +1,4 @@
-"""`dvfl-mobile deploy`: load, lower to all targets, check each, sum up."""
+"""`dvfl-mobile deploy`: load a model, convert it to every target, check parity, and summarize."""
 
 from __future__ import annotations
 

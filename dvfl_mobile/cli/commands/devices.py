@@ -1,4 +1,4 @@
-"""`dvfl-mobile devices`: what artifacts can run on from here, and what keeps a device from being ready."""
+"""`dvfl-mobile devices`: list the devices that artifacts can run on, and why one isn't ready."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dvfl-mobile distill`: a small network that learns from a large one's answers, and from labels."""
+"""`dvfl-mobile distill`: train a student on a teacher's logits and on labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dvfl-mobile doctor`: what is installed, what runs here, and what to install."""
+"""`dvfl-mobile doctor`: show what is installed, which targets work here, and what to install."""
 
 from __future__ import annotations
 

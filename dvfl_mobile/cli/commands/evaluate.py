@@ -1,4 +1,4 @@
-"""`dvfl-mobile evaluate`: an artifact's accuracy on a labelled split, beside PyTorch's; or a checkpoint's by itself."""
+"""`dvfl-mobile evaluate`: accuracy of an artifact beside PyTorch's on a labelled split, or of a checkpoint alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dvfl-mobile inspect`: what is in an artifact, what is delegated, what fell back."""
+"""`dvfl-mobile inspect`: show an artifact's contents, which operators are delegated, and which fall back."""
 
 from __future__ import annotations
 

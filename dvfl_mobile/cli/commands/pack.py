@@ -1,4 +1,4 @@
-"""`dvfl-mobile pack`: golden videos with what every stage must make of them, for an app's own tests."""
+"""`dvfl-mobile pack`: make a conformance pack, golden videos with expected results for an app's own tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dvfl-mobile predict`: what an artifact says of a video."""
+"""`dvfl-mobile predict`: classify a video with an artifact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dvfl-mobile profile`: how long an artifact takes on a device, how sure that is, and whether its output was right."""
+"""`dvfl-mobile profile`: measure an artifact's latency on a device, with confidence intervals and an output check."""
 
 from __future__ import annotations
 

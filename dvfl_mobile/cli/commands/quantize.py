@@ -1,4 +1,4 @@
-"""`dvfl-mobile quantize`: a checkpoint to a quantized form, with one set of scales for all targets."""
+"""`dvfl-mobile quantize`: quantize a checkpoint, with one set of scales for all targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dvfl-mobile train`: a network on labelled videos, from a seed or from a checkpoint."""
+"""`dvfl-mobile train`: train a network on labelled videos, from a seed or from a checkpoint."""
 
 from __future__ import annotations
 

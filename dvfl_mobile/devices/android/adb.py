@@ -1,4 +1,4 @@
-"""The official adb, with a deadline on every call and no trust in what its exit status says."""
+"""The adb client: a deadline on every call; its output is checked, since its exit status can't be trusted."""
 
 from __future__ import annotations
 

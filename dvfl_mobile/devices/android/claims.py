@@ -1,4 +1,4 @@
-"""Whose a folder on a device is, and whether its owner lives: what a crash leaves is removed, and nothing else."""
+"""Folder locks on a device: which process holds one, and whether it is still alive. Stale folders are removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What adb says when something is wrong, as what is wrong and what to do."""
+"""adb's error messages, mapped to a problem and a hint."""
 
 from __future__ import annotations
 

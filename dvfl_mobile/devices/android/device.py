@@ -1,4 +1,4 @@
-"""Devices behind adb: Android phones and tablets, and other Linux machines that run adb's daemon."""
+"""Android phones and tablets, and other Linux machines with adb's daemon, as devices."""
 
 from __future__ import annotations
 

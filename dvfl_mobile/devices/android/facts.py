@@ -1,4 +1,4 @@
-"""What a device behind adb says of itself: gathered by one script of its own shell; much of it may be missing."""
+"""Facts of a device behind adb, gathered by one shell script on it; any may be missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A private folder on a device behind adb, and the programs that run in it."""
+"""A private working folder on a device behind adb, and the programs that run in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading what a device's tools print: marked sections, lines of a name and a value, numbers that may be nonsense."""
+"""Parse the output of a device's tools: marked sections, name and value lines, and unreliable numbers."""
 
 from __future__ import annotations
 

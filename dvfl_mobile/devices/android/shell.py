@@ -1,4 +1,4 @@
-"""The lines of a remote shell as they come, up to the one that says that its script has ended."""
+"""Lines of a remote shell as they arrive, up to the marker that ends its script."""
 
 from __future__ import annotations
 

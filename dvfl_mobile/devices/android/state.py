@@ -1,4 +1,4 @@
-"""What changes on a device behind adb while it is used: clocks, battery, heat, load. What it doesn't tell is None."""
+"""State of a device behind adb during a measurement: clocks, battery, temperature and load; None where unknown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Building the harness's programs from the sources that are shipped with the package, once for each that can differ."""
+"""Build the native programs from the sources shipped with the package, once for each platform and runtime."""
 
 from __future__ import annotations
 

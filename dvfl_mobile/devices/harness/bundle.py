@@ -1,4 +1,4 @@
-"""A folder with the harness's programs for one kind of machine, and `bundle.json`, which says what is in it."""
+"""A bundle: the native programs for one platform, and `bundle.json`, which lists them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which module each operator that a runtime timed comes from, where the manifest decides it.
+"""Map timed operators to the model's modules, as far as the manifest decides it.
 
 A manifest lists operators in groups of a kind and a module, in the graph's order. XNNPACK renames, merges and leaves
 out operators, but keeps the order of each kind; so where it ran as many of a kind as the graph has, the n-th of one is

@@ -1,4 +1,4 @@
-"""The file that tells a pushed program what to do: a line for each thing, and no shell that could read it otherwise."""
+"""The native program's options file: one option a line, so that no shell quoting is needed."""
 
 from __future__ import annotations
 

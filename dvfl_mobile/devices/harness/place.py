@@ -1,4 +1,4 @@
-"""A place where the harness's native programs run: a private folder, and a way to put files there and run one."""
+"""The Place protocol: a private folder where native programs run, with file transfer and process control."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lines that a pushed program prints, one JSON object each: which there are, in which order, and when they count.
+"""The native program's output protocol, one JSON object a line: the events, their order, and their validation.
 
 The programs in `android_harness/runner` say `device`, `load`, one `run` per iteration, `operator` or `trace` where that
 was asked, `output`, `memory`, and last `end`, or `error` where they give up. `end` repeats the counts and the SHA-256

@@ -1,4 +1,4 @@
-"""An artifact run by the harness's own program, on whatever machine there is a place on."""
+"""Run an artifact by the native program, on any machine with a Place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where runtimes' libraries lie: in the wheels that are installed, and in wheels for Arm that pip fetches."""
+"""Locate the runtimes' libraries: in installed wheels, and in Arm wheels that pip downloads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a phone says of itself in one start of the harness's app."""
+"""A phone's facts, as one start of the harness's app reports them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The harness's app on a phone: files into its folder, a start, files out again."""
+"""The harness's app on a phone: copy files in, start it, copy files out."""
 
 from __future__ import annotations
 

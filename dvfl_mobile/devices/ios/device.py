@@ -1,4 +1,4 @@
-"""iPhones and iPads that this Mac's Xcode knows: found by devicectl, used through the harness's app on them."""
+"""iPhones and iPads as devices: found by devicectl, used through the harness's app."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`xcrun devicectl`: what it is asked, and its answers, which are read from its JSON files and never from its text.
+"""`xcrun devicectl`: its commands and answers, which are read from its JSON files, never from its text.
 
 The files hold `info` (with `outcome` and `jsonVersion`) and either `result` or `error`, an NSError in JSON. Apple
 documents the commands in `devicectl help`, and says of the JSON files alone that their format is made to be relied on.

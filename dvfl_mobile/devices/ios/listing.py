@@ -1,4 +1,4 @@
-"""The devices in the answer of `devicectl list devices`, whichever version of its JSON it is of.
+"""Parse the answer of `devicectl list devices`, in any known version of its JSON.
 
 Up to version 4 a device holds `hardwareProperties`, `deviceProperties` and `connectionProperties`. Version 5, Xcode
 27's, has them still, calls them deprecated, and holds the same in `properties`, under other names. The new ones count

@@ -1,4 +1,4 @@
-"""A Core ML artifact run by the harness's app on a phone."""
+"""Run a Core ML artifact by the harness's app on a phone."""
 
 from __future__ import annotations
 

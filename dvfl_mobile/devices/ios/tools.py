@@ -1,4 +1,4 @@
-"""Xcode's command line tools: found through xcrun, started with a deadline, and never through a shell."""
+"""Xcode's command line tools: found and run through xcrun with a deadline, never through a shell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arguments as Python values."""
+"""Operator arguments as Python values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Operators on boxes: what detectors crop, and which of their boxes stay.
+"""Operators on boxes: cropping and non-maximum suppression.
 
 Where the docstrings are silent, these follow the comments in Core ML's published `NeuralNetwork.proto`: grids within a
 box as if it were the whole picture, and padding of what a suppression gives by 0 and -1.

@@ -1,4 +1,4 @@
-"""Operators that compute each value by itself, and activations."""
+"""Elementwise operators and activations."""
 
 from __future__ import annotations
 

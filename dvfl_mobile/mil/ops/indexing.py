@@ -1,4 +1,4 @@
-"""Operators that pick by index, put by index, and sort."""
+"""Gather, scatter and sort operators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Products, convolutions, pools, normalizations and attention."""
+"""Matrix products, convolutions, pooling, normalizations and attention."""
 
 from __future__ import annotations
 

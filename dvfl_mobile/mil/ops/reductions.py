@@ -1,4 +1,4 @@
-"""Operators that reduce a tensor along axes."""
+"""Reductions along axes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Operators that move, cut, join and fill, and compute nothing else."""
+"""Operators that move, slice, join, pad and fill, without arithmetic."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Checkpoints from anywhere, opened without running anything in them."""
+"""Read untrusted checkpoints without executing anything in them."""

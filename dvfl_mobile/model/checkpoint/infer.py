@@ -1,4 +1,4 @@
-"""The architecture of a checkpoint, inferred from the shapes of its weights and from the configuration beside them."""
+"""Infer a checkpoint's architecture from the shapes of its weights and from its configuration."""
 
 from __future__ import annotations
 

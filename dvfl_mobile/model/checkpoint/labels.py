@@ -1,4 +1,4 @@
-"""Class names from a file: the official `id,name` CSV, or one name a line."""
+"""Read class names from a file: the official `id,name` CSV, or one name a line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints to students: official training checkpoints, bare state dicts, and safetensors.
+"""Load a student: from an official training checkpoint, a bare state dict, or safetensors.
 
 Nothing in a checkpoint is run, its claims are checked before memory is given to them, and what it doesn't say is
 assumed aloud, in `Student.notes`.

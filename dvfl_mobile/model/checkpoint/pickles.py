@@ -1,4 +1,4 @@
-"""Read a pickle without running it: every name and every claim in it is checked before torch sees the file.
+"""Check a pickle without executing it: every name and size, before torch reads the file.
 
 A pickle is a program for a small stack machine. `torch.load(weights_only=True)` runs it with few words allowed. This
 reader walks the same program first and calls nothing. It accepts what weights, an optimizer's state and an official

@@ -1,4 +1,4 @@
-"""Safetensors files, ours and others': weights by name, and a student's metadata where we wrote it."""
+"""Read and write safetensors files: weights by name, and a student's metadata in files written here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that torch.save wrote, opened without running anything in them."""
+"""Open files that torch.save wrote, without executing anything in them."""
 
 from __future__ import annotations
 

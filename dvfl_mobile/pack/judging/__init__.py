@@ -1,1 +1,1 @@
-"""Judging what an app made of a conformance pack."""
+"""Judge an app's results on a conformance pack."""

@@ -1,4 +1,4 @@
-"""What a deviation looks like: every known fault is done to the golden values, and the likeliest is named.
+"""Guess the cause of a deviation: apply every known fault to the golden values, and name the nearest.
 
 A cause is named only where the app's values lie near what that fault gives, and much nearer than to the right ones.
 """

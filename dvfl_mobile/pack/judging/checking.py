@@ -1,4 +1,4 @@
-"""How a stage's check is put together: passed, failed with a cause looked for only where it's needed, or missing."""
+"""Build a stage's check: passed, failed with a cause, or missing."""
 
 from __future__ import annotations
 

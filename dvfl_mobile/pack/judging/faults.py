@@ -1,4 +1,4 @@
-"""The faults that apps have, by name: what each means, and what to do about it."""
+"""The known faults of apps, by name: what each means, and how to fix it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a video's file to its drawn frames: how many there are, which are drawn, and what they look like."""
+"""Check the stages from file to frames: frame count, drawn indices and decoded pixels."""
 
 from __future__ import annotations
 

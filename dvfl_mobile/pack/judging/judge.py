@@ -1,4 +1,4 @@
-"""An app's results against its pack, stage by stage, by the same rules as an artifact's."""
+"""Judge an app's results stage by stage, by the same thresholds as an artifact's."""
 
 from __future__ import annotations
 

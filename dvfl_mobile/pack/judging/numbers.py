@@ -1,4 +1,4 @@
-"""From pixels to logits: what the model's input is filled with, and what it answers."""
+"""Check the stages from pixels to logits: the input tensor and the model's output."""
 
 from __future__ import annotations
 

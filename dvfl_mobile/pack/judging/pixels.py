@@ -1,4 +1,4 @@
-"""Resizing and cropping: of formula pictures, where nothing else can be wrong, and of the app's own frames."""
+"""Check resizing and cropping, on formula pictures and on the app's own frames."""
 
 from __future__ import annotations
 

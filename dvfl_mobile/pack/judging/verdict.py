@@ -1,4 +1,4 @@
-"""What judging an app's results ends with: a check for each stage and subject, and the first fault by name."""
+"""PackReport: a check for each stage and subject, and the first fault by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what was found out to the zip: `pack.json`, the files, and as many whole clips as fit."""
+"""Assemble the zip: `pack.json`, the files, and as many whole clips as fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making a conformance pack: golden videos, what every stage must make of them, and the tests that an app drops in."""
+"""Make a conformance pack: golden videos, expected results, and test templates for an app."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is drawn for a pack: pictures by a formula, for the resize alone, and videos whose frames show their numbers."""
+"""Synthetic content of a pack: formula pictures for the resize, and videos whose frames show their numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Golden videos in a form that every phone plays: H.264 in MP4, small, and the same bytes for the same pictures."""
+"""Encode golden videos reproducibly as H.264 in MP4, which every phone plays."""
 
 from __future__ import annotations
 

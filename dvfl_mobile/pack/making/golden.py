@@ -1,4 +1,4 @@
-"""Golden videos: some of a folder's, in a form that phones play, and two drawn ones; with what decoding must give."""
+"""Choose and re-encode golden videos, add two synthetic ones, and decode what each must give."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What reports are rendered to: terminal, Markdown, JUnit, plots, annotations."""
+"""Output formats of reports: terminal, Markdown, JUnit XML, plots, annotations."""

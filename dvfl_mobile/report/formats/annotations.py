@@ -1,4 +1,4 @@
-"""Findings as annotations: the lines by which a CI server shows them beside the code."""
+"""CI annotations: findings as lines that a CI server shows beside the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports as JUnit XML: a test suite for each artifact; what could not be decided is skipped, never passed."""
+"""JUnit XML: a test suite for each artifact; what is inconclusive is skipped, never passed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports as GitHub-flavoured Markdown, for the summary of a CI job."""
+"""GitHub-flavoured Markdown, for the summary of a CI job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all plots share: matplotlib's figures, their inks, and how they become files."""
+"""Plotting helpers: matplotlib figures, colours, and saving to files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports on a terminal: the verdict first, then figures that stay whole at 80 columns."""
+"""Terminal layout: the verdict first, then tables that fit 80 columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What reports on profiles say, cell by cell, so that the terminal and HTML say the same."""
+"""Cells of the profile tables, shared by terminal and HTML."""
 
 from __future__ import annotations
 

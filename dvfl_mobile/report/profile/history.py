@@ -1,4 +1,4 @@
-"""The history of profiles on a terminal: versions in their order, each against the one before."""
+"""Render the profile history on the terminal: each version against the one before."""
 
 from __future__ import annotations
 

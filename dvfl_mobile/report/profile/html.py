@@ -1,4 +1,4 @@
-"""Profiles as one HTML file: no scripts, nothing from elsewhere, light or dark as the reader's system is."""
+"""Render profiles as one self-contained HTML page: no scripts, no remote resources, light and dark."""
 
 from __future__ import annotations
 

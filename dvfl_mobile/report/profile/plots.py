@@ -1,4 +1,4 @@
-"""Plots of a profile: how runs are distributed, how they follow each other, and what each block takes."""
+"""Plots of a profile: histogram, time line, and time by block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Profiles on a terminal: whether the output is right, then the figures, what to know of them, and plots."""
+"""Render profiles on the terminal: output check, figures, findings and plots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plots of characters, for terminals: how runs are distributed, and how they follow each other."""
+"""Character plots for terminals: histogram and time line."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Running an artifact in a child process with limits of time and memory."""
+"""Run an artifact in a child process, with limits of time and memory."""

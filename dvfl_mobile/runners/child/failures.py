@@ -1,4 +1,4 @@
-"""Errors on their way from a child to the tool: as plain objects, and back as the same class with the same words."""
+"""Errors across the process boundary: serialized in the child, raised again in the parent."""
 
 from __future__ import annotations
 

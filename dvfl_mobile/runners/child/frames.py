@@ -1,4 +1,4 @@
-"""Messages between the tool and the child that runs an artifact: a JSON object and an array, each with its length.
+"""Message framing between parent and child: a JSON object and an array, each with its length.
 
 Nothing is pickled. Neither side takes a message at its word: lengths are bounded, and an array has to fit its shape.
 """

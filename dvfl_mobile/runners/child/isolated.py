@@ -1,4 +1,4 @@
-"""An artifact in a child process: runtimes are C++ that isn't made for hostile files, and a crash ends the child alone.
+"""A runner in a child process: a crash of the runtime, on a hostile file too, ends the child alone.
 
 A child is started for each artifact, and is held to limits of time and memory. It is no sandbox: what a file makes a
 runtime *do*, the child may do. `docs/untrusted.md` says what this protects from and what it doesn't.

@@ -1,4 +1,4 @@
-"""A trace from a child process: what its operators are as one object, and then their values one by one."""
+"""Trace in a child process: the operators as one document, then their values one by one."""
 
 from __future__ import annotations
 

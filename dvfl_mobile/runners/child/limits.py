@@ -1,4 +1,4 @@
-"""How long the child that opens an artifact may take, and how much memory: from the size of the artifact's files.
+"""Time and memory limits of the child process, from the size of the artifact's files.
 
 The defaults are far from what an honest artifact needs. What the nano took (88.8 MB, 8x224x224, 2 cores) is written in
 `docs/untrusted.md`.

@@ -1,4 +1,4 @@
-"""What a child does to be measured: it keeps to cores and threads of one's choice, and times its loading."""
+"""Set up a child for measurement: CPU affinity, threads, and load time."""
 
 from __future__ import annotations
 

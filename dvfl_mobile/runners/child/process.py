@@ -1,4 +1,4 @@
-"""The child process as its parent has it: started, asked, and ended, whichever way it ends."""
+"""The child process as its parent handles it: start, request, end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs as a child times them: when each began, how long it took, and the most memory that the process had."""
+"""Timed runs in a child: start, duration, and peak memory."""
 
 from __future__ import annotations
 

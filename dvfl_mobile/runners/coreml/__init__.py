@@ -1,1 +1,1 @@
-"""Core ML packages, by Core ML itself on macOS and by our executor elsewhere."""
+"""Core ML runners: Core ML itself on macOS, the executor in `mil` elsewhere."""

@@ -1,4 +1,4 @@
-"""Core ML packages on systems that have no Core ML: by the executor, whose numbers are the package's own."""
+"""Core ML packages by the executor, on systems without Core ML."""
 
 from __future__ import annotations
 

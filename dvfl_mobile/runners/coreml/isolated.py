@@ -1,4 +1,4 @@
-"""A package that this project didn't make, in a child process: opened and executed there, asked from here."""
+"""A foreign Core ML package in a child process: the parent's side."""
 
 from __future__ import annotations
 

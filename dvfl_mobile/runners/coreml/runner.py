@@ -1,4 +1,4 @@
-"""Core ML packages on the host: by Core ML on macOS, and elsewhere by the executor in `mil`.
+"""The Core ML runner on the host: Core ML on macOS, the executor in `mil` elsewhere.
 
 Apple ships Core ML nowhere else. `CoreMLRunner` isn't exercised by this project's own tests, which run on Linux.
 """

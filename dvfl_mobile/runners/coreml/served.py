@@ -1,4 +1,4 @@
-"""The child's side of `isolated`: one package that is given inputs, executed, and asked for its outputs."""
+"""A foreign Core ML package in a child process: the child's side of `isolated`."""
 
 from __future__ import annotations
 

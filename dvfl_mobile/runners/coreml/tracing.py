@@ -1,4 +1,4 @@
-"""Every operation of a Core ML package, by the executor: the package's own numbers, not those of Apple's kernels."""
+"""Trace a Core ML package by the executor: the program's own values, not those of Apple's kernels."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""ExecuTorch programs, by its own runtime."""
+"""ExecuTorch runners."""

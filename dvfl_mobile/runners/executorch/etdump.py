@@ -1,4 +1,4 @@
-"""ExecuTorch's own record of a run, ETDump: what each operator took, XNNPACK's among them."""
+"""Read ETDump, ExecuTorch's record of a run: time by operator, XNNPACK's included."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ExecuTorch on the host, by its own Python runtime and XNNPACK."""
+"""The ExecuTorch runner on the host: its Python runtime with XNNPACK."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ExecuTorch on the host with a number of threads of one's own.
+"""Set the number of threads of ExecuTorch on the host.
 
 The Python package has no call for it. Its thread pool, one for the whole process, is a shared library of the wheel with
 two C++ functions that take and give plain numbers; they are called by their names there.

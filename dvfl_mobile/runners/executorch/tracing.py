@@ -1,4 +1,4 @@
-"""Every operator of a `.pte`, by reading XNNPACK's graph out of it and computing it node by node with torch.
+"""Trace a `.pte`: read XNNPACK's graph from it, and compute it node by node with torch.
 
 The whole network is one call of XNNPACK, which gives nothing away of what happens inside. So its payload is read from
 the file's own bytes, constants, scales and all, and computed here: the artifact's numbers, by other kernels. Whoever

@@ -1,1 +1,1 @@
-"""TFLite models, by LiteRT and by other runtimes as second opinions."""
+"""TFLite runners: LiteRT, and other runtimes as second opinions."""

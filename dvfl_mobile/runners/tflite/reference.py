@@ -1,4 +1,4 @@
-"""A second opinion on a `.tflite`: LiteRT's reference kernels, which are plain loops and not XNNPACK's."""
+"""LiteRT's reference kernels, as a second opinion on a `.tflite`: plain loops in place of XNNPACK."""
 
 from __future__ import annotations
 

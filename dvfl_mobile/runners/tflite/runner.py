@@ -1,4 +1,4 @@
-"""TFLite on the host, by LiteRT's interpreter and its XNNPACK delegate."""
+"""The TFLite runner on the host: LiteRT's interpreter with XNNPACK."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A second opinion on a `.tflite`: TensorFlow's own interpreter and its own kernels.
+"""TensorFlow's interpreter and kernels, as a second opinion on a `.tflite`.
 
 Without the XNNPACK that TensorFlow brings too: it is the same library as LiteRT's, and gives the same bits.
 """

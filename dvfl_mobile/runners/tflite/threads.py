@@ -1,4 +1,4 @@
-"""TFLite on the host with a number of threads of one's own."""
+"""Set the number of threads of TFLite on the host."""
 
 from __future__ import annotations
 

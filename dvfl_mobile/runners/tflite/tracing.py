@@ -1,4 +1,4 @@
-"""Every operator of a TFLite model, by LiteRT's own kernels with all tensors kept, and no delegate."""
+"""Trace a TFLite model: LiteRT's kernels without a delegate, all tensors kept."""
 
 from __future__ import annotations
 
