@@ -52,7 +52,7 @@ types: venv ## check the types
 check: lint types test ## lint, types and test
 
 site: venv ## build the documentation into build/site; a broken link is an error
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 wheel-test: venv ## run the test suite, or TESTS of it, against the installed wheel, out of reach of this checkout
 	@sh .ci/wheel-test $(BIN)/python $(TESTS)
