@@ -1,7 +1,7 @@
 """What mkdocs can't do by itself: pages that stand outside docs/, and links that lead out of it.
 
-A link such as `../CHANGELOG.md` is right in the repository, where it is tested. On the site it leads to the page made of
-that file, if it is one of `PAGES`, and to the file in the repository otherwise.
+A link such as `../CHANGELOG.md` is right in the repository, where a test follows it. On the site it leads to the page
+made of that file, if it is one of `PAGES`, and to the file in the repository otherwise.
 """
 
 from __future__ import annotations
