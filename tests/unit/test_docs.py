@@ -150,7 +150,8 @@ def is_there(module: str, name: str) -> bool:
     assert spec.origin
     defined = rf"^(?:def|class) {name}\b|^{name}\b.*? = "
     source = Path(spec.origin).read_text(encoding="utf-8")
-    return bool(re.search(defined, source, re.MULTILINE)) or (Path(spec.origin).parent / f"{name}.py").exists()
+    inside = any((Path(folder) / f"{name}.py").exists() for folder in spec.submodule_search_locations or ())
+    return inside or bool(re.search(defined, source, re.MULTILINE))
 
 
 def test_every_exit_code_has_a_row():
