@@ -11,11 +11,10 @@ import yaml
 
 import dvfl_mobile
 from dvfl_mobile.cli.main import COMMANDS
-from dvfl_mobile.converters.base import TARGETS
 from dvfl_mobile.data.datasets import DATA_SETS
 from dvfl_mobile.devices.base import KINDS
-from dvfl_mobile.parity.thresholds import THRESHOLDS
-from dvfl_mobile.quantization.recipes import ALIASES, RECIPES
+from dvfl_mobile.recipes import ALIASES, RECIPES
+from dvfl_mobile.targets import TARGETS
 from dvfl_mobile.wording import percent
 
 CHECKOUT = Path(__file__).parents[2]
@@ -63,11 +62,11 @@ def test_recipes_and_their_aliases() -> None:
 def test_what_no_target_can_carry_names_the_recipe_that_would_do() -> None:
     head = (DOCS / "recipes.md").read_text(encoding="utf-8").split("\n| recipe |", 1)[1].splitlines()[0]
     for row in table("recipes.md", "recipe"):
-        recipe = RECIPES[names(row[0])[0]]
+        recipe = names(row[0])[0]
         for target, cell in zip(names(head), row[2:], strict=True):
             refused = re.fullmatch(r"no: `(\w+)`", cell)
-            assert (target in recipe.meaning) == (refused is None), (recipe.name, target)
-            assert refused is None or refused[1] == recipe.instead[target][1], (recipe.name, target)
+            assert (recipe in TARGETS[target].meanings) == (refused is None), (recipe, target)
+            assert refused is None or refused[1] == TARGETS[target].refusal(recipe)[1], (recipe, target)
 
 
 def test_thresholds() -> None:
@@ -77,7 +76,7 @@ def test_thresholds() -> None:
             f"at least {each.min_sqnr_db:g} dB",
             ("" if each.min_top1 == 1 else "at least ") + percent(each.min_top1),
         )
-        for name, each in THRESHOLDS.items()
+        for name, each in RECIPES.items()
     }
 
 
