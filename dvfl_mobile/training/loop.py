@@ -8,8 +8,6 @@ epoch, clip), so the state holds no generators: weights, what the optimizer reme
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -21,7 +19,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from dvfl_mobile.data.clips import ClipSpec
-from dvfl_mobile.errors import DvflMobileError, UsageError
+from dvfl_mobile.errors import UsageError
 from dvfl_mobile.model.build import sha256_of_weights
 from dvfl_mobile.model.network import VideoFocalNet
 from dvfl_mobile.model.student import Student
@@ -31,17 +29,15 @@ from dvfl_mobile.training.clips.loader import Chunk, load
 from dvfl_mobile.training.clips.mixing import mix, soft_targets
 from dvfl_mobile.training.drop_path import SeededDropPaths
 from dvfl_mobile.training.journal import Journal
-from dvfl_mobile.training.optimization.gradients import GradientAccumulator
 from dvfl_mobile.training.optimization.losses import TEACHER_LOSSES, label_loss
-from dvfl_mobile.training.optimization.optimizer import make_optimizer, memory_of, set_rate
+from dvfl_mobile.training.optimization.optimizer import OptimizerSettings
 from dvfl_mobile.training.optimization.precision import Precision, autocast, chosen_precision
-from dvfl_mobile.training.optimization.schedule import Schedule
+from dvfl_mobile.training.optimization.schedule import Schedule, TrainSchedule
+from dvfl_mobile.training.optimization.update import Updater
 from dvfl_mobile.training.process_group import ProcessGroup
 from dvfl_mobile.training.settings import TrainSettings
-from dvfl_mobile.training.state import TrainingState, begin
+from dvfl_mobile.training.state import TrainingState, begin, fingerprint_of
 from dvfl_mobile.training.validation import Score, TestClips, count_right
-
-_FIRST_SCALE, _GROW_AFTER = 2.0**16, 2000  # as torch.amp.GradScaler
 
 
 @dataclass(frozen=True)
@@ -121,10 +117,9 @@ def train(
     if not len(task.samples):
         raise UsageError("There is nothing to train on.")
     precision = chosen_precision(settings.precision, processes.device)
-    schedule = Schedule(settings, len(task.samples))
+    schedule = TrainSchedule(settings, len(task.samples))
     trainer = _Trainer(network, task, settings, precision, processes)
     fingerprint = _fingerprint(trainer, task, settings, precision)
-    processes.check_same(fingerprint)
     kept = begin(keeping.state, fingerprint, trainer.changing, processes)
     run = _Run(trainer, task, settings, schedule, keeping, kept, processes)
     show = step if processes.is_first else silent
@@ -239,18 +234,21 @@ class _Trainer:
         self._parameters: dict[str, Tensor] = dict(self._network.named_parameters())
         # A device of CUDA has half the memory to spare that a processor has, and double precision is slow there.
         dtype = torch.float64 if processes.device.type == "cpu" else torch.float32
-        self._gradients = GradientAccumulator(self._parameters, processes.device, figures=3, dtype=dtype)
-        self._optimizer = make_optimizer(self._parameters, settings)
+        self._updater = Updater(
+            self._parameters,
+            _optimizer_settings(settings),
+            processes,
+            precision=precision,
+            figures=3,
+            accumulate_in=dtype,
+        )
         self._average = (
             {name: values.detach().clone() for name, values in self._parameters.items()} if settings.average else {}
         )
-        self._scale = torch.tensor([_FIRST_SCALE if precision == "float16" else 1.0, 0.0], dtype=torch.float64)
         self._best = torch.tensor([-1.0, 0, 0, 0, 0], dtype=torch.float64)  # epoch, and the fields of its score
         self.changing = {
-            **{f"parameters/{name}": values for name, values in self._parameters.items()},
-            **memory_of(self._optimizer, self._parameters),
+            **self._updater.changing,
             **{f"average/{name}": values for name, values in self._average.items()},
-            "loss_scale": self._scale,
             "best": self._best,
         }
 
@@ -288,27 +286,20 @@ class _Trainer:
             Means over the batch: `loss`, `label_loss`, `teacher_loss`; and the `gradient_norm` before it was clipped.
         """
         self._network.train()
-        self._gradients.clear()
+        self._updater.begin()
         for chunk in chunks:
             self._add(chunk)
-        means = self._gradients.reduce(self._processes, clips, float(self._scale[0]))
+        means = self._updater.apply(index, clips, learning_rate)
         if means is None:
-            self._overflowed(index)
             return {"loss": None, "label_loss": None, "teacher_loss": None, "gradient_norm": None}
-        most = self._settings.clip_gradient
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), float("inf") if most is None else most)
-        set_rate(self._optimizer, learning_rate)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
         for name, values in self._average.items():
             values.lerp_(self._parameters[name].detach(), 1 - self._settings.average)
-        self._grow_scale()
         loss, labels, teacher = means
         return {
             "loss": loss,
             "label_loss": labels,
             "teacher_loss": None if self._teacher is None else teacher,
-            "gradient_norm": float(norm),
+            "gradient_norm": self._updater.gradient_norm,
         }
 
     def validate(self, test: TestClips, advance: Callable[[], None]) -> Score:
@@ -340,7 +331,7 @@ class _Trainer:
         teacher = self._teacher_loss(logits, pixels)
         distillation = self._settings.distillation
         loss = labels if distillation is None else (1 - distillation.weight) * labels + distillation.weight * teacher
-        self._gradients.add(loss, labels, teacher, scale=float(self._scale[0]))
+        self._updater.add(loss, labels, teacher)
 
     def _teacher_loss(self, logits: Tensor, pixels: Tensor) -> Tensor:
         distillation = self._settings.distillation
@@ -350,24 +341,6 @@ class _Trainer:
             told = self._teacher(_normalized(pixels, self._task.teacher.clip))
         return TEACHER_LOSSES[distillation.loss](logits, told.float(), distillation.temperature).sum()
 
-    def _overflowed(self, index: int) -> None:
-        """In float16, leave the step out and scale the loss down; otherwise, or where that is no help, give up."""
-        self._optimizer.zero_grad(set_to_none=True)
-        if self._precision == "float16" and self._scale[0] > 1:
-            self._scale.copy_(torch.tensor([float(self._scale[0]) / 2, 0.0]))
-            return
-        raise DvflMobileError(
-            f"Training broke down in step {index + 1}: the loss or its gradients are no longer finite.",
-            hint=f"Begin anew with a lower --learning-rate than {self._settings.learning_rate:g}.",
-        )
-
-    def _grow_scale(self) -> None:
-        if self._precision != "float16":
-            return
-        self._scale[1] += 1
-        if self._scale[1] >= _GROW_AFTER:
-            self._scale.copy_(torch.tensor([float(self._scale[0]) * 2, 0.0]))
-
 
 def _normalized(pixels: Tensor, clip: ClipSpec) -> Tensor:
     """Raw pixels `(B,T,3,S,S)` to what a network eats."""
@@ -375,13 +348,25 @@ def _normalized(pixels: Tensor, clip: ClipSpec) -> Tensor:
     return (pixels - mean) / std
 
 
+def _optimizer_settings(settings: TrainSettings) -> OptimizerSettings:
+    return OptimizerSettings(
+        kind=settings.optimizer,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        momentum=settings.momentum,
+        betas=settings.betas,
+        eps=settings.eps,
+        clip_gradient=settings.clip_gradient,
+    )
+
+
 def _fingerprint(trainer: _Trainer, task: Task, settings: TrainSettings, precision: Precision) -> str:
-    """The SHA-256 of everything that fixes the result; not how many processes there are, nor where.
+    """Of everything that fixes the result.
 
     Videos are told by name and label: reading all of them first would take as long as an epoch.
     """
     teacher = None if task.teacher is None else dict(task.teacher.network.state_dict())
-    told = {
+    facts = {
         "settings": settings.model_dump(mode="json", exclude={"precision"}),
         "precision": precision,
         "start": sha256_of_weights(trainer.weights()),
@@ -391,4 +376,4 @@ def _fingerprint(trainer: _Trainer, task: Task, settings: TrainSettings, precisi
         "samples": task.samples.names,
         "test": None if task.test is None else task.test.names,
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return fingerprint_of(facts)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,17 +69,27 @@ class TrainingState:
         return done
 
 
+def fingerprint_of(facts: Mapping[str, Any]) -> str:
+    """The SHA-256, in hex, of everything that fixes the result of a training: valid JSON, by name.
+
+    How many processes there are, and where, isn't among it.
+    """
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
 def begin(path: Path | None, fingerprint: str, tensors: Mapping[str, Tensor], processes: ProcessGroup) -> TrainingState:
     """Begin a training, or go on with that of `path`. All processes go on with what the first one read.
 
     Args:
         path: where the state is kept; None: nowhere. Whoever calls holds the lock of where the result will be.
-        fingerprint: in hex, of all that fixes the result; the state of another is refused.
+        fingerprint: of `fingerprint_of`; the state of another is refused.
         tensors: by name; all that steps change, changed in place.
 
     Raises:
+        UsageError: processes were given different things.
         CheckpointError: the state is that of another training, or damaged.
     """
+    processes.check_same(fingerprint)
     state = TrainingState(path, fingerprint, tensors, processes)
     state.done = processes.by_first(state.load)
     for values in tensors.values():

@@ -2,7 +2,8 @@
 
 The start is a form quantized after training: its calibrated scales, and the student's own weights, not the rounded
 ones. Each forward pass rounds weights and activations as a phone does; gradients pass through (straight-through
-estimator). What comes out is a form like any other, for every target.
+estimator). What comes out is a form like any other, for every target. Schedule, optimization step, losses and saved
+state are those of `dvfl_mobile.training`; here is what rounding adds: the graph, and ranges that move.
 
 One step is one global batch. A deploy form takes one clip, so gradients are added up clip by clip, in double
 precision: their sum is then the same, in whatever order and by however many processes it is taken, but for an
@@ -12,7 +13,6 @@ unlikely last bit.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -22,21 +22,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dvfl_mobile.errors import DvflMobileError, UsageError
+from dvfl_mobile.errors import UsageError
 from dvfl_mobile.model.build import sha256_of_weights
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.progress import Step, silent
-from dvfl_mobile.quantization.distillation import distillation_loss
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.edges import Edge
 from dvfl_mobile.quantization.graph.forms import QuantizedForm, deploy_form, freeze
 from dvfl_mobile.quantization.qat.precision import keep_float32
-from dvfl_mobile.quantization.qat.schedule import Schedule
+from dvfl_mobile.quantization.qat.schedule import QatSchedule
 from dvfl_mobile.quantization.settings import QatSettings, Quantization, TrainingFacts
-from dvfl_mobile.training.optimization.gradients import GradientAccumulator
+from dvfl_mobile.training.optimization.losses import distillation_loss
+from dvfl_mobile.training.optimization.optimizer import OptimizerSettings
 from dvfl_mobile.training.optimization.precision import autocast, chosen_precision
+from dvfl_mobile.training.optimization.update import Updater
 from dvfl_mobile.training.process_group import ProcessGroup, process_group
-from dvfl_mobile.training.state import begin
+from dvfl_mobile.training.state import begin, fingerprint_of
 from dvfl_mobile.wording import plural
 
 _Precision = Literal["float32", "bfloat16"]
@@ -78,23 +79,22 @@ def train(
     """
     _check(form, clips, labels)
     known = [label if label is not None and 0 <= label < len(form.student.classes) else None for label in labels]
-    schedule = Schedule(settings, len(clips))
+    schedule = QatSchedule(settings, len(clips))
     with process_group() as processes:
         show = step if processes.is_first else silent
         precision = chosen_precision(settings.precision, processes.device)
         trainer = _Trainer(form, settings, precision, processes)
         fingerprint = _fingerprint(form, trainer.parameters(), clips, known, settings, precision)
-        processes.check_same(fingerprint)
         kept = begin(state, fingerprint, trainer.changing, processes)
-        trainer.went_on_from(kept.done)
         teacher = _teacher_logits(form.student, clips, processes, show)
         with show(_title(settings, clips), schedule.steps) as advance:
             for _ in range(kept.done):
                 advance()
             for index in range(kept.done, schedule.steps):
-                batch = [(clips[at], teacher[at : at + 1], known[at]) for at in schedule.batch(index)]
+                mine = [at for chunk in schedule.chunks(index, processes.rank, processes.count) for at in chunk]
+                examples = [(clips[at], teacher[at : at + 1], known[at]) for at in mine]
                 rate, moves = schedule.learning_rate(index), index < schedule.frozen_from
-                trainer.step(index, batch, rate, ranges_move=moves)
+                trainer.step(index, examples, len(schedule.batch(index)), rate, ranges_move=moves)
                 kept.keep(index + 1, now=schedule.ends_epoch(index))
                 advance()
         facts = _facts(settings, schedule, processes, precision, source, len(clips))
@@ -125,38 +125,33 @@ class _Trainer:
         keep_float32(self._graph, form.settings.products)
         self.edges = graphs.edges_of(self._graph)
         self._moving = [edge for key, edge in self.edges.items() if key != _PIXELS]  # raw pixels are exact as they are
-        self._learning = {
+        learning = {
             name: parameter.requires_grad_()
             for name, parameter in self._graph.named_parameters()
             if not name.endswith(_CONSTANT)
         }
-        self._gradients = GradientAccumulator(self._learning, processes.device)
-        self._optimizer = self._adamw(form)
-        self.changing = self._all_that_changes()
+        self._updater = Updater(
+            learning,
+            # No weight decay: the start is trained already, and nothing should pull it to zero.
+            OptimizerSettings(kind="adamw", learning_rate=settings.learning_rate, weight_decay=0.0),
+            processes,
+            precision=precision,
+            rate_factors=_rate_factors(form),
+        )
+        self.changing = {**self._updater.changing, **_ranges_of(self._moving)}
 
-    def step(self, index: int, batch: Sequence[_Example], learning_rate: float, *, ranges_move: bool) -> None:
-        """One step on one global batch, of which this process takes its share."""
+    def step(
+        self, index: int, examples: Sequence[_Example], clips: int, learning_rate: float, *, ranges_move: bool
+    ) -> None:
+        """One step on one global batch of so many clips, of which this process has its examples."""
         for edge in self._moving:
             edge.observing = ranges_move
-        self._gradients.clear()
-        for clip, teacher, label in batch[self._processes.rank :: self._processes.count]:
-            self._gradients.add(self._loss(clip, teacher, label))
-        if self._gradients.reduce(self._processes, len(batch)) is None:
-            raise DvflMobileError(
-                f"Training broke down in step {index + 1}: the loss or its gradients are no longer finite.",
-                hint=f"Begin anew with a lower --learning-rate than {self._settings.learning_rate:g}.",
-            )
+        self._updater.begin()
+        for clip, teacher, label in examples:
+            self._updater.add(self._loss(clip, teacher, label))
+        self._updater.apply(index, clips, learning_rate)
         if ranges_move:
             self._move_ranges()
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate * group["share"]
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-
-    def went_on_from(self, steps: int) -> None:
-        """Tell the optimizer how many steps its averages are of."""
-        for averages in self._optimizer.state.values():
-            averages["step"].fill_(steps)
 
     def parameters(self) -> dict[str, Tensor]:
         """Every parameter of the deploy form, per-token scaling in it, as it stands, by name."""
@@ -175,39 +170,19 @@ class _Trainer:
             edge.seen.copy_(values)
             edge.learn(_RANGE_SHARE)
 
-    def _adamw(self, form: QuantizedForm) -> torch.optim.AdamW:
-        """AdamW without weight decay: the start is trained already, and nothing should pull it to zero.
 
-        Its steps are of one size for all weights. Those of the stem are smaller than others by the pixels' standard
-        deviation, which was folded into them, so their steps are too.
-        """
-        stem = [values for name, values in self._learning.items() if name == _STEM]
-        others = [values for name, values in self._learning.items() if name != _STEM]
-        groups = [
-            {"params": others, "share": 1.0},
-            {"params": stem, "share": 1 / (sum(form.clip.std) / len(form.clip.std))},
-        ]
-        optimizer = torch.optim.AdamW(
-            [group for group in groups if group["params"]], lr=self._settings.learning_rate, weight_decay=0.0
-        )
-        # As the optimizer would make them in its first step, so that a state can be read into them before it.
-        for values in self._learning.values():
-            optimizer.state[values] = {
-                "step": torch.zeros(()),
-                "exp_avg": torch.zeros_like(values),
-                "exp_avg_sq": torch.zeros_like(values),
-            }
-        return optimizer
+def _rate_factors(form: QuantizedForm) -> dict[str, float]:
+    """What the learning rate of some weights is multiplied by.
 
-    def _all_that_changes(self) -> dict[str, Tensor]:
-        changing: dict[str, Tensor] = {}
-        for name, values in self._learning.items():
-            averages = self._optimizer.state[values]
-            changing[f"parameters/{name}"] = values
-            changing |= {f"{kind}/{name}": averages[kind] for kind in ("exp_avg", "exp_avg_sq")}
-        for edge in self._moving:
-            changing |= {f"{kind}/{edge.key}": getattr(edge, kind) for kind in ("low", "high", "scale", "zero_point")}
-        return changing
+    AdamW's steps are of one size for all weights. Those of the stem are smaller than others by the pixels' standard
+    deviation, which was folded into them, so their steps are too.
+    """
+    return {_STEM: 1 / (sum(form.clip.std) / len(form.clip.std))}
+
+
+def _ranges_of(edges: Sequence[Edge]) -> dict[str, Tensor]:
+    kinds = ("low", "high", "scale", "zero_point")
+    return {f"{kind}/{edge.key}": getattr(edge, kind) for edge in edges for kind in kinds}
 
 
 def _teacher_logits(student: Student, clips: NDArray[np.uint8], processes: ProcessGroup, show: Step) -> Tensor:
@@ -247,7 +222,7 @@ def _fingerprint(
     settings: QatSettings,
     precision: _Precision,
 ) -> str:
-    """The SHA-256 of everything that fixes the result; not how many processes there are, nor where."""
+    """Of everything that fixes the result."""
     pixels = hashlib.sha256()
     for clip in clips:
         pixels.update(np.ascontiguousarray(clip).data)
@@ -259,7 +234,7 @@ def _fingerprint(
         "clips": pixels.hexdigest(),
         "labels": list(labels),
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return fingerprint_of(told)
 
 
 def _title(settings: QatSettings, clips: NDArray[np.uint8]) -> str:
@@ -267,7 +242,12 @@ def _title(settings: QatSettings, clips: NDArray[np.uint8]) -> str:
 
 
 def _facts(
-    settings: QatSettings, schedule: Schedule, processes: ProcessGroup, precision: _Precision, source: str, clips: int
+    settings: QatSettings,
+    schedule: QatSchedule,
+    processes: ProcessGroup,
+    precision: _Precision,
+    source: str,
+    clips: int,
 ) -> TrainingFacts:
     return TrainingFacts(
         epochs=settings.epochs,

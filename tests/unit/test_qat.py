@@ -23,14 +23,15 @@ from dvfl_mobile.errors import CheckpointError, DvflMobileError, UsageError
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.quantization.calibrate import ptq
-from dvfl_mobile.quantization.distillation import distillation_loss
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.forms import QuantizedForm, deploy_form, freeze
 from dvfl_mobile.quantization.qat import precision
 from dvfl_mobile.quantization.qat import train as qat
-from dvfl_mobile.quantization.qat.schedule import Schedule
+from dvfl_mobile.quantization.qat.schedule import QatSchedule
 from dvfl_mobile.quantization.settings import CalibrationFacts, QatSettings, Quantization
 from dvfl_mobile.training import state as training_state
+from dvfl_mobile.training.optimization.gradients import GradientAccumulator
+from dvfl_mobile.training.optimization.losses import distillation_loss
 from dvfl_mobile.training.optimization.precision import autocast, chosen_precision
 from dvfl_mobile.training.state import forget
 from tests.threads import threads
@@ -100,14 +101,14 @@ def killed_after(steps: int) -> Callable[..., Any]:
 def losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The mean loss of each step that is done."""
     seen: list[float] = []
-    share = qat.GradientAccumulator.reduce
+    share = GradientAccumulator.reduce
 
     def watched(*arguments: Any) -> tuple[float, ...] | None:
         means = share(*arguments)
         seen.append(math.nan if means is None else means[0])
         return means
 
-    monkeypatch.setattr(qat.GradientAccumulator, "reduce", watched)
+    monkeypatch.setattr(GradientAccumulator, "reduce", watched)
     return seen
 
 
@@ -189,8 +190,9 @@ def test_every_weight_gets_a_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     step = qat._Trainer.step
 
     def watched(self: Any, *arguments: Any, **options: Any) -> None:
-        zero_grad = self._optimizer.zero_grad
-        self._optimizer.zero_grad = lambda **_: without.extend(n for n, p in self._learning.items() if not p.grad.any())
+        optimizer, learning = self._updater._optimizer, self._updater.parameters
+        zero_grad = optimizer.zero_grad
+        optimizer.zero_grad = lambda **_: without.extend(n for n, p in learning.items() if not p.grad.any())
         step(self, *arguments, **options)
         zero_grad()
 
@@ -393,7 +395,7 @@ def test_in_bfloat16_what_stays_float_stays_float32(monkeypatch: pytest.MonkeyPa
 
 
 def test_every_epoch_sees_every_clip_once_and_in_an_order_of_its_own() -> None:
-    plan = Schedule(QatSettings(epochs=3, global_batch=4), 10)
+    plan = QatSchedule(QatSettings(epochs=3, global_batch=4), 10)
     assert plan.steps == 9
     epochs = [np.concatenate([plan.batch(3 * epoch + place) for place in range(3)]) for epoch in range(3)]
     assert all(sorted(order) == list(range(10)) for order in epochs)
@@ -403,7 +405,7 @@ def test_every_epoch_sees_every_clip_once_and_in_an_order_of_its_own() -> None:
 
 
 def test_the_learning_rate_warms_up_and_falls_towards_zero() -> None:
-    plan = Schedule(QatSettings(epochs=10, global_batch=1, learning_rate=1.0), 10)
+    plan = QatSchedule(QatSettings(epochs=10, global_batch=1, learning_rate=1.0), 10)
     rates = [plan.learning_rate(step) for step in range(plan.steps)]
     assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
     assert max(rates) == rates[9] == rates[10] == 1.0
@@ -413,7 +415,7 @@ def test_the_learning_rate_warms_up_and_falls_towards_zero() -> None:
 
 @pytest.mark.parametrize(("epochs", "clips"), [(1, 1), (1, 8), (2, 1)])
 def test_the_shortest_trainings_have_a_schedule(epochs: int, clips: int) -> None:
-    plan = Schedule(QatSettings(epochs=epochs), clips)
+    plan = QatSchedule(QatSettings(epochs=epochs), clips)
     assert all(0 < plan.learning_rate(step) <= 1e-5 for step in range(plan.steps))
 
 

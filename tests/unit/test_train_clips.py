@@ -18,7 +18,7 @@ from dvfl_mobile.errors import VideoError
 from dvfl_mobile.training.clips.augment import Box, cut, draw_box, draw_indices, recolour
 from dvfl_mobile.training.clips.data import VideoSamples, hold_out, sides_matter
 from dvfl_mobile.training.clips.mixing import mix, soft_targets
-from dvfl_mobile.training.optimization.schedule import Schedule
+from dvfl_mobile.training.optimization.schedule import TrainSchedule
 from dvfl_mobile.training.randomness import Stream, random_stream
 from dvfl_mobile.training.settings import Augmentation, TrainSettings
 
@@ -255,7 +255,7 @@ def settings(**changes: object) -> TrainSettings:
 
 
 def test_an_epoch_sees_no_clip_twice_and_each_one_is_in_another_order() -> None:
-    schedule = Schedule(settings(), 57)
+    schedule = TrainSchedule(settings(), 57)
     assert (schedule.epoch_steps, schedule.steps) == (5, 60)
     epochs = [np.concatenate([schedule.batch(5 * epoch + step) for step in range(5)]) for epoch in range(12)]
     assert all(len(set(epoch)) == 50 for epoch in epochs)
@@ -265,18 +265,18 @@ def test_an_epoch_sees_no_clip_twice_and_each_one_is_in_another_order() -> None:
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 8])
 def test_a_step_is_cut_in_the_same_pieces_for_any_number_of_processes(processes: int) -> None:
-    schedule = Schedule(settings(), 57)
+    schedule = TrainSchedule(settings(), 57)
     pieces = sorted(tuple(piece) for rank in range(processes) for piece in schedule.chunks(3, rank, processes))
     batch = schedule.batch(3)
     assert pieces == sorted([tuple(batch[:4]), tuple(batch[4:8]), tuple(batch[8:])])
 
 
 def test_fewer_clips_than_a_batch_are_a_batch() -> None:
-    assert len(Schedule(settings(), 7).batch(0)) == 7
+    assert len(TrainSchedule(settings(), 7).batch(0)) == 7
 
 
 def test_the_learning_rate_is_the_official_one_for_the_batch() -> None:
-    schedule = Schedule(settings(global_batch=64, epochs=120, warmup_epochs=20), 640)
+    schedule = TrainSchedule(settings(global_batch=64, epochs=120, warmup_epochs=20), 640)
     scale = 64 / 512
     assert schedule.learning_rate(0) == pytest.approx(0.001 * scale)
     assert schedule.learning_rate(100) == pytest.approx((0.001 + 0.099 / 2) * scale)

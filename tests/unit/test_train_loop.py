@@ -20,6 +20,7 @@ from dvfl_mobile.training.drop_path import SeededDropPath, SeededDropPaths
 from dvfl_mobile.training.initial_weights import seeded_weights
 from dvfl_mobile.training.journal import read_journal
 from dvfl_mobile.training.loop import Outcome
+from dvfl_mobile.training.optimization import update
 from dvfl_mobile.training.settings import Augmentation, TrainSettings
 from dvfl_mobile.training.validation import Score
 from tests.threads import threads
@@ -242,7 +243,7 @@ def test_half_precision_learns_too(tmp_path: Path, precision: str) -> None:
 def test_float16_leaves_a_step_out_that_overflows_and_a_kill_changes_nothing(tmp_path: Path) -> None:
     half = QUICK.model_copy(update={"precision": "float16"})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "_FIRST_SCALE", 2.0**40)
+        patch.setattr(update, "_FIRST_SCALE", 2.0**40)
         unbroken = trained(half, tmp_path / "whole")
         assert losses(tmp_path / "whole")[0] is None
         with pytest.raises(Killed):
