@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from dvfl_mobile import targets
+from dvfl_mobile.devices import kinds
 from dvfl_mobile.wording import either
 
 DEFAULT_OUT = Path("out")
@@ -28,6 +29,19 @@ def minimum_ios_help() -> str:
     titles = ", ".join(target.title for target in choosing)
     choices = either(sorted({oldest for target in choosing for oldest in target.ios}))
     return f"{titles} only: the oldest iOS to run on, {choices}. Default: 17, or what the recipe needs."
+
+
+def device_help() -> str:
+    """Help on --device of commands that take one."""
+    *others, last = kinds.spellings(emulated=True)
+    *others, last = kinds.spellings(emulated=True)
+    return f"Where to run it: {', '.join(others)}, or {last}. Default: this machine. See: dvfl-mobile devices"
+
+
+def devices_help() -> str:
+    """Help on --device of commands that time: an emulated device has no latency."""
+    named = ", ".join(kinds.spellings(emulated=False))
+    return f"host, {named}, or all that are ready; may be given several times. Default: host. See: dvfl-mobile devices"
 
 
 def min_delegated_help() -> str:
@@ -211,8 +225,7 @@ DeviceName = Annotated[
     typer.Option(
         "--device",
         metavar="DEVICE",
-        help="Where to run it: host:native, android:SERIAL, ios:UDID, or arm64:CPU (emulated). Default: this machine. "
-        "See: dvfl-mobile devices",
+        help=device_help(),
         show_default=False,
     ),
 ]

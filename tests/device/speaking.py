@@ -15,7 +15,8 @@ import numpy as np
 from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.devices.harness import protocol
-from dvfl_mobile.devices.harness.bundle import NAME, PROGRAMS, Bundle
+from dvfl_mobile.devices.harness.bundle import NAME, Bundle
+from dvfl_mobile.devices.harness.native import NATIVE
 from dvfl_mobile.devices.values import DeviceFacts
 from dvfl_mobile.files import sha256_of
 from dvfl_mobile.model.default import seeded_student
@@ -53,7 +54,7 @@ def speaking_bundle(folder: Path, manifest: Manifest, pause_s: float = 0.0, with
         script = script.replace(word, value)
     if without:
         script = script.replace(f'say \'{{"event":"{without}"', ": '")
-    program = folder / PROGRAMS[manifest.target]
+    program = folder / NATIVE[manifest.target].program
     program.write_text(script, encoding="utf-8")
     file = {"name": program.name, "sha256": sha256_of(program), "targets": [manifest.target]}
     contents = {

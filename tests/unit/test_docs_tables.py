@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 import dvfl_mobile
+from dvfl_mobile import targets
 from dvfl_mobile.cli.main import COMMANDS
 from dvfl_mobile.data.datasets import DATA_SETS
-from dvfl_mobile.devices.base import KINDS
+from dvfl_mobile.devices.kinds import KINDS
 from dvfl_mobile.recipes import ALIASES, RECIPES
-from dvfl_mobile.targets import TARGETS
 from dvfl_mobile.wording import percent
 
 CHECKOUT = Path(__file__).parents[2]
@@ -43,14 +43,14 @@ def test_commands() -> None:
 
 def test_targets() -> None:
     shown = {names(row[0])[0]: names(row[1])[0] for row in table("convert.md", "target | file")}
-    assert shown == {target.name: target.file for target in TARGETS.values()}
+    assert shown == {target.name: target.file for target in targets.every()}
     head = (DOCS / "recipes.md").read_text(encoding="utf-8").split("\n| recipe |", 1)[1].splitlines()[0]
-    assert set(names(head)) == set(TARGETS)
+    assert set(names(head)) == {target.name for target in targets.every()}
 
 
 def test_targets_that_are_made_by_name_alone() -> None:
     shown = {names(row[0])[0] for row in table("convert.md", "target | file") if "by name only" in row[0]}
-    assert shown == {target.name for target in TARGETS.values() if target.only_by_name}
+    assert shown == {target.name for target in targets.every() if target.only_by_name}
 
 
 def test_recipes_and_their_aliases() -> None:
@@ -65,8 +65,9 @@ def test_what_no_target_can_carry_names_the_recipe_that_would_do() -> None:
         recipe = names(row[0])[0]
         for target, cell in zip(names(head), row[2:], strict=True):
             refused = re.fullmatch(r"no: `(\w+)`", cell)
-            assert (recipe in TARGETS[target].meanings) == (refused is None), (recipe, target)
-            assert refused is None or refused[1] == TARGETS[target].refusal(recipe)[1], (recipe, target)
+            known = targets.target_named(target)
+            assert (recipe in known.meanings) == (refused is None), (recipe, target)
+            assert refused is None or refused[1] == known.refusal(recipe)[1], (recipe, target)
 
 
 def test_thresholds() -> None:

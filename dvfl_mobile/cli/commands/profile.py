@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dvfl_mobile.cli.console import print_json, print_note
-from dvfl_mobile.cli.options import DEFAULT_OUT, Clips, Json
+from dvfl_mobile.cli.options import DEFAULT_OUT, Clips, Json, devices_help
 from dvfl_mobile.cli.output import print_rich
 from dvfl_mobile.errors import UsageError
 from dvfl_mobile.profiling.plan import RUNS, WARMUP, Plan, cores_of, seconds_of
@@ -37,8 +37,7 @@ Devices = Annotated[
     typer.Option(
         "--device",
         metavar="DEVICE",
-        help="host, host:native, android:SERIAL, ios:UDID, or all that are ready; may be given several times. Default: "
-        "host. See: dvfl-mobile devices",
+        help=devices_help(),
         show_default=False,
     ),
 ]

@@ -11,8 +11,9 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from dvfl_mobile.devices.harness.bundle import PROGRAMS, RUNNER_VARIABLE, Bundle, SystemAbi, given_bundle
-from dvfl_mobile.devices.harness.wheels import DISTRIBUTIONS, arm64_package, host_package
+from dvfl_mobile.devices.harness.bundle import RUNNER_VARIABLE, Bundle, SystemAbi, given_bundle
+from dvfl_mobile.devices.harness.native import NATIVE
+from dvfl_mobile.devices.harness.wheels import arm64_package, host_package
 from dvfl_mobile.errors import DeviceError, InconclusiveError, MissingDependencyError, needs
 from dvfl_mobile.files import atomic_directory, cache_folder, directory_lock, files_below
 from dvfl_mobile.progress import Step, silent
@@ -25,7 +26,6 @@ _INSTALL = {
     "linux-arm64": "On Debian and Ubuntu: apt install g++-aarch64-linux-gnu; or put one on the PATH.",
     "host": "On Debian and Ubuntu: apt install g++.",
 }
-_VARIABLES = {"executorch": "DVFL_EXECUTORCH", "tflite": "DVFL_LITERT"}
 _MOST_SHOWN = 12
 
 
@@ -43,9 +43,9 @@ def bundle_for(system_abi: SystemAbi, target: str, step: Step = silent) -> Bundl
     given = given_bundle()
     if given is not None and given.preset == system_abi:
         return given
-    if target not in PROGRAMS:
+    if target not in NATIVE:
         raise InconclusiveError(
-            f"No native program runs artifacts for {target}.", hint=f"They exist for: {', '.join(PROGRAMS)}."
+            f"No native program runs artifacts for {target}.", hint=f"They exist for: {', '.join(NATIVE)}."
         )
     if system_abi == "android-arm64":
         raise DeviceError(
@@ -110,17 +110,17 @@ def _build(sources: Path, preset: str, target: str, folder: Path, step: Step) ->
     cmake, ninja = _tool("cmake"), _tool("ninja")
     version = _runtime_version(target)
     if system == "linux-arm64":
-        with step(f"fetch {DISTRIBUTIONS[target]} {version} for Arm"):
+        with step(f"fetch {NATIVE[target].distribution} {version} for Arm"):
             package = arm64_package(target, version)
     else:
         package = host_package(target)
     definitions = {
-        _VARIABLES[target]: package,
+        NATIVE[target].variable: package,
         "DVFL_LITERT_VERSION": version,
         "DVFL_RUNNER_VERSION": __version__,
         "CMAKE_MAKE_PROGRAM": ninja,
     }
-    with step(f"build {PROGRAMS[target]} for {preset}"), atomic_directory(folder) as partial:
+    with step(f"build {NATIVE[target].program} for {preset}"), atomic_directory(folder) as partial:
         place = partial / ".build"
         arguments = [f"-D{name}={value}" for name, value in definitions.items()]
         _run([cmake, "--preset", preset, "-S", str(sources), "-B", str(place), *arguments], sources)
@@ -200,5 +200,5 @@ def _key(sources: Path, preset: str, target: str, version: str) -> str:
 
 
 def _runtime_version(target: str) -> str:
-    with needs(DISTRIBUTIONS[target], extra=target, why="for its libraries"):
-        return metadata.version(DISTRIBUTIONS[target])
+    with needs(NATIVE[target].distribution, extra=target, why="for its libraries"):
+        return metadata.version(NATIVE[target].distribution)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
 from dvfl_mobile.devices.harness import protocol
+from dvfl_mobile.devices.harness.native import NATIVE
 from dvfl_mobile.documents import Document
 from dvfl_mobile.errors import DeviceError, InconclusiveError
 from dvfl_mobile.files import sha256_of
@@ -17,9 +17,6 @@ from dvfl_mobile.files import sha256_of
 NAME = "bundle.json"
 RUNNER_VARIABLE = "DVFL_MOBILE_RUNNER"
 SystemAbi = Literal["host", "linux-arm64", "android-arm64"]
-
-PROGRAMS = MappingProxyType({"executorch": "dvfl-mobile-run-executorch", "tflite": "dvfl-mobile-run-litert"})
-"""The program that runs the artifacts of a target."""
 
 CHECK = "dvfl-mobile-check-arm"
 """The program of a bundle for Arm that tells whether an emulator gets int8 products right."""
@@ -77,11 +74,11 @@ class Bundle:
         Raises:
             InconclusiveError: there is none.
         """
-        name = PROGRAMS.get(target, "")
+        name = NATIVE[target].program if target in NATIVE else ""
         if not any(file.name == name for file in self.files(target)):
             raise InconclusiveError(
                 f"No program in {self.folder} runs artifacts for {target}.",
-                hint=f"Native programs exist for: {', '.join(PROGRAMS)}.",
+                hint=f"Native programs exist for: {', '.join(NATIVE)}.",
             )
         return name
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from dvfl_mobile.artifacts.manifest import Manifest, verify
 from dvfl_mobile.devices.harness.bundle import Bundle
+from dvfl_mobile.devices.harness.native import NATIVE
 from dvfl_mobile.devices.harness.operator_modules import Timed, with_modules
 from dvfl_mobile.devices.harness.options import ProgramOptions, PushedFile
 from dvfl_mobile.devices.harness.place import Place
@@ -31,7 +32,6 @@ MOST_TRACE_BYTES = 256 * 2**20
 MOST_INPUT_BYTES = 256 * 2**20
 _MOST_SHOWN = 600
 _AGAIN = "Run it again; if that doesn't help, look at the cable, and at the device's memory and disk."
-_RUNTIMES = {"executorch": "ExecuTorch", "tflite": "LiteRT"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class NativeRunner:
             place.put(bundle.folder / name, name, executable=name == self._program)
         place.put(folder / manifest.file, _MODEL)
         self.facts: Facts = {
-            "runtime": _RUNTIMES[manifest.target],
+            "runtime": NATIVE[manifest.target].runtime,
             "version": bundle.runtimes.get(manifest.target),
             "device": device.device,
             "delegate": manifest.delegation.delegate,

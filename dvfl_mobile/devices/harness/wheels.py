@@ -8,19 +8,11 @@ import sys
 import zipfile
 from importlib import metadata
 from pathlib import Path
-from types import MappingProxyType
 
+from dvfl_mobile.devices.harness.native import NATIVE
 from dvfl_mobile.errors import DeviceError, needs
 from dvfl_mobile.files import atomic_directory, cache_folder, directory_lock
 
-DISTRIBUTIONS = MappingProxyType({"executorch": "executorch", "tflite": "ai-edge-litert"})
-"""The package that brings a target's runtime."""
-
-_FOLDERS = {"executorch": "executorch", "tflite": "ai_edge_litert"}
-_PARTS = {
-    "executorch": re.compile(r"executorch/(lib/.*|include/.*|share/cmake/.*|version\.py)"),
-    "tflite": re.compile(r"ai_edge_litert/libLiteRt\.so"),
-}
 _PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux_2_17_aarch64")
 _FETCH_S = 900.0
 _MOST_BYTES = 2**30
@@ -33,9 +25,9 @@ def host_package(target: str) -> Path:
     Raises:
         MissingDependencyError: it isn't installed.
     """
-    with needs(DISTRIBUTIONS[target], extra=target, why="for its libraries"):
-        found = metadata.distribution(DISTRIBUTIONS[target])
-    return Path(str(found.locate_file(_FOLDERS[target])))
+    with needs(NATIVE[target].distribution, extra=target, why="for its libraries"):
+        found = metadata.distribution(NATIVE[target].distribution)
+    return Path(str(found.locate_file(NATIVE[target].folder)))
 
 
 def arm64_package(target: str, version: str) -> Path:
@@ -44,14 +36,14 @@ def arm64_package(target: str, version: str) -> Path:
     Raises:
         DeviceError: pip can't get it, or it isn't what it was.
     """
-    distribution = DISTRIBUTIONS[target]
+    distribution = NATIVE[target].distribution
     folder = cache_folder() / "native" / f"{distribution}-{version}-linux-arm64"
-    package = folder / _FOLDERS[target]
+    package = folder / NATIVE[target].folder
     with directory_lock(folder, wait=True):
         if not package.is_dir():
             with atomic_directory(folder) as partial:
                 wheel = _fetched(f"{distribution}=={version}", partial)
-                _unpack(wheel, _PARTS[target], partial)
+                _unpack(wheel, NATIVE[target].parts, partial)
                 wheel.unlink()
     return package
 

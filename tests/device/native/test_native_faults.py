@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from dvfl_mobile.devices.harness.build import built
-from dvfl_mobile.devices.harness.bundle import PROGRAMS
+from dvfl_mobile.devices.harness.native import NATIVE
 from dvfl_mobile.devices.harness.options import ProgramOptions, PushedFile
 from dvfl_mobile.runners.base import as_input
 from tests.device.native.conftest import Small
@@ -84,7 +84,7 @@ def folder(request: pytest.FixtureRequest, small: Small, pixels: np.ndarray, tmp
         output="output.bin",
         log="run.log",
     )
-    return Folder(tmp_path, PROGRAMS[request.param], options)
+    return Folder(tmp_path, NATIVE[request.param].program, options)
 
 
 def test_what_the_other_tests_damage_runs(folder: Folder) -> None:
