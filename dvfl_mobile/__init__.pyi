@@ -1,0 +1,37 @@
+# The public API, each name once: type checkers read it here, and `__init__.py` imports a name when it is first used.
+
+from dvfl_mobile.artifacts.make import Artifact as Artifact
+from dvfl_mobile.artifacts.make import open_artifact as open_artifact
+from dvfl_mobile.artifacts.manifest import Manifest as Manifest
+from dvfl_mobile.data.clips import Clip as Clip
+from dvfl_mobile.data.clips import ClipSpec as ClipSpec
+from dvfl_mobile.data.video import read_clip as read_clip
+from dvfl_mobile.documents import Verdict as Verdict
+from dvfl_mobile.errors import DvflMobileError as DvflMobileError
+from dvfl_mobile.evaluation.document import EvaluationReport as EvaluationReport
+from dvfl_mobile.evaluation.evaluate import Question as Question
+from dvfl_mobile.evaluation.evaluate import evaluate as evaluate
+from dvfl_mobile.model.architecture import Architecture as Architecture
+from dvfl_mobile.model.checkpoint.load import load_checkpoint as load_checkpoint
+from dvfl_mobile.model.default import default_student as default_student
+from dvfl_mobile.model.deploy import DeployForm as DeployForm
+from dvfl_mobile.model.network import VideoFocalNet as VideoFocalNet
+from dvfl_mobile.model.student import Student as Student
+from dvfl_mobile.model.student import save_student as save_student
+from dvfl_mobile.parity.report import ParityReport as ParityReport
+from dvfl_mobile.pipeline.check import check as check
+from dvfl_mobile.pipeline.convert import convert as convert
+from dvfl_mobile.pipeline.deploy import deploy as deploy
+from dvfl_mobile.pipeline.plan import Plan as Plan
+from dvfl_mobile.pipeline.plan import make_plan as make_plan
+from dvfl_mobile.pipeline.prediction import Prediction as Prediction
+from dvfl_mobile.pipeline.prediction import predict as predict
+from dvfl_mobile.pipeline.quantize import QuantizePlan as QuantizePlan
+from dvfl_mobile.pipeline.quantize import quantize as quantize
+from dvfl_mobile.pipeline.summary import DeploySummary as DeploySummary
+from dvfl_mobile.quantization.graph.forms import QuantizedForm as QuantizedForm
+from dvfl_mobile.quantization.graph.stored import load_form as load_form
+from dvfl_mobile.quantization.graph.stored import save_form as save_form
+from dvfl_mobile.recipes import recipe_named as recipe_named
+from dvfl_mobile.runners.base import open_runner as open_runner
+from dvfl_mobile.version import __version__ as __version__
