@@ -16,6 +16,7 @@ from typing import Literal
 from dvfl_mobile import targets
 from dvfl_mobile.documents import Document
 from dvfl_mobile.errors import UsageError
+from dvfl_mobile.spelling import option
 from dvfl_mobile.targets import Precision
 
 Mode = Literal["float", "dynamic", "static", "weight_only", "palettized"]
@@ -249,5 +250,5 @@ def check_carried(recipe: Recipe, names: Sequence[str]) -> None:
         if recipe.name not in target.meanings:
             why, other = target.refusal(recipe.name)
             raise UsageError(
-                f"{recipe.name} can't be made for {target.name}: {why}.", hint=f"Use --recipe {other} there."
+                f"{recipe.name} can't be made for {target.name}: {why}.", hint=f"Use {option('recipe', other)} there."
             )

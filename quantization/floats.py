@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from dvfl_mobile.spelling import option
+
 _MOVES = """
 cast clone constexpr_affine_dequantize dequantize dequantize_per_channel dequantize_per_tensor expand expand_dims
 permute_copy quantize quantize_per_tensor reshape slice slice_by_index slice_copy split squeeze squeeze_copy transpose
@@ -76,7 +78,7 @@ def float_part_of(module: str, operator: str, count: int, keep: Sequence[str] = 
     """
     for pattern in keep:
         if fnmatchcase(module, pattern):
-            return FloatPart("kept float", pattern, "By request: --keep, or what auto chose.")
+            return FloatPart("kept float", pattern, f"By request: {option('keep')}, or what auto chose.")
     for part in FLOAT_PARTS:
         fits = fnmatchcase(module, part.modules) and (not part.operators or operator in part.operators)
         if fits and (part.most is None or count <= part.most):

@@ -19,6 +19,7 @@ from dvfl_mobile.files import files_below, sha256_of, write_text
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.source import WeightSource
 from dvfl_mobile.quantization.settings import Quantization
+from dvfl_mobile.spelling import command, option
 from dvfl_mobile.wording import first_problem
 
 NAME = "manifest.json"
@@ -121,7 +122,7 @@ def read(folder: Path) -> Manifest:
     """
     path = folder / NAME
     if not folder.exists():
-        raise ArtifactError(f"{folder} does not exist.", hint="Make an artifact with: dvfl-mobile convert")
+        raise ArtifactError(f"{folder} does not exist.", hint=f"Make an artifact with: {command('convert')}")
     if not folder.is_dir():
         raise ArtifactError(
             f"{folder} is a file; an artifact is a folder with a {NAME}.", hint="Name the folder that convert wrote."
@@ -174,7 +175,7 @@ def reference_path(manifest: Manifest, folder: Path) -> Path:
     if above != _ABOVE:
         raise ArtifactError(
             f"{about} names a reference outside of {folder / _ABOVE}: {manifest.reference.path!r}.",
-            hint="Name the checkpoint with --reference, or convert again.",
+            hint=f"Name the checkpoint with {option('reference')}, or convert again.",
         )
     return packages.plain_path(folder / _ABOVE, name, about)
 

@@ -10,6 +10,7 @@ from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import reference_path
 from dvfl_mobile.errors import ArtifactError, UsageError
 from dvfl_mobile.files import directory_lock, sha256_of, writing_to
+from dvfl_mobile.spelling import option
 
 if TYPE_CHECKING:
     from dvfl_mobile.model.student import Student
@@ -50,7 +51,7 @@ def reference_of(artifact: Artifact) -> Student:
 
     entry = artifact.manifest.reference
     path = reference_path(artifact.manifest, artifact.folder)
-    hint = "Name the checkpoint with --reference, or convert again."
+    hint = f"Name the checkpoint with {option('reference')}, or convert again."
     if not path.is_file():
         raise ArtifactError(f"The reference of {artifact.folder} is missing: {path}.", hint=hint)
     if path.stat().st_size != entry.size_bytes or sha256_of(path) != entry.sha256:

@@ -16,8 +16,10 @@ import typer
 
 from dvfl_mobile.cli.console import DEBUG_VARIABLE, debugging, print_error
 from dvfl_mobile.cli.interrupts import raising_interrupts
+from dvfl_mobile.cli.spelling import COMMAND_LINE
 from dvfl_mobile.errors import DvflMobileError, InputError, MissingDependencyError
 from dvfl_mobile.files import writing_to
+from dvfl_mobile.spelling import speaking
 from dvfl_mobile.version import __version__
 
 COMMANDS = {
@@ -52,7 +54,7 @@ _EXTRAS = {"torch": "all", "torchao": "quantize", "safetensors": "all", "av": "v
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process; `arguments` default to the process's own."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    with _debug_asked_for(given) as rest:
+    with _debug_asked_for(given) as rest, speaking(COMMAND_LINE):
         code = _run(rest)
     _close_stdout()
     raise SystemExit(code)

@@ -28,6 +28,7 @@ from dvfl_mobile.data.leaks import NO_LEAK, Leak, read_links, shared
 from dvfl_mobile.data.root import DATA_VARIABLE
 from dvfl_mobile.data.videos import VideoRef, find_videos, loosely, visible
 from dvfl_mobile.errors import VideoError
+from dvfl_mobile.spelling import option
 
 __all__ = ["DATA_SETS", "DataSet", "Place", "Split", "SplitName", "find_split", "place_of"]
 
@@ -331,6 +332,6 @@ def _no_such(source: str | Path) -> VideoError:
 def _how_it_looks(name: str) -> str:
     data_set = DATA_SETS[name]
     return (
-        f"Its publisher offers it on {data_set.page}. Put its folder into the one that --data-root or {DATA_VARIABLE} "
-        f"names, looking so:{data_set.drawing}"
+        f"Its publisher offers it on {data_set.page}. Put its folder into the one that {option('data_root')} or "
+        f"{DATA_VARIABLE} names, looking so:{data_set.drawing}"
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dvfl_mobile.data.clips import SINGLE_VIEW, Clip, ClipFacts, ClipSpec
 from dvfl_mobile.errors import VideoError
 from dvfl_mobile.progress import Step
+from dvfl_mobile.spelling import option
 from dvfl_mobile.wording import plural
 
 DRAWN_CLIPS = 8
@@ -50,7 +51,7 @@ def _drawn(spec: ClipSpec) -> ClipSet:
     from dvfl_mobile.data.drawn import moving_shapes
 
     clips = tuple(Clip(clip.pixels, clip.name) for clip in moving_shapes(spec, DRAWN_CLIPS))
-    note = "No clips were named: these are drawn, and real video with --clips says more."
+    note = f"No clips were named: these are drawn, and real video with {option('clips')} says more."
     return ClipSet(clips, ClipFacts(count=len(clips), source="moving shapes, drawn", notes=(note,)))
 
 
@@ -74,7 +75,7 @@ def _read(source: Path, spec: ClipSpec, classes: Sequence[str], step: Step, most
         )
     notes = []
     if len(chosen) < len(found):
-        notes.append(f"{len(chosen)} of {len(found)} videos, spread evenly; --max-clips takes more.")
+        notes.append(f"{len(chosen)} of {len(found)} videos, spread evenly; {option('most')} takes more.")
     notes += [f"Not read: {error.problem}" for error in unreadable]
     notes += [f"{clip.name}: {clip.damage}" for clip in clips if clip.damage]
     return ClipSet(tuple(clips), ClipFacts(count=len(clips), source=str(source), notes=tuple(notes)))

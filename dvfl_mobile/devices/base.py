@@ -14,6 +14,7 @@ from dvfl_mobile.devices.values import DeviceFacts, DeviceState, FoundDevice, Me
 from dvfl_mobile.errors import UsageError
 from dvfl_mobile.runners.base import Runner
 from dvfl_mobile.runners.values import Pixels
+from dvfl_mobile.spelling import command
 
 
 class DeviceRunner(Runner, Protocol):
@@ -62,7 +63,7 @@ def find_device(name: str) -> Device:
     kind, _, argument = name.partition(":")
     if kind not in kinds.KINDS:
         known = ", ".join(f"{known}:{entry.argument}" for known, entry in kinds.KINDS.items())
-        raise UsageError(f"There is no device {name!r}.", hint=f"Name one of {known}; see: dvfl-mobile devices")
+        raise UsageError(f"There is no device {name!r}.", hint=f"Name one of {known}; see: {command('devices')}")
     return _module(kind).find(argument)
 
 

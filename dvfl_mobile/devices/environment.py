@@ -20,6 +20,7 @@ from dvfl_mobile import targets
 from dvfl_mobile.data.root import DATA_VARIABLE
 from dvfl_mobile.documents import Document
 from dvfl_mobile.errors import needs
+from dvfl_mobile.spelling import spelled
 from dvfl_mobile.targets import Target
 
 # What each extra is for that isn't a target's own. The packages in it are read from our own metadata, so that they
@@ -27,7 +28,7 @@ from dvfl_mobile.targets import Target
 _OTHER_EXTRAS = {
     "quantize": "find scales, and train with rounding in place",
     "video": "read video files",
-    "plots": "draw what quantize --sensitivity, parity --locate, profile --html, training and evaluate show",
+    "plots": "draw what quantize {sensitivity}, parity {locate}, profile {html}, training and evaluate show",
     "training": "train and distil",
     "harness": "build the native programs that devices run",
 }
@@ -156,7 +157,7 @@ def _extra(name: str, purpose: str, required: list[Requirement]) -> Extra:
             problems.append(f"{need.name} isn't installed")
         elif not need.specifier.contains(found, prereleases=True):
             problems.append(f"{need.name} is {found}, and {name} needs {need.specifier}")
-    return Extra(name=name, purpose=purpose, packages=packages, problems=tuple(problems))
+    return Extra(name=name, purpose=spelled(purpose), packages=packages, problems=tuple(problems))
 
 
 def _target_state(target: Target, extra: Extra) -> TargetState:

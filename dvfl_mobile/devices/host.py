@@ -22,6 +22,7 @@ from dvfl_mobile.errors import InconclusiveError, UsageError
 from dvfl_mobile.runners.base import check_runs_here, open_runner
 from dvfl_mobile.runners.child.isolated import MeasuredRunner
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
+from dvfl_mobile.spelling import option
 from dvfl_mobile.targets import target_named
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class HostRunner:
         _check_times_mean_something(self._manifest)
         if options.compute_units is not None:
             raise UsageError(
-                "--compute-units is for Core ML on an iPhone or iPad.", hint="Leave it out, or name one with --device."
+                f"{option('compute_units')} is for Core ML on an iPhone or iPad.",
+                hint=f"Leave it out, or name one with {option('device')}.",
             )
         # As many threads as cores to run on: more would only wait for each other.
         threads = options.threads or len(options.cores) or None
@@ -135,5 +137,5 @@ def _check_times_mean_something(manifest: Manifest) -> None:
         raise InconclusiveError(
             f"An artifact for {manifest.target} isn't timed on {platform.system()}: a reference executor runs it here, "
             "made to compute the right numbers and not to be fast.",
-            hint="Profile it on an iPhone or iPad with --device ios:UDID, from a Mac.",
+            hint=f"Profile it on an iPhone or iPad with {option('device', 'ios:UDID')}, from a Mac.",
         )

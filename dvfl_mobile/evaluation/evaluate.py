@@ -25,6 +25,7 @@ from dvfl_mobile.model.source import weights_notes
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.runners.base import Runner, check_runs_here, open_runner
 from dvfl_mobile.runners.values import Facts, Logits, runner_notes
+from dvfl_mobile.spelling import option
 from dvfl_mobile.version import __version__
 from dvfl_mobile.wording import first_few, percent, plural
 
@@ -64,12 +65,13 @@ class Question:
     def __post_init__(self) -> None:
         if not 0 <= self.max_drop < 1:
             raise UsageError(
-                f"No accuracy can drop by {self.max_drop:g}.", hint="Give --max-drop as a share: 0.01 is one point."
+                f"No accuracy can drop by {self.max_drop:g}.",
+                hint=f"Give {option('max_drop')} as a share: 0.01 is one point.",
             )
         if not 0.5 <= self.confidence < 1:
             raise UsageError(
                 f"No verdict can have the confidence {self.confidence:g}.",
-                hint="Give --confidence as a share from 0.5 to below 1, such as 0.95.",
+                hint=f"Give {option('confidence')} as a share from 0.5 to below 1, such as 0.95.",
             )
 
     @property
@@ -194,7 +196,10 @@ def _common(artifact: Artifact, question: Question, chosen: ChosenVideos, runner
 
 def _reason(verdict: Verdict, pooled: PairedFigures, question: Question, needed: int | None) -> str:
     drop = f"The drop in top-1 is {points(pooled.drop)}"
-    sure, allowed = f"at {percent(question.confidence)} confidence", f"--max-drop allows {points(question.max_drop)}"
+    sure, allowed = (
+        f"at {percent(question.confidence)} confidence",
+        f"{option('max_drop')} allows {points(question.max_drop)}",
+    )
     if verdict is Verdict.PASS:
         return f"{drop}, and {sure} at most {points(pooled.drop_at_most)}; {allowed}."
     if verdict is Verdict.FAIL:

@@ -16,6 +16,7 @@ from dvfl_mobile.data.clips import Clip, ClipSpec, View
 from dvfl_mobile.data.datasets import GROUPS, Split, SplitName, find_split
 from dvfl_mobile.data.videos import VideoRef, read_clips
 from dvfl_mobile.errors import UsageError, VideoError
+from dvfl_mobile.spelling import option
 from dvfl_mobile.wording import first_few, plural
 
 if TYPE_CHECKING:
@@ -93,11 +94,12 @@ def choose(known: Sequence[str], selection: VideoSelection, whose: str) -> Chose
         raise UsageError(
             f"{split.source} shares {split.leak} with the training split: an accuracy on it is no claim about new "
             "videos.",
-            hint=f"Split it by group instead, --data {selection.source}:{GROUPS}, or add --allow-leaks.",
+            hint=f"Split it by group instead, {option('source', f'{selection.source}:{GROUPS}')}, or add "
+            f"{option('allow_leaks')}.",
         )
     refs = _spread_by_class(split.refs, selection.most)
     if len(refs) < len(split.refs):
-        notes.append(f"{len(refs)} of {len(split.refs)} videos, spread evenly by class; --max-clips takes more.")
+        notes.append(f"{len(refs)} of {len(split.refs)} videos, spread evenly by class; {option('most')} takes more.")
     of_split = selection.split if split.is_split else "all"
     return ChosenVideos(tuple(refs), classes, split.source, of_split, (*notes, *split.notes))
 
@@ -196,7 +198,7 @@ class _Model:
     @property
     def with_labels(self) -> str:
         """What a user does to name them."""
-        return "Convert again with --labels" if self.whose == "artifact" else "Name them with --labels"
+        return f"{'Convert again' if self.whose == 'artifact' else 'Name them'} with {option('labels')}"
 
 
 def _taken_names(model: _Model, split: Split) -> tuple[tuple[str, ...], list[str]]:
@@ -245,7 +247,7 @@ def _refuse_other_classes(split: Split, model: _Model, selection: VideoSelection
         raise VideoError(
             f"None of the {len(own.classes)} classes of {split.source} ({first_few(own.classes)}) is one of the "
             f"{model.whose}'s {len(model.classes)} ({first_few(model.classes)}).",
-            hint="Evaluate it on the data set that it was trained for, or with the right --labels.",
+            hint=f"Evaluate it on the data set that it was trained for, or with the right {option('labels')}.",
         )
 
 

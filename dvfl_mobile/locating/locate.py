@@ -21,17 +21,13 @@ from dvfl_mobile.locating.rounding import MARGIN_DB, rounding_of
 from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.runners.tracing import MOVE, ROUND, trace
 from dvfl_mobile.runners.values import Logits, Pixels
+from dvfl_mobile.spelling import option
 from dvfl_mobile.targets import target_named
 from dvfl_mobile.version import __version__
 
 if TYPE_CHECKING:
     from dvfl_mobile.quantization.graph.forms import QuantizedForm
     from dvfl_mobile.quantization.settings import Quantization
-
-_QAT_NOTE = (
-    "It was trained on with rounding in place, so that its weights aren't the stored reference's: operators are held "
-    "against the float student. Name the quantized form with --reference to hold them against its own weights."
-)
 
 
 def locate(
@@ -92,8 +88,16 @@ def _reference_of(artifact: Artifact, path: Path | None) -> tuple[ReferenceGraph
         form = stored.load_form(path)
         return reference_graph(form.student, target, form if form.settings.scales else None), ()
     student = load_checkpoint(path) if path else reference_of(artifact)
-    notes = (_QAT_NOTE,) if known is not None and known.method == "qat" else ()
+    notes = (_about_qat(),) if known is not None and known.method == "qat" else ()
     return reference_graph(student, target, settings), notes
+
+
+def _about_qat() -> str:
+    return (
+        "It was trained on with rounding in place, so that its weights aren't the stored reference's: operators are "
+        f"held against the float student. Name the quantized form with {option('reference')} to hold them against its "
+        "own weights."
+    )
 
 
 def _rows(found: Iterable[Segment]) -> tuple[list[OperatorDeviation], Place | None]:

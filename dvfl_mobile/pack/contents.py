@@ -14,6 +14,7 @@ from dvfl_mobile.artifacts.manifest import FileEntry, TensorEntry
 from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.errors import InputError
+from dvfl_mobile.spelling import command
 from dvfl_mobile.wording import first_problem
 
 NAME = "pack.json"
@@ -189,7 +190,7 @@ def read(data: bytes, where: str) -> Pack:
     Raises:
         InputError: it can't be understood.
     """
-    return read_document(Pack, data, where, "Make the pack again with: dvfl-mobile pack")
+    return read_document(Pack, data, where, f"Make the pack again with: {command('pack')}")
 
 
 def read_document(kind: type[Model], data: bytes, where: str, hint: str) -> Model:

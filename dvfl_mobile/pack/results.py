@@ -21,6 +21,7 @@ from dvfl_mobile.pack.contents import (
     Values,
     read_document,
 )
+from dvfl_mobile.spelling import option
 from dvfl_mobile.wording import printable
 
 MOST_BYTES = 16 * 2**20
@@ -118,7 +119,8 @@ def check_belongs(results: Results, path: Path, pack: Pack, pack_sha256: str, pa
     """
     if results.pack_sha256 != pack_sha256:
         raise InputError(
-            f"{path} is of another pack than {pack_path}.", hint="Name the pack that the app's tests have, with --pack."
+            f"{path} is of another pack than {pack_path}.",
+            hint=f"Name the pack that the app's tests have, with {option('pack_path')}.",
         )
     known = (
         ({one.name for one in pack.pictures}, results.pictures),

@@ -12,6 +12,7 @@ from pydantic import Field, FiniteFloat
 from dvfl_mobile.documents import Decibels, Document, Line
 from dvfl_mobile.errors import ArtifactError, CheckpointError, InputError
 from dvfl_mobile.metrics import Floats, cosine, kl_nats, sqnr_db, top5_overlap
+from dvfl_mobile.spelling import option
 
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
@@ -117,7 +118,9 @@ def _check_logits(reference: Floats, candidate: Floats) -> None:
     if reference.ndim != 2 or reference.shape[1] == 0:
         raise ValueError(f"logits must be (N,K), not {reference.shape}")
     if len(reference) == 0:
-        raise InputError("There are no clips to compare on.", hint="Name a video, or a folder of them, with --clips.")
+        raise InputError(
+            "There are no clips to compare on.", hint=f"Name a video, or a folder of them, with {option('clips')}."
+        )
     if candidate.shape != reference.shape:
         raise ArtifactError(
             f"The artifact gave logits of shape {candidate.shape}, the reference form {reference.shape}.",

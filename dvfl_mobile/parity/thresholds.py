@@ -8,6 +8,7 @@ from pydantic import Field
 from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.errors import ArtifactError, UsageError
 from dvfl_mobile.recipes import RECIPES
+from dvfl_mobile.spelling import option
 from dvfl_mobile.wording import percent, printable
 
 
@@ -101,11 +102,14 @@ def check_change(min_sqnr_db: float | None, because: str | None) -> None:
     if min_sqnr_db is None and because is None:
         return
     if min_sqnr_db is None:
-        raise UsageError("--because gives a reason, and no threshold is changed.", hint="Add --min-sqnr DB.")
+        raise UsageError(
+            f"{option('because')} gives a reason, and no threshold is changed.",
+            hint=f"Add {option('min_sqnr_db', 'DB')}.",
+        )
     if not np.isfinite(min_sqnr_db):
-        raise UsageError(f"--min-sqnr {min_sqnr_db} is no threshold.", hint="Give a number of decibels.")
+        raise UsageError(f"{option('min_sqnr_db', min_sqnr_db)} is no threshold.", hint="Give a number of decibels.")
     if not (because or "").strip():
         raise UsageError(
-            "--min-sqnr changes a threshold, and no reason is given.",
-            hint="Say why with --because TEXT; every report then shows it.",
+            f"{option('min_sqnr_db')} changes a threshold, and no reason is given.",
+            hint=f"Say why with {option('because', 'TEXT')}; every report then shows it.",
         )

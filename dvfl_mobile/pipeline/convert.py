@@ -12,6 +12,7 @@ from dvfl_mobile.errors import CheckFailedError, InconclusiveError
 from dvfl_mobile.pipeline.load import check_scales
 from dvfl_mobile.pipeline.plan import Plan
 from dvfl_mobile.progress import Step, silent
+from dvfl_mobile.spelling import command, option
 from dvfl_mobile.targets import Target
 
 if TYPE_CHECKING:
@@ -68,11 +69,11 @@ def _check_delegated(artifact: Artifact, least: float) -> None:
     if delegation.share is None:
         raise InconclusiveError(
             f"What share of {artifact.folder} is delegated is unknown here: {delegation.undecided}",
-            hint="Leave --min-delegated out for this target, or profile it on a device.",
+            hint=f"Leave {option('least')} out for this target, or profile it on a device.",
         )
     if delegation.share < least:
         worst = ", ".join(f"{row.operator} in {row.module or 'the graph'}" for row in delegation.fallbacks[:3])
         raise CheckFailedError(
             f"{artifact.folder} has {delegation.share:.1%} of its multiply-adds delegated, below {least:.1%}: {worst}.",
-            hint=f"See all that fell back with: dvfl-mobile inspect {artifact.folder}",
+            hint=f"See all that fell back with: {command('inspect', artifact.folder)}",
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dvfl_mobile.errors import UsageError
 from dvfl_mobile.recipes import Recipe, recipe_named
+from dvfl_mobile.spelling import command, option
 
 if TYPE_CHECKING:
     from dvfl_mobile.model.student import Student
@@ -36,7 +37,7 @@ def recipe_of(checkpoint: Path | None, recipe: str | None, *, has_clips: bool = 
         if asked is not None and asked.name != made:
             raise UsageError(
                 f"{checkpoint} was quantized as {made}, and {asked.name} was asked for.",
-                hint="Leave --recipe out, or quantize the checkpoint again.",
+                hint=f"Leave {option('recipe')} out, or quantize the checkpoint again.",
             )
         return made
     if asked is not None:
@@ -55,7 +56,8 @@ def check_scales(model: Student | QuantizedForm, recipe: Recipe) -> None:
     if recipe.is_calibrated and isinstance(model, Student):
         raise UsageError(
             f"{recipe.name} needs scales, and {model.source.name} has none.",
-            hint="Name clips to find them on with --calib, or make a quantized form first with: dvfl-mobile quantize",
+            hint=f"Name clips to find them on with {option('calib')}, or make a quantized form first with: "
+            f"{command('quantize')}",
         )
 
 
@@ -74,8 +76,9 @@ def load_model(
         return load_student(checkpoint, labels, frames, size)
     if (labels, frames, size) != (None, None, None):
         raise UsageError(
-            "--labels, --frames and --size go with a checkpoint; a quantized form has its own.",
-            hint="Give them to: dvfl-mobile quantize",
+            f"{option('labels')}, {option('frames')} and {option('size')} go with a checkpoint; a quantized form has "
+            "its own.",
+            hint=f"Give them to: {command('quantize')}",
         )
     from dvfl_mobile.quantization.graph import stored
 
@@ -97,5 +100,8 @@ def load_student(
     if checkpoint is not None:
         return load_checkpoint(checkpoint, labels, frames=frames, size=size)
     if (labels, frames, size) != (None, None, None):
-        raise UsageError("--labels, --frames and --size go with a checkpoint.", hint="Name the checkpoint first.")
+        raise UsageError(
+            f"{option('labels')}, {option('frames')} and {option('size')} go with a checkpoint.",
+            hint="Name the checkpoint first.",
+        )
     return default_student()

@@ -10,6 +10,7 @@ from dvfl_mobile import targets as known
 from dvfl_mobile.converters.base import versions
 from dvfl_mobile.errors import DvflMobileError, MissingDependencyError, UsageError
 from dvfl_mobile.recipes import Recipe, check_carried, recipe_named
+from dvfl_mobile.spelling import option
 from dvfl_mobile.targets import Target, target_named
 from dvfl_mobile.wording import either
 
@@ -82,6 +83,6 @@ def _minimum_ios(recipe: Recipe, asked: int | None) -> int:
     if asked < recipe.least_ios:
         raise UsageError(
             f"{recipe.name} needs iOS {recipe.least_ios}, and {asked} was asked for.",
-            hint=f"Use --minimum-ios {recipe.least_ios}.",
+            hint=f"Use {option('minimum_ios', recipe.least_ios)}.",
         )
     return asked

@@ -20,6 +20,7 @@ from dvfl_mobile.profiling.race import median_interval, race
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.quantization.settings import QatSettings, Quantization
 from dvfl_mobile.recipes import Recipe, recipe_named
+from dvfl_mobile.spelling import option
 
 if TYPE_CHECKING:
     from dvfl_mobile.model.student import Student
@@ -80,19 +81,24 @@ def check_plan(plan: QuantizePlan) -> None:
         raise UsageError(f"There is no method {plan.method!r}.", hint="Choose ptq or qat.")
     if promises and name != "auto":
         raise UsageError(
-            f"--min-agreement and --min-sqnr go with --recipe auto, and {name} was asked for.",
-            hint="Leave --recipe out.",
+            f"{option('min_agreement')} and {option('min_sqnr_db')} go with {option('recipe', 'auto')}, and {name} was "
+            "asked for.",
+            hint=f"Leave {option('recipe')} out.",
         )
     if name == "auto" and not promises:
-        raise UsageError("auto needs a promise to keep.", hint="Give --min-agreement or --min-sqnr.")
+        raise UsageError(
+            "auto needs a promise to keep.", hint=f"Give {option('min_agreement')} or {option('min_sqnr_db')}."
+        )
     if plan.recipe.is_calibrated and plan.calib is None:
         raise UsageError(
             f"{name} has to be calibrated on clips.",
-            hint="Name a data set, a folder or a list with --calib; --calib noise takes none, and marks the result.",
+            hint=f"Name a data set, a folder or a list with {option('calib')}; {option('calib', 'noise')} takes none, "
+            "and marks the result.",
         )
     if plan.method == "qat" and (name != "static_wi8_ai8" or plan.calib == "noise"):
         raise UsageError(
-            "qat trains static_wi8_ai8, on video.", hint="Leave --recipe out, and name clips with --calib."
+            "qat trains static_wi8_ai8, on video.",
+            hint=f"Leave {option('recipe')} out, and name clips with {option('calib')}.",
         )
 
 
@@ -197,7 +203,8 @@ def plan_for_deploy(recipe: Recipe, calib: str | None, *, data_root: Path | None
         return None
     if not recipe.is_calibrated:
         raise UsageError(
-            f"{recipe.name} isn't calibrated: --calib goes with static_wi8_ai8.", hint="Add --recipe static_wi8_ai8."
+            f"{recipe.name} isn't calibrated: {option('calib')} goes with static_wi8_ai8.",
+            hint=f"Add {option('recipe', 'static_wi8_ai8')}.",
         )
     return QuantizePlan(recipe, calib, data_root=data_root, samples=samples)
 
@@ -215,7 +222,9 @@ def calibrated(
     if plan is None:
         return model
     if not isinstance(model, Student):
-        raise UsageError("A quantized form has its scales already.", hint="Leave --calib out, or name its checkpoint.")
+        raise UsageError(
+            "A quantized form has its scales already.", hint=f"Leave {option('calib')} out, or name its checkpoint."
+        )
     return quantize(model, plan, None, step).form
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from dvfl_mobile.documents import Verdict
 from dvfl_mobile.profiling.document import Comparison, Interval, Noise, Round
 from dvfl_mobile.profiling.statistics import Floats, chance_ratio, medians, ratio_interval
+from dvfl_mobile.spelling import option
 
 _LEAST_ROUNDS = 4
 
@@ -105,6 +106,7 @@ def _bound_sentence(bound: float | None, verdict: Verdict) -> str:
     found = {
         Verdict.PASS: f" It is at most {bound:g}, as asked.",
         Verdict.FAIL: f" It is above the {bound:g} that was asked for.",
-        Verdict.INCONCLUSIVE: f" Whether it is above {bound:g} can't be decided from these runs; more --runs may.",
+        Verdict.INCONCLUSIVE: f" Whether it is above {bound:g} can't be decided from these runs; more "
+        f"{option('runs')} may.",
     }
     return found[verdict]

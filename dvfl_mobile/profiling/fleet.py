@@ -15,6 +15,7 @@ from dvfl_mobile.profiling.plan import Plan
 from dvfl_mobile.profiling.session import StoppedError, check_is_physical, profile_device
 from dvfl_mobile.profiling.subjects import Subject
 from dvfl_mobile.progress import Step
+from dvfl_mobile.spelling import command
 from dvfl_mobile.version import __version__
 
 ALL = "all"
@@ -42,7 +43,7 @@ def ready_devices(found: Sequence[FoundDevice]) -> list[str]:
     """
     ready = [each.device for each in found if each.is_ready and each.kind == "physical"]
     if not ready:
-        raise DeviceError("No device is ready.", hint="See what keeps each: dvfl-mobile devices")
+        raise DeviceError("No device is ready.", hint=f"See what keeps each: {command('devices')}")
     return ready
 
 

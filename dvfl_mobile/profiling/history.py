@@ -18,6 +18,7 @@ from dvfl_mobile.errors import InputError
 from dvfl_mobile.files import writing_to
 from dvfl_mobile.profiling.document import ArtifactProfile, DeviceProfile, Interval, ProfileReport
 from dvfl_mobile.profiling.statistics import Floats, medians, unpaired_interval
+from dvfl_mobile.spelling import option
 from dvfl_mobile.wording import first_few_only, plural
 
 NAME = "profile-history.jsonl"
@@ -168,7 +169,8 @@ def read(path: Path) -> tuple[list[Entry], tuple[str, ...]]:
             data = file.read(MOST_BYTES + 1)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(
-            f"There is no history {path}.", hint="Profile an artifact first, or name the file with --history-file."
+            f"There is no history {path}.",
+            hint=f"Profile an artifact first, or name the file with {option('history_file')}.",
         ) from error
     if len(data) > MOST_BYTES:
         raise InputError(f"{path} is larger than any history.", hint="Name the file that profile wrote.")
@@ -184,13 +186,15 @@ def read(path: Path) -> tuple[list[Entry], tuple[str, ...]]:
     return sorted(entries, key=lambda entry: entry.when), tuple(_about_torn(torn, last=len(lines)))
 
 
-def history_of(path: Path, model: str | None = None, target: str | None = None, recipe: str | None = None) -> History:
+def history_of(
+    history_file: Path, model: str | None = None, target: str | None = None, recipe: str | None = None
+) -> History:
     """The versions in a history, each against the one before it; of one artifact only where it is named.
 
     Raises:
         InputError: see `read`.
     """
-    entries, notes = read(path)
+    entries, notes = read(history_file)
     chosen = [
         entry
         for entry in entries
@@ -202,7 +206,7 @@ def history_of(path: Path, model: str | None = None, target: str | None = None, 
     groups: dict[tuple[object, ...], list[Entry]] = {}
     for entry in chosen:
         groups.setdefault(entry.subject, []).append(entry)
-    return History(path=str(path), series=tuple(map(_series, groups.values())), notes=notes)
+    return History(path=str(history_file), series=tuple(map(_series, groups.values())), notes=notes)
 
 
 def _entry(report: ProfileReport, device: DeviceProfile, profile: ArtifactProfile) -> Entry:

@@ -23,6 +23,7 @@ from dvfl_mobile.profiling.subjects import Subject, sha256_of_artifact
 from dvfl_mobile.profiling.summary import summarize
 from dvfl_mobile.profiling.sustained import sustained_curve
 from dvfl_mobile.progress import Step, silent
+from dvfl_mobile.spelling import command, option
 
 _CHUNK_S = 30.0
 _OPERATOR_RUNS = 5
@@ -80,7 +81,7 @@ class _Session:
             raise DeviceError(
                 f"{self._device.facts.device} timed {counts[0]} runs and {counts[2]} for warm-up; "
                 f"{options.runs} and {options.warmup} were asked for.",
-                hint="Run it again; if that doesn't help, report it with what --debug adds.",
+                hint=f"Run it again; if that doesn't help, report it with what {option('debug')} adds.",
             )
 
 
@@ -108,7 +109,9 @@ def profile_device(
     """
     check_is_physical(device)
     if plan.sustained_s is not None and len(subjects) > 1:
-        raise UsageError("--sustained and --against exclude each other: heat would be the other's.")
+        raise UsageError(
+            f"{option('sustained_s')} and {option('rival')} exclude each other: heat would be the other's."
+        )
     before = device.state()
     with ExitStack() as stack:
         with step(f"open on {device.facts.device}"):
@@ -151,7 +154,7 @@ def check_is_physical(device: Device) -> None:
         raise UsageError(
             f"{device.facts.device} is emulated: how long it takes says nothing of any phone, and isn't shown as "
             "latency.",
-            hint=f"What it computes can be checked: dvfl-mobile parity ARTIFACT --device {device.facts.device}",
+            hint=f"What it computes can be checked: {command('parity', 'ARTIFACT', device=device.facts.device)}",
         )
 
 

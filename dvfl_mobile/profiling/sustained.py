@@ -9,6 +9,7 @@ import numpy as np
 from dvfl_mobile.errors import InconclusiveError
 from dvfl_mobile.profiling.document import Round, Sustained, Window
 from dvfl_mobile.profiling.statistics import Floats, trend
+from dvfl_mobile.spelling import option
 
 WINDOWS = 40
 _LEAST_WINDOWS = 6
@@ -30,7 +31,8 @@ def sustained_curve(rounds: Sequence[Round], asked_s: float) -> Sustained:
     windows = _windows(elapsed, durations, span)
     if len(windows) < _LEAST_WINDOWS:
         raise InconclusiveError(
-            f"{len(durations)} runs fit into {span:.0f} s: too few for a curve.", hint="Give --sustained more time."
+            f"{len(durations)} runs fit into {span:.0f} s: too few for a curve.",
+            hint=f"Give {option('sustained_s')} more time.",
         )
     values = np.array([window.median_ns for window in windows])
     start = _steady_from(values)

@@ -16,6 +16,7 @@ from dvfl_mobile.report.formats import junit as xml
 from dvfl_mobile.report.formats import markdown as md
 from dvfl_mobile.report.formats.terminal import grid, headline, paragraph
 from dvfl_mobile.runners.values import runner_in_words
+from dvfl_mobile.spelling import option
 from dvfl_mobile.wording import percent, plural
 
 _ACCURACY_COLUMNS = ("", "reference", "artifact")
@@ -161,7 +162,7 @@ def _paired_rows(report: EvaluationReport, pooled: PairedFigures) -> list[tuple[
         (f"  at least, at {sure}", points_up(pooled.drop_at_least)),
         (f"  at most, at {sure}", points(pooled.drop_at_most)),
         (f"  bootstrap, {sure} interval", resampled),
-        ("  allowed (--max-drop)", points(report.max_drop)),
+        (f"  allowed ({option('max_drop')})", points(report.max_drop)),
     ]
 
 

@@ -19,6 +19,7 @@ from dvfl_mobile.errors import ArtifactError, InconclusiveError
 from dvfl_mobile.runners.child.isolated import IsolatedRunner
 from dvfl_mobile.runners.opinions import Opinion
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
+from dvfl_mobile.spelling import command
 
 
 class Runner(Protocol):
@@ -62,7 +63,7 @@ def check_runs_here(manifest: Manifest) -> None:
         raise InconclusiveError(
             f"The runtime of {manifest.target} exists on {' and '.join(target.systems)} only, and this is "
             f"{platform.system()}.",
-            hint="Copy the whole output folder there, and run dvfl-mobile parity.",
+            hint=f"Copy the whole output folder there, and run {command('parity')}.",
         )
 
 

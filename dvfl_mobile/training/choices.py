@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from dvfl_mobile.errors import UsageError
+from dvfl_mobile.spelling import Option, option
 from dvfl_mobile.training.official.config import OfficialConfig
 from dvfl_mobile.training.settings import Augmentation, Distillation, TrainSettings, official_adamw
 
@@ -47,8 +48,13 @@ def chosen_settings(
         )
     except ValidationError as error:
         problem = error.errors()[0]
-        where = f"--{'-'.join(map(str, problem['loc'])).replace('_', '-')}: " if problem["loc"] else ""
+        where = "".join(f"{_named(str(part))}: " for part in problem["loc"][:1])
         raise UsageError(f"{where}{problem['msg'].removeprefix('Value error, ')}.") from error
+
+
+def _named(field: str) -> str:
+    name = next((name for name in get_args(Option) if name == field), None)
+    return field if name is None else option(name)
 
 
 def _defaults(asked: Mapping[str, Any], model: str) -> dict[str, Any]:

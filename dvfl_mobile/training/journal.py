@@ -8,6 +8,7 @@ from typing import Any
 
 from dvfl_mobile.errors import needs
 from dvfl_mobile.files import atomic_file, writing_to
+from dvfl_mobile.spelling import option
 
 
 class Journal:
@@ -61,6 +62,6 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
 
 
 def _open_board(folder: Path, done: int) -> Any:
-    with needs("tensorboard", extra="training", why="--tensorboard writes its files"):
+    with needs("tensorboard", extra="training", why=f"{option('board')} writes its files"):
         from torch.utils.tensorboard import SummaryWriter
     return SummaryWriter(str(folder), purge_step=done + 1)

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from dvfl_mobile.errors import DvflMobileError, UsageError
+from dvfl_mobile.spelling import option
 
 _Result = TypeVar("_Result")
 
@@ -92,7 +93,8 @@ class ProcessGroup:
         if len(set(self.all_of(fingerprint))) > 1:
             raise UsageError(
                 "The processes were given different models, clips or settings, or compute in different precisions.",
-                hint="Start the same command everywhere, on the same files, with --precision float32 or bfloat16.",
+                hint=f"Start the same command everywhere, on the same files, with {option('precision', 'float32')} or "
+                "bfloat16.",
             )
 
 

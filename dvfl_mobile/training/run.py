@@ -20,6 +20,7 @@ from dvfl_mobile.model.checkpoint.load import load_checkpoint
 from dvfl_mobile.model.source import WeightSource
 from dvfl_mobile.model.student import Student, save_student
 from dvfl_mobile.progress import Step, silent
+from dvfl_mobile.spelling import command, option
 from dvfl_mobile.training.clips.data import VideoSamples, sides_matter
 from dvfl_mobile.training.clips.sources import HELD_OUT, Sources, find_sources
 from dvfl_mobile.training.initial_weights import Blocks, initial_weights
@@ -122,7 +123,9 @@ def shape_named(model: str) -> dict[str, Any]:
 
 def _refuse_finished(out: Path) -> None:
     if (out / RESULT_NAME).exists():
-        raise OutputError(f"{out} holds a finished training.", hint="Write elsewhere with -o, or remove the folder.")
+        raise OutputError(
+            f"{out} holds a finished training.", hint=f"Write elsewhere with {option('out')}, or remove the folder."
+        )
 
 
 @dataclass(frozen=True)
@@ -219,7 +222,7 @@ def _classes(sources: Sources, teacher: Student | None) -> tuple[str, ...]:
     if sources.classes and len(sources.classes) != len(teacher.classes):
         raise UsageError(
             f"The teacher tells {len(teacher.classes)} classes apart, and {sources.name} has {len(sources.classes)}.",
-            hint="Train the teacher on the same classes first: dvfl-mobile train --init TEACHER --data SOURCE.",
+            hint=f"Train the teacher on the same classes first: {command('train', init='TEACHER', data='SOURCE')}.",
         )
     return _named_classes(teacher) or sources.classes or teacher.classes
 
@@ -247,7 +250,8 @@ def _architecture(plan: TrainPlan, settings: TrainSettings, classes: int, teache
         return Architecture(**{**levels, **fields, **told})
     except ValidationError as error:
         raise UsageError(
-            f"The model can't be built: {error.errors()[0]['msg']}.", hint="Check --model, --frames and --size."
+            f"The model can't be built: {error.errors()[0]['msg']}.",
+            hint=f"Check {option('model')}, {option('frames')} and {option('size')}.",
         ) from error
 
 

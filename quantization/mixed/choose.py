@@ -35,6 +35,7 @@ from dvfl_mobile.quantization.mixed.sensitivity import (
     noise_of,
 )
 from dvfl_mobile.quantization.mixed.units import Parts, Unit
+from dvfl_mobile.spelling import option
 from dvfl_mobile.wording import decibels, percent, plural
 
 PAIR_WORTH = 0.01
@@ -344,7 +345,9 @@ def _telling(clips: NDArray[np.uint8], advance: Callable[[], None]) -> Iterator[
 
 def _promised(min_agreement: float | None, min_sqnr_db: float | None) -> Promise:
     if min_agreement is None and min_sqnr_db is None:
-        raise UsageError("Nothing is promised.", hint="Give --min-agreement, --min-sqnr, or both.")
+        raise UsageError(
+            "Nothing is promised.", hint=f"Give {option('min_agreement')}, {option('min_sqnr_db')}, or both."
+        )
     if min_agreement is not None and not 0 <= min_agreement <= 1:
         raise UsageError(
             f"An agreement of {min_agreement:g} can't be.", hint="Give a share: 0.98 is 98 % of the clips."

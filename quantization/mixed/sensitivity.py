@@ -16,6 +16,7 @@ from dvfl_mobile.metrics import Floats, kl_nats, sqnr_db
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.quantization.graph.forms import QuantizedForm
 from dvfl_mobile.quantization.mixed.units import Parts, Plan, Unit
+from dvfl_mobile.spelling import option
 
 DEFAULT_CLIPS = 4
 
@@ -125,11 +126,11 @@ def check_measurable(form: QuantizedForm, clips: NDArray[np.uint8]) -> None:
         UsageError: nothing of the form is int8.
     """
     if len(clips) == 0:
-        raise InputError("There are no clips to measure on.", hint="Name videos with --calib.")
+        raise InputError("There are no clips to measure on.", hint=f"Name videos with {option('calib')}.")
     if not form.settings.products:
         raise UsageError(
             f"{form.settings.recipe} has no int8 products: there is nothing to measure.",
-            hint="Use --recipe static_wi8_ai8.",
+            hint=f"Use {option('recipe', 'static_wi8_ai8')}.",
         )
 
 

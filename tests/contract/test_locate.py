@@ -174,4 +174,4 @@ def test_an_artifact_without_its_reference_is_refused(made: Make, nodes: Nodes, 
         path.unlink()
     with pytest.raises(ArtifactError, match=r"The reference of .* is missing") as caught:
         locate_in(artifact)
-    assert "--reference" in caught.value.hint
+    assert "`reference=`" in caught.value.hint

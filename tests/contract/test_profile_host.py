@@ -93,7 +93,7 @@ def test_what_a_reference_executor_runs_is_never_timed(made: Make) -> None:
         assert len(runner.run(clip[None])) == 1, "its numbers can be had"
         with pytest.raises(InconclusiveError, match="reference executor") as caught:
             runner.measure(clip, RunOptions())
-    assert "--device ios:UDID" in caught.value.hint
+    assert "`device=ios:UDID`" in caught.value.hint
 
 
 def test_compute_units_are_core_mls(timed: Made) -> None:

@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -119,8 +120,7 @@ class Server:
             self.close()
             self._child, self._served = Child(artifact.folder / artifact.manifest.file), 0
             runner = target_named(artifact.manifest.target).runner
-            prepare = {"do": "prepare", "runtime": runner, "written_bytes": bounds.written_bytes}
-            self._child.ask(prepare, 120)
+            self._child.prepare(runner, replace(bounds, deadline_s=120))
         self._served += 1
         document = {"folder": str(artifact.folder), "manifest": artifact.manifest.model_dump(mode="json")}
         try:

@@ -390,7 +390,7 @@ def test_a_reference_that_is_not_the_one(
     error = refusal(out / "tflite" / "fp32", lambda _: checked())
     assert problem in error.problem
     assert "/reference-" in error.problem
-    assert "--reference" in error.hint
+    assert "`reference=`" in error.hint
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../../secret", "secret", "../../a/../../secret", "../.."])
@@ -399,7 +399,7 @@ def test_a_reference_anywhere_else_is_not_touched(out: Path, checked: Callable[.
     edit(folder, lambda document: document["reference"].update(path=path))
     error = refusal(folder, lambda _: checked())
     assert "names a reference outside" in error.problem or "names a file outside" in error.problem
-    assert "--reference" in error.hint or "whole folder" in error.hint
+    assert "`reference=`" in error.hint or "whole folder" in error.hint
 
 
 def test_a_link_in_place_of_the_reference(out: Path, checked: Callable[..., object], tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_bare_prefixed_and_wrapped_weights(path: Path, prefix: str, wrapper: str
     torch.save(weights if wrapper is None else {wrapper: weights, "epoch": 3}, path)
     student = load_checkpoint(path, size=64)
     assert _same(student, small_weights())
-    assert student.notes[0] == "frames not in the checkpoint: 8 assumed; say otherwise with --frames"
+    assert student.notes[0] == "frames not in the checkpoint: 8 assumed; say otherwise with `frames=`"
     assert "use_postln and normalize_modulator not in the checkpoint: off assumed, as published" in student.notes
 
 

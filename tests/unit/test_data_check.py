@@ -185,7 +185,7 @@ def test_an_accuracy_on_a_split_that_leaks_is_refused(leaking: Path) -> None:
     student = seeded_student(Architecture(embed_dim=8, img_size=32, num_frames=2, num_classes=2), CLASSES)
     with pytest.raises(UsageError, match=r"shares 2 \(class, group\) pairs with the training split") as refused:
         measure(student, Question(leaking))
-    assert "--allow-leaks" in refused.value.hint
+    assert "`allow_leaks=`" in refused.value.hint
     with pytest.raises(VideoError, match="could be read"):  # as far as reading them: they are no videos
         measure(student, Question(leaking, allow_leaks=True))
 

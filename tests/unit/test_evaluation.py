@@ -304,7 +304,7 @@ def test_at_most_so_many_videos_spread_by_class(ask):
     labels = [0] * 10 + [1] * 2 + [2] * 10
     report = ask(labels, labels, labels, Question("ucf", most=9))
     assert [one.videos for one in report.classes] == [4, 2, 3]
-    assert "9 of 22 videos, spread evenly by class; --max-clips takes more." in report.videos.notes
+    assert "9 of 22 videos, spread evenly by class; `most=` takes more." in report.videos.notes
     assert [row.name for row in report.rows[:4]] == ["0.avi", "2.avi", "5.avi", "7.avi"]
     few = ask(labels, labels, labels, Question("ucf", most=2))
     assert [one.name for one in few.classes] == ["Archery", "Basketball"]

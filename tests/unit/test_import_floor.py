@@ -25,6 +25,7 @@ GROUND = (
     "files",
     "metrics",
     "progress",
+    "spelling",
     "recipes",
     "targets",
     "version",

@@ -205,4 +205,4 @@ def test_the_table_marks_what_became_slower(tmp_path: Path) -> None:
     text = console.export_text()
     assert "nano/tflite/fp32 on android:A (Fake), threads 4  REGRESSION" in text
     assert "slower" in text
-    assert "profile A --against B" in text
+    assert "profile A against B" in text

@@ -188,7 +188,7 @@ def test_an_emulated_device_is_never_timed(subject: Subject) -> None:
     device = FakeDevice(name="arm64:cortex-a76", kind="emulated")
     with pytest.raises(UsageError, match="emulated") as caught:
         profile_device(device, [subject], Plan())
-    assert "parity ARTIFACT --device arm64:cortex-a76" in caught.value.hint
+    assert "check(ARTIFACT, device=arm64:cortex-a76)" in caught.value.hint
     assert device.rounds == 0
     assert device.most_open == 0
 

@@ -340,7 +340,7 @@ def test_a_loss_that_is_not_finite_ends_it_and_says_where() -> None:
     plan = QUICK.model_copy(update={"learning_rate": 1e30})
     with pytest.raises(DvflMobileError, match=r"step \d") as caught:
         qat.train(start(), pixels(), LABELS, plan, "shapes", None)
-    assert "--learning-rate" in caught.value.hint
+    assert "`learning_rate=`" in caught.value.hint
 
 
 def test_a_form_without_scales_is_refused() -> None:

@@ -95,7 +95,7 @@ def test_options_win_over_the_configuration_and_it_over_defaults(tmp_path: Path)
 def test_settings_that_cant_be_meant_are_wrong_usage() -> None:
     with pytest.raises(UsageError, match="micro_batch must be even"):
         chosen_settings({"micro_batch": 3}, None, model="nano", processes=1, distils=False)
-    with pytest.raises(UsageError, match="--optimizer"):
+    with pytest.raises(UsageError, match="`optimizer=`: Input should be"):
         chosen_settings({"optimizer": "lion"}, None, model="nano", processes=1, distils=False)
 
 

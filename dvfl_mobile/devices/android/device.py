@@ -19,9 +19,9 @@ from dvfl_mobile.devices.harness.bundle import RUNNER_VARIABLE, Bundle, SystemAb
 from dvfl_mobile.devices.harness.runner import NativeRunner
 from dvfl_mobile.devices.values import DeviceFacts, DeviceKind, DeviceState, FoundDevice
 from dvfl_mobile.errors import DeviceError, InconclusiveError, MissingDependencyError, UsageError
+from dvfl_mobile.spelling import command, option
 
 _GLANCE_S = 5.0
-_SEE = "See which there are with: dvfl-mobile devices"
 _CONNECT = (
     "Turn on USB debugging (Settings, Developer options), plug the phone in, and allow this computer in its dialog. "
     "Then look at: adb devices -l"
@@ -113,16 +113,21 @@ def _named(listed: list[Listed], serial: str) -> Listed:
     for one in listed:
         if one.serial == serial:
             return one
-    raise DeviceError(f"There is no android:{shown(serial)}; adb sees {_names(listed)}.", hint=_SEE)
+    raise DeviceError(
+        f"There is no android:{shown(serial)}; adb sees {_names(listed)}.",
+        hint=f"See which there are with: {command('devices')}",
+    )
 
 
 def _only(listed: list[Listed]) -> Listed:
     ready = [one for one in listed if one.is_ready]
     if len(ready) > 1:
-        raise UsageError(f"Which device? adb sees {_names(ready)}.", hint="Name one of them with --device.")
+        raise UsageError(f"Which device? adb sees {_names(ready)}.", hint=f"Name one of them with {option('device')}.")
     if not ready and len(listed) > 1:
         states = ", ".join(f"android:{one.serial} ({one.state})" for one in listed)
-        raise DeviceError(f"No device is ready: adb sees {states}.", hint=_SEE)
+        raise DeviceError(
+            f"No device is ready: adb sees {states}.", hint=f"See which there are with: {command('devices')}"
+        )
     return (ready or listed)[0]
 
 

@@ -17,6 +17,7 @@ from dvfl_mobile.devices.harness.wheels import arm64_package, host_package
 from dvfl_mobile.errors import DeviceError, InconclusiveError, MissingDependencyError, needs
 from dvfl_mobile.files import atomic_directory, cache_folder, directory_lock, files_below
 from dvfl_mobile.progress import Step, silent
+from dvfl_mobile.spelling import option
 from dvfl_mobile.version import __version__
 
 _LEAST_CMAKE = (3, 28)
@@ -55,7 +56,7 @@ def bundle_for(system_abi: SystemAbi, target: str, step: Step = silent) -> Bundl
     if sys.platform != "linux":
         raise InconclusiveError(
             f"The harness's programs run on Linux and Android, and this is {sys.platform}.",
-            hint="Use --device host, which runs the runtimes' own Python packages.",
+            hint=f"Use {option('device', 'host')}, which runs the runtimes' own Python packages.",
         )
     return built(system_abi, target, step)
 

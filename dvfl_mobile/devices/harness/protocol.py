@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 from dvfl_mobile.devices.values import Measurement, OperatorTime
 from dvfl_mobile.documents import Document
 from dvfl_mobile.errors import DeviceError
+from dvfl_mobile.spelling import spelled
 from dvfl_mobile.wording import printable
 
 VERSION = 1
@@ -250,7 +251,7 @@ class Listener:
         if isinstance(event, ErrorEvent):
             raise DeviceError(
                 f"The program on {self._device} gave up: {printable(event.message[:_MOST_SHOWN])} ({event.code}).",
-                hint=_HINTS.get(event.code, ""),
+                hint=spelled(_HINTS.get(event.code, "")),
             )
         if self._last not in _FOLLOWS[event.event]:
             self._refuse(f"said {event.event!r} after {self._last or 'nothing'!r}", text)
@@ -384,8 +385,8 @@ _HINTS = {
     "changed": "The file was changed on its way there: run it again.",
     "memory": "The device is short of memory: close what runs on it.",
     "model": "The runtime there can't load this artifact: convert again, or build the runner from the same version.",
-    "threads": "Ask for other --threads.",
-    "cores": "Ask for other --cores; see which the device has with: dvfl-mobile devices",
+    "threads": "Ask for other {threads}.",
+    "cores": "Ask for other {cores}; see which the device has with: {devices}",
     "options": "The runner and this dvfl-mobile are of different versions: build the runner again.",
 }
 

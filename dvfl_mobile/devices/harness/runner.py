@@ -23,6 +23,7 @@ from dvfl_mobile.runners.base import as_input
 from dvfl_mobile.runners.child.limits import limits_for
 from dvfl_mobile.runners.executorch.etdump import read_operators
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
+from dvfl_mobile.spelling import option
 from dvfl_mobile.wording import printable
 
 _MODEL, _INPUT, _OUTPUT = "model.bin", "input.bin", "output.bin"
@@ -104,7 +105,7 @@ class NativeRunner:
         if options.compute_units is not None:
             raise InconclusiveError(
                 f"{self.facts['runtime']} has no compute units to choose from: {options.compute_units!r}.",
-                hint="Leave --compute-units out; it goes with Core ML.",
+                hint=f"Leave {option('compute_units')} out; it goes with Core ML.",
             )
         answer = self._answer("time", clip[None], options)
         return answer.heard.measurement(with_modules(_timed(answer), self._manifest.delegation))

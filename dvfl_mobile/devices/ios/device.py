@@ -17,13 +17,13 @@ from dvfl_mobile.devices.ios.runner import IosRunner
 from dvfl_mobile.devices.ios.tools import check_xcode, has_xcode
 from dvfl_mobile.devices.values import DeviceFacts, DeviceState, FoundDevice
 from dvfl_mobile.errors import DeviceError, InconclusiveError, UsageError
+from dvfl_mobile.spelling import command
 
 BUNDLE_VARIABLE = "DVFL_MOBILE_IOS_BUNDLE"
 BUNDLE = "org.dvfl-mobile.harness"
 """The app's identifier, unless the environment names another: a free developer account has to choose its own."""
 
 _STATE_S = 60.0
-_ALL_NAMES = "See which there are with: dvfl-mobile devices"
 
 
 class IosDevice:
@@ -67,7 +67,7 @@ class IosDevice:
         if manifest.target != "coreml":
             raise InconclusiveError(
                 f"The harness on iPhones runs Core ML alone, and {folder} is for {manifest.target}.",
-                hint="Convert for it with: dvfl-mobile convert --target coreml",
+                hint=f"Convert for it with: {command('convert', targets='coreml')}",
             )
         app = HarnessApp(self._udid, self._bundle)
         try:
@@ -115,7 +115,9 @@ def _named(phones: list[ListedDevice], argument: str) -> ListedDevice:
     for phone in phones:
         if wanted in (phone.udid.lower(), phone.identifier.lower()):
             return phone
-    raise DeviceError(f"Xcode knows no iPhone or iPad {argument!r}.", hint=_ALL_NAMES)
+    raise DeviceError(
+        f"Xcode knows no iPhone or iPad {argument!r}.", hint=f"See which there are with: {command('devices')}"
+    )
 
 
 def _only(phones: list[ListedDevice]) -> ListedDevice:
@@ -126,7 +128,10 @@ def _only(phones: list[ListedDevice]) -> ListedDevice:
         names = ", ".join(map(_name, ready))
         raise UsageError(f"{len(ready)} iPhones or iPads are ready.", hint=f"Name one of: {names}")
     if phones:
-        raise DeviceError(f"No iPhone or iPad is ready; Xcode knows {len(phones)}.", hint=_ALL_NAMES)
+        raise DeviceError(
+            f"No iPhone or iPad is ready; Xcode knows {len(phones)}.",
+            hint=f"See which there are with: {command('devices')}",
+        )
     raise DeviceError(
         "Xcode knows no iPhone or iPad.", hint="Connect it by cable, unlock it, and trust this Mac on it."
     )

@@ -14,6 +14,7 @@ from typing import Any
 from dvfl_mobile.devices.ios.listing import ListedDevice, listed_devices
 from dvfl_mobile.devices.ios.tools import Ended, run_tool
 from dvfl_mobile.errors import DeviceError
+from dvfl_mobile.spelling import spelled
 from dvfl_mobile.wording import printable
 
 KNOWN_VERSIONS = range(1, 6)
@@ -36,7 +37,7 @@ _HINTS = (
     ("developer mode", "Turn it on, on the phone: Settings, Privacy & Security, Developer Mode."),
     ("developer disk image", "Unlock the phone and connect it by cable; Xcode then puts its developer services there."),
     ("explicitly trusted", "Trust the developer, on the phone: Settings, General, VPN & Device Management."),
-    ("not found", "See which devices there are with: dvfl-mobile devices"),
+    ("not found", "See which devices there are with: {devices}"),
     ("no such file", "The app didn't write it: open the app on the phone, and see what it says."),
     ("enough space", "Free some space on the phone."),
     ("tunnel", "Connect the phone by cable, unlock it, and trust this Mac on it."),
@@ -177,7 +178,7 @@ def _string(value: Any) -> str:
 
 def _hint(said: str) -> str:
     words = said.lower()
-    return next((hint for word, hint in _HINTS if word in words), "")
+    return spelled(next((hint for word, hint in _HINTS if word in words), ""))
 
 
 def _info(document: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from dvfl_mobile.errors import DeviceError, InconclusiveError, UsageError
 from dvfl_mobile.runners.base import as_input
 from dvfl_mobile.runners.child.limits import limits_for
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
+from dvfl_mobile.spelling import option
 
 _MOST_EVENT_BYTES = 256 * 2**20
 _MOST_INPUT_BYTES = 256 * 2**20
@@ -87,7 +88,8 @@ class IosRunner:
         """
         if options.threads is not None or options.cores:
             raise InconclusiveError(
-                "Core ML chooses its threads and cores itself.", hint="Leave --threads and --cores out."
+                "Core ML chooses its threads and cores itself.",
+                hint=f"Leave {option('threads')} and {option('cores')} out.",
             )
         heard, _ = self._answer("time", clip[None], options)
         return heard.measurement()

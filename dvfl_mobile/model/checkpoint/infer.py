@@ -11,12 +11,13 @@ from pydantic import ValidationError
 from dvfl_mobile.errors import CheckpointError
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.wording import brief, listed
+from dvfl_mobile.spelling import Option, option
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 # What a note on frames, or on size, begins with.
-ABOUT_FRAMES = "frames"
-ABOUT_SIZE = "size"
+ABOUT_FRAMES: Option = "frames"
+ABOUT_SIZE: Option = "size"
 
 _STEM = "patch_embed.proj.weight"
 _HEAD = "head.weight"
@@ -107,7 +108,8 @@ def _build(fields: Mapping[str, Any]) -> Architecture:
     except ValidationError as error:
         raise CheckpointError(
             f"the network it describes can't be built: {_first(error)}.",
-            hint="Check that weights and configuration belong together; --frames and --size say otherwise than it.",
+            hint=f"Check that weights and configuration belong together; {option('frames')} and {option('size')} say "
+            "otherwise than it.",
         ) from error
 
 
@@ -188,7 +190,7 @@ def _notes(architecture: Architecture, known: Mapping[str, Any], asked: Mapping[
         if field in asked and known.get(field, value) != value:
             yield f"{word}: {value}{unit} as asked; it was trained with {brief(known[field])}"
         elif field not in asked and field not in known:
-            yield f"{word} not in the checkpoint: {value}{unit} assumed; say otherwise with --{word}"
+            yield f"{word} not in the checkpoint: {value}{unit} assumed; say otherwise with {option(word)}"
     assumed = [name for name in ("use_postln", "normalize_modulator") if name not in known]
     if assumed:
         yield f"{' and '.join(assumed)} not in the checkpoint: off assumed, as published"

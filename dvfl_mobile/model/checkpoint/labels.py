@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dvfl_mobile.errors import LabelError
 from dvfl_mobile.model.wording import brief
+from dvfl_mobile.spelling import option
 from dvfl_mobile.wording import first_few
 
 _MAX_BYTES = 16 * 2**20
@@ -41,7 +42,9 @@ def _read(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except FileNotFoundError as error:
-        raise LabelError(f"There is no label file {path}.", hint="Check the path given with --labels.") from error
+        raise LabelError(
+            f"There is no label file {path}.", hint=f"Check the path given with {option('labels')}."
+        ) from error
     except IsADirectoryError as error:
         raise LabelError(f"{path} is a folder, not a label file.", hint=_FORMAT) from error
     except OSError as error:

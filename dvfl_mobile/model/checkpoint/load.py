@@ -28,6 +28,7 @@ from dvfl_mobile.model.checkpoint.torchfile import load_torch_file
 from dvfl_mobile.model.source import WeightSource
 from dvfl_mobile.model.student import Student, StudentMetadata
 from dvfl_mobile.model.wording import brief, listed
+from dvfl_mobile.spelling import option
 
 _WRAPPERS = ("model", "state_dict", "model_state_dict")
 _ABOUT_CLASSES = "class names"
@@ -228,7 +229,8 @@ def _classes(
         return contents.metadata.classes, ()
     named = lookup(contents.config, "DATA.LABEL_LIST")
     where = f" (it was trained with {brief(named, 200)})" if isinstance(named, str) and named else ""
-    note = f"{_ABOUT_CLASSES} not in the checkpoint: class_0, class_1, ... assumed; give them with --labels{where}"
+    naming = option("labels")
+    note = f"{_ABOUT_CLASSES} not in the checkpoint: class_0, class_1, ... assumed; give them with {naming}{where}"
     return tuple(f"class_{index}" for index in range(architecture.num_classes)), (note,)
 
 

@@ -70,11 +70,11 @@ def of_indices(found: Sequence[int], right: Sequence[int], total: int, spec: Cli
     evidence = f"Drawn {_listed(found)}; meant {_listed(right)}."
     for fault, drawn in _wrong_rules(right, total, spec):
         if list(found) == drawn:
-            return Cause(faults=(fault,), sentence=faults.MEANINGS[fault], evidence=evidence)
+            return Cause(faults=(fault,), sentence=faults.meaning((fault,)), evidence=evidence)
     for length in range(1, 2 * total + 1):
         if list(found) == frame_indices(length, spec).tolist():
             longer = f"{evidence} That is the rule for {length} frames; there are {total}."
-            return Cause(faults=("another length",), sentence=faults.MEANINGS["another length"], evidence=longer)
+            return Cause(faults=("another length",), sentence=faults.meaning(("another length",)), evidence=longer)
     return None
 
 
@@ -298,7 +298,7 @@ def of_logits(found: Array, right: Array, made: Array | None, least_db: float) -
     for fault, predicted in _wrong_logits(found, right, made):
         if sqnr_db(predicted, found) >= least_db:
             evidence = f"{sqnr_db(predicted, found):.1f} dB from that, {sqnr_db(right, found):.1f} from what is right."
-            return Cause(faults=(fault,), sentence=faults.MEANINGS[fault], evidence=evidence)
+            return Cause(faults=(fault,), sentence=faults.meaning((fault,)), evidence=evidence)
     return None
 
 

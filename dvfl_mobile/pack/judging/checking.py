@@ -60,7 +60,7 @@ def missing(stage: str, subject: str, required: str, why: str = "The app's resul
 
 def known(fault: str, evidence: str) -> Cause:
     """A cause that needs no looking for."""
-    return Cause(faults=(fault,), sentence=faults.MEANINGS[fault], evidence=evidence)
+    return Cause(faults=(fault,), sentence=faults.meaning((fault,)), evidence=evidence)
 
 
 def within(levels: float) -> str:

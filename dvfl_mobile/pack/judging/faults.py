@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from dvfl_mobile.pack.resizes import CUTS, FILTERS, RIGHT
+from dvfl_mobile.spelling import spelled
 
 SWAPPED = "channels swapped"
 UV_SWAPPED = "U and V swapped"
@@ -55,7 +56,7 @@ _MEANINGS = {
     "classes in another order": "The logits are right and stand in another order: classes are those of pack.json, by "
     "place.",
     "the artifact's own": "The artifact gives the same logits where the pack was made: the app is right, and the "
-    "artifact isn't; see dvfl-mobile parity.",
+    "artifact isn't; see {parity}.",
     "by index": "Frames are drawn by their number, though they come at uneven times: draw by their times.",
     "off by one": "Each number is off by the same: frames are counted from 0 in the order shown.",
     "segments' beginnings": "The first frame of each segment is drawn; the rule takes the middle one.",
@@ -83,7 +84,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
 
 def meaning(faults: tuple[str, ...]) -> str:
     """What one or several faults mean, in sentences."""
-    return " ".join(MEANINGS.get(fault) or _by_kind(fault) for fault in faults)
+    return " ".join(spelled(MEANINGS[fault]) if fault in MEANINGS else _by_kind(fault) for fault in faults)
 
 
 def _by_kind(fault: str) -> str:

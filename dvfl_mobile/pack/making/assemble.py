@@ -20,6 +20,7 @@ from dvfl_mobile.pack.judging.causes import input_values
 from dvfl_mobile.pack.making import drawn
 from dvfl_mobile.pack.making.golden import Golden
 from dvfl_mobile.pack.results import Results
+from dvfl_mobile.spelling import option
 from dvfl_mobile.version import __version__
 
 TEMPLATES = ("README.md", "Conformance.kt", "Conformance.swift")
@@ -62,7 +63,7 @@ def assemble(expected: Expected) -> tuple[bytes, Pack]:
         raise InputError(
             f"The pack takes {size + (0 if whole else min(sizes.values())):,} bytes; {archive.MOST_BYTES:,} are the "
             "most that one should check in.",
-            hint="Name shorter or smaller videos with --clips, or a model with a smaller clip.",
+            hint=f"Name shorter or smaller videos with {option('clips')}, or a model with a smaller clip.",
         )
     return data, pack
 

@@ -16,6 +16,7 @@ from dvfl_mobile.profiling.document import (
 )
 from dvfl_mobile.profiling.statistics import P90_NEEDS_RUNS, P99_NEEDS_RUNS
 from dvfl_mobile.runners.values import runner_in_words
+from dvfl_mobile.spelling import option
 from dvfl_mobile.wording import first_few, percent, plural, printable
 
 FLEET_COLUMNS = ("device", "p50", "interval", "p90", "load", "first", "memory", "B / A", "")
@@ -176,9 +177,9 @@ def operator_remarks(profile: ArtifactProfile, device: str) -> list[str]:
         said.append(f"{plural(left, 'more row')} in the JSON document.")
     if not profile.operators:
         how = "It isn't timed by operator" + (
-            ": add --operators, with --device host:native or a phone."
+            f": add {option('operators')}, with {option('device', 'host:native')} or a phone."
             if device == "host"
-            else ": add --operators, where the runtime records them."
+            else f": add {option('operators')}, where the runtime records them."
         )
         said.append(how)
     if profile.undelegated and not any(row.delegated is False for row in profile.operators):

@@ -8,6 +8,7 @@ from rich.text import Text
 from dvfl_mobile.profiling.history import Change, History, Series
 from dvfl_mobile.report.formats.terminal import grid, paragraph
 from dvfl_mobile.report.profile.figures import time_text
+from dvfl_mobile.spelling import option
 
 _COLUMNS = ("version", "measured", "times", "p50", "against the one before", "")
 _SHA_DIGITS = 12
@@ -22,7 +23,11 @@ def terminal(history: History) -> RenderableType:
         parts.append(Text(f"{history.path} holds no profile of this artifact."))
     else:
         parts.append(
-            Text("Versions were measured at different times: confirm what matters with profile A --against B.", "dim")
+            Text(
+                "Versions were measured at different times: confirm what matters with profile A "
+                f"{option('against', 'B')}.",
+                "dim",
+            )
         )
     return Group(*parts, *paragraph(history.notes))
 

@@ -26,6 +26,7 @@ from dvfl_mobile.runners.child.measuring import open_measured
 from dvfl_mobile.runners.child.timed import timed_ending_now
 from dvfl_mobile.runners.traces import Trace
 from dvfl_mobile.runners.tracing import trace_here
+from dvfl_mobile.spelling import Spelling, speak
 
 if TYPE_CHECKING:
     from dvfl_mobile.runners.coreml.served import ServedPackage
@@ -66,6 +67,8 @@ class Servant:
             return Message({"error": failures.to_document(self._explained(error, doing))}, NO_ARRAY)
 
     def _prepare(self, document: Document) -> Message:
+        # Its errors are shown as the parent's own.
+        speak(Spelling(**document["speaking"]))
         limits.limit_files(document["written_bytes"])
         self._runtime = runtime_of(document["runtime"])
         return Message({}, NO_ARRAY)

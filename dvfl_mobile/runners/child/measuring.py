@@ -13,6 +13,7 @@ from typing import Protocol
 from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.errors import UsageError
 from dvfl_mobile.runners.base import Runner, Runtime
+from dvfl_mobile.spelling import option
 
 
 class _Threaded(Protocol):
@@ -43,7 +44,9 @@ def open_measured(
         start = time.perf_counter_ns()
         return opener.open_artifact(path, manifest, threads), time.perf_counter_ns() - start
     if threads is not None:
-        raise UsageError(f"The runtime of {manifest.target} chooses its own threads here.", hint="Leave --threads out.")
+        raise UsageError(
+            f"The runtime of {manifest.target} chooses its own threads here.", hint=f"Leave {option('threads')} out."
+        )
     start = time.perf_counter_ns()
     return runtime.open_artifact(path, manifest), time.perf_counter_ns() - start
 
@@ -57,7 +60,9 @@ def hold_to_cores(cores: tuple[int, ...]) -> None:
     if not cores:
         return
     if not hasattr(os, "sched_setaffinity"):
-        raise UsageError(f"{sys.platform} doesn't let a program choose its cores.", hint="Leave --cores out.")
+        raise UsageError(
+            f"{sys.platform} doesn't let a program choose its cores.", hint=f"Leave {option('cores')} out."
+        )
     there = os.sched_getaffinity(0)
     if not there.issuperset(cores):
         missing = ",".join(str(core) for core in cores if core not in there)

@@ -13,6 +13,7 @@ import threading
 import time
 import weakref
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from dvfl_mobile.errors import ArtifactError, DvflMobileError
 from dvfl_mobile.runners.child import failures
 from dvfl_mobile.runners.child.frames import NO_ARRAY, BrokenMessageError, Document, Message, Wire
 from dvfl_mobile.runners.child.limits import DEADLINE_HINT, MEMORY_HINT, Limits
+from dvfl_mobile.spelling import option, spoken
 
 _MODULE = "dvfl_mobile.runners.child.child"
 MOST_ANSWERED_BYTES = 16 * 2**20
@@ -68,8 +70,8 @@ class Child:
         Args:
             runtime: the module's name, as `runtime_of` takes it.
         """
-        question = {"do": "prepare", "runtime": runtime, "written_bytes": limits.written_bytes}
-        self.ask(question, limits.deadline_s)
+        question = {"runtime": runtime, "written_bytes": limits.written_bytes, "speaking": asdict(spoken())}
+        self.ask({"do": "prepare", **question}, limits.deadline_s)
 
     def ask(
         self,
@@ -129,7 +131,7 @@ class Child:
     def _failed(self, doing: str, how: str, hint: str) -> DvflMobileError:
         if doing not in _VERBS:
             problem = f"The process that is to run {self._path} can't get ready: {how}."
-            return DvflMobileError(problem, hint="It hasn't read the file yet. --debug shows what it says.")
+            return DvflMobileError(problem, hint=f"It hasn't read the file yet. {option('debug')} shows what it says.")
         return ArtifactError(f"The runtime can't {_VERBS[doing]} {self._path}: {how}.", hint=hint)
 
     def _give_up(self, error: DvflMobileError) -> Any:

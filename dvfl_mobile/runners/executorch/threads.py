@@ -15,6 +15,7 @@ from typing import Any
 from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.errors import DvflMobileError, UsageError
 from dvfl_mobile.runners.executorch.runner import ExecuTorchRunner
+from dvfl_mobile.spelling import option
 
 _SPACE = "_ZN10executorch9extension10threadpool"
 _POOL = f"{_SPACE}14get_threadpoolEv"
@@ -33,11 +34,11 @@ def open_artifact(path: Path, manifest: Manifest, threads: int | None) -> ExecuT
         if pool is None:
             raise UsageError(
                 "This build of ExecuTorch's Python runtime doesn't take a number of threads.",
-                hint="Leave --threads out, or measure with --device host:native.",
+                hint=f"Leave {option('threads')} out, or measure with {option('device', 'host:native')}.",
             )
         # Before the program is loaded: nothing runs on the pool that is replaced.
         if not pool.reset(threads):
-            raise DvflMobileError(f"ExecuTorch didn't take {threads} threads.", hint="Leave --threads out.")
+            raise DvflMobileError(f"ExecuTorch didn't take {threads} threads.", hint=f"Leave {option('threads')} out.")
     runner = ExecuTorchRunner(path, manifest)
     runner.facts["threads"] = None if pool is None else pool.count()
     return runner

@@ -10,6 +10,7 @@ from dvfl_mobile.data.datasets import GROUPS, Split, find_split, place_of
 from dvfl_mobile.data.leaks import Links, read_links, shared
 from dvfl_mobile.data.videos import VideoRef
 from dvfl_mobile.errors import UsageError
+from dvfl_mobile.spelling import option
 from dvfl_mobile.training.clips.data import hold_out
 from dvfl_mobile.wording import plural
 
@@ -94,7 +95,8 @@ def _with_test(found: Sources, test: Split, links: Links, *, allow_leaks: bool) 
         if not allow_leaks:
             raise UsageError(
                 f"{problem}: what is validated was trained on.",
-                hint="Use --validate held-out, another split, or --allow-leaks where no accuracy is claimed from it.",
+                hint=f"Use {option('validate', 'held-out')}, another split, or {option('allow_leaks')} where no "
+                "accuracy is claimed from it.",
             )
         notes += (f"{problem}, which was allowed: the validation's accuracy says nothing.",)
     return replace(found, test=test.refs, test_name=test.source, notes=(*found.notes, *notes))

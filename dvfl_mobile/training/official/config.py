@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dvfl_mobile.errors import InputError, needs
+from dvfl_mobile.spelling import spelled
 
 _MOST_BYTES = 2**18
 _MOST_DEPTH = 10
@@ -156,7 +157,7 @@ _ARCHITECTURE = {
 
 _ALSO_MAPPED = ("DATA.DATASET", "MODEL.TYPE", "MODEL.NAME")
 
-_WHERE = "videos and their split are named with --data"
+_WHERE = "videos and their split are named with {data}"
 _UNREAD = "the official code doesn't read it"
 _REASONS = {
     "BASE": "other files aren't followed: give one that says everything",
@@ -167,14 +168,14 @@ _REASONS = {
     "DATA.LABEL_LIST": "class names come from the data",
     "DATA.NUM_CLASSES": "the data says how many classes there are",
     "DATA.IMG_SIZE": "the size of a clip is DATA.INPUT_SIZE",
-    "DATA.NUM_WORKERS": "threads that decode are --workers",
+    "DATA.NUM_WORKERS": "threads that decode are {workers}",
     "MODEL.NUM_CLASSES": "the data says how many classes there are",
     "MODEL.DROP_RATE": "dropout isn't offered: its draws would not survive a kill",
     "MODEL.RESUME": "a training goes on by itself from the state in its folder",
-    "MODEL.PRETRAINED": "weights to begin with are named with --init",
-    "TRAIN.PRETRAINED_PATH": "weights to begin with are named with --init",
+    "MODEL.PRETRAINED": "weights to begin with are named with {init}",
+    "TRAIN.PRETRAINED_PATH": "weights to begin with are named with {init}",
     "TRAIN.AUTO_RESUME": "a training goes on by itself from the state in its folder",
-    "TRAIN.USE_CHECKPOINT": "activations aren't computed twice: lower --micro-batch where memory is short",
+    "TRAIN.USE_CHECKPOINT": "activations aren't computed twice: lower {micro_batch} where memory is short",
     "AUG.MIXUP_PROB": _UNREAD,
     "AUG.AUTO_AUGMENT": _UNREAD,
     "AUG.REPROB": _UNREAD,
@@ -184,16 +185,16 @@ _REASONS = {
     "AUG.MIXUP_MODE": _UNREAD,
     "KD.BETA": _UNREAD,
     "KD.GAMMA": _UNREAD,
-    "AMP_OPT_LEVEL": "in what numbers to multiply is --precision",
-    "OUTPUT": "where to write is --out",
+    "AMP_OPT_LEVEL": "in what numbers to multiply is {precision}",
+    "OUTPUT": "where to write is {out}",
     "SAVE_FREQ": "the state is kept every minute and every epoch, the best weights whenever there are better ones",
     "PRINT_FREQ": "every step is in log.jsonl",
-    "EVAL_MODE": "evaluation is a command of its own: dvfl-mobile evaluate",
-    "THROUGHPUT_MODE": "timing is a command of its own: dvfl-mobile profile",
+    "EVAL_MODE": "evaluation is a command of its own: {evaluate}",
+    "THROUGHPUT_MODE": "timing is a command of its own: {profile}",
 }
 _PREFIX_REASONS = {
-    "TEACHER_MODEL.": "the teacher's checkpoint says what it is: --teacher",
-    "TEST.": "evaluation is a command of its own: dvfl-mobile evaluate",
+    "TEACHER_MODEL.": "the teacher's checkpoint says what it is: {teacher}",
+    "TEST.": "evaluation is a command of its own: {evaluate}",
     "TRAIN.LR_SCHEDULER.": "only the cosine schedule is offered",
 }
 
@@ -208,7 +209,8 @@ def _reason(key: str, value: Any) -> str:
     if key == "MODEL.DROP_RATE" and not value:
         return "no dropout, and none is offered"
     known = _REASONS.get(key)
-    return known or next((why for prefix, why in _PREFIX_REASONS.items() if key.startswith(prefix)), "not known")
+    known = known or next((why for prefix, why in _PREFIX_REASONS.items() if key.startswith(prefix)), "not known")
+    return spelled(known)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dvfl_mobile.errors import DvflMobileError
+from dvfl_mobile.spelling import option
 from dvfl_mobile.training.optimization.gradients import GradientAccumulator
 from dvfl_mobile.training.optimization.optimizer import OptimizerSettings, make_optimizer, optimizer_state, set_rate
 from dvfl_mobile.training.optimization.precision import Precision
@@ -94,7 +95,7 @@ class Updater:
             return
         raise DvflMobileError(
             f"Training broke down in step {step + 1}: the loss or its gradients are no longer finite.",
-            hint=f"Begin anew with a lower --learning-rate than {self._settings.learning_rate:g}.",
+            hint=f"Begin anew with a lower {option('learning_rate')} than {self._settings.learning_rate:g}.",
         )
 
     def _grow_scale(self) -> None:
