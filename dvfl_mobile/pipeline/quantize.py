@@ -16,7 +16,8 @@ from dvfl_mobile.parity.measure import PooledMetrics, measure
 from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.pipeline.quantized import QuantizeSummary, summarize_form
-from dvfl_mobile.profiling.race import median_interval, race
+from dvfl_mobile.profiling.race import race
+from dvfl_mobile.profiling.statistics import median_interval
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.quantization.settings import QatSettings, Quantization
 from dvfl_mobile.recipes import Recipe, recipe_named
@@ -127,12 +128,13 @@ class MixedCost:
 
     Attributes:
         target: which one.
-        latency: time of the mixed artifact over that of the uniform one: median, and its 95 % interval.
+        latency: time of the mixed artifact over that of the uniform one, the median; and its 95 % interval, None where
+            there were too few rounds.
         sizes: bytes of the uniform artifact, and of the mixed one.
     """
 
     target: str
-    latency: tuple[float, float, float]
+    latency: tuple[float, tuple[float, float] | None]
     sizes: tuple[int, int]
 
 
@@ -287,7 +289,7 @@ def _cost(uniform: QuantizedForm, mixed: QuantizedForm, clip: NDArray[np.uint8],
                 with step(f"time both on {target}"):
                     ratios = race(after, before, clip)
                 sizes = before.manifest.size_bytes, after.manifest.size_bytes
-                return MixedCost(target, median_interval(ratios), sizes)
+                return MixedCost(target, (float(np.median(ratios)), median_interval(ratios)), sizes)
         except MissingDependencyError:
             continue
     return None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,11 +25,3 @@ def race(base: Artifact, other: Artifact, clip: Pixels, rounds: int = ROUNDS) ->
     runners = [open_runner(one.folder, one.manifest) for one in (base, other)]
     times = np.array([[runner.time(clip, 0, 1)[0] for runner in runners] for _ in range(_WARMUP + rounds)], np.float64)
     return times[_WARMUP:, 0] / times[_WARMUP:, 1]
-
-
-def median_interval(ratios: NDArray[np.float64]) -> tuple[float, float, float]:
-    """The median, and a 95 % interval of it from the order statistics (no distribution assumed)."""
-    ordered, half = np.sort(ratios), 0.98 * math.sqrt(len(ratios))
-    low = max(0, math.floor(len(ratios) / 2 - half))
-    high = min(len(ratios) - 1, math.ceil(len(ratios) / 2 + half) - 1)
-    return float(np.median(ratios)), float(ordered[low]), float(ordered[high])

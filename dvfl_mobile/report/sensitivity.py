@@ -25,7 +25,7 @@ _COST_COLUMNS = ("", "all int8", "auto")
 _RIGHT = (1, 2, 3, 4)
 _WORST = 12
 
-Latency = tuple[float, float, float]
+Latency = tuple[float, tuple[float, float] | None]
 """How many times as long the mixed artifact takes as the uniform one, and the interval of that: least and most."""
 
 
@@ -135,8 +135,9 @@ def _cost_rows(mixed: Mixed, latency: Latency | None, sizes: tuple[int, int] | N
         rows.append(("size", f"{sizes[0] / 1e6:.2f} MB", f"{sizes[1] / 1e6:.2f} MB"))
     times = "not measured" if latency is None else f"{latency[0]:.3f} times"
     rows.append(("latency", "1", times))
-    if latency is not None:
-        rows.append(("  interval", "", f"{latency[1]:.3f} to {latency[2]:.3f}"))
+    if latency is not None and latency[1] is not None:
+        low, high = latency[1]
+        rows.append(("  interval", "", f"{low:.3f} to {high:.3f}"))
     return [(name, one, other) for name, one, other in rows]
 
 

@@ -215,7 +215,7 @@ def test_promises_that_can_not_be_meant_are_refused(form, asked):
 
 def test_reports_say_what_was_kept_and_what_it_cost(chosen):
     console = Console(file=io.StringIO(), width=120)
-    console.print(report.kept_terminal(chosen, latency=(1.042, 1.01, 1.08), sizes=(23_000_000, 23_500_000)))
+    console.print(report.kept_terminal(chosen, latency=(1.042, (1.01, 1.08)), sizes=(23_000_000, 23_500_000)))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "3 products" in text
     assert f"{MODULATION}.context+focal0+focal1" in text
