@@ -1,13 +1,20 @@
-"""Options that train and distill share, and how they become a plan."""
+"""The options of train and distill, each declared once, and how they become a plan."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dvfl_mobile.cli.options import DataRoot, Json
+
 if TYPE_CHECKING:
+    from dvfl_mobile.training.choices import Choices
+    from dvfl_mobile.training.initial_weights import Blocks
     from dvfl_mobile.training.official.config import OfficialConfig
     from dvfl_mobile.training.run import TrainPlan
 
@@ -258,53 +265,172 @@ Seed = Annotated[
 Workers = Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Threads that decode, in each process.")]
 Official = Annotated[bool, typer.Option("--pth", help="Also write best.pth, as the official training script saves it.")]
 Board = Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard's files.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="pico, nano, tiny, small, base, or another shape as focalnet-WIDTH-DEPTHS. Default: nano, or --config's.",
+        show_default=False,
+    ),
+]
+Teacher = Annotated[
+    Path,
+    typer.Option("--teacher", metavar="CHECKPOINT", help="The network to learn from.", show_default=False),
+]
+StudentModel = Annotated[
+    str | None,
+    typer.Option(
+        "--student",
+        metavar="MODEL",
+        help="pico, nano, tiny, small, base, or another shape as focalnet-WIDTH-DEPTHS. Default: nano, or --config's.",
+        show_default=False,
+    ),
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(
+        "--temperature", min=0.01, metavar="T", help="Of teacher and student. Default: 10.", show_default=False
+    ),
+]
+Alpha = Annotated[
+    float | None,
+    typer.Option(
+        "--alpha",
+        min=0.0,
+        max=1.0,
+        metavar="SHARE",
+        help="The teacher's share of the loss; labels have the rest. Default: 0.2.",
+        show_default=False,
+    ),
+]
+KdLoss = Annotated[
+    str | None,
+    typer.Option(
+        "--kd-loss",
+        metavar="LOSS",
+        help="forward_kl, or official: what the official code computes in its place. Default: forward_kl.",
+        show_default=False,
+    ),
+]
 
 
-def make_plan(given: dict[str, Any], model: str | None, teacher: Path | None) -> TrainPlan:
-    """The plan of a command line.
+@dataclass(frozen=True, kw_only=True)
+class _DataOptions:
+    out: Out
+    data: Data = None
+    data_root: DataRoot = None
 
-    Args:
-        given: the command's options by the names of its parameters, `model` and `teacher` apart.
-    """
+
+@dataclass(frozen=True, kw_only=True)
+class _LoopOptions:
+    init: Init = None
+    init_blocks: InitBlocks = "first"
+    config: Config = None
+    validate: Validate = "held-out"
+    allow_leaks: AllowLeaks = False
+    epochs: Epochs = None
+    warmup_epochs: WarmupEpochs = None
+    batch: Batch = None
+    micro_batch: MicroBatch = None
+    optimizer: OptimizerName = None
+    learning_rate: LearningRate = None
+    weight_decay: WeightDecay = None
+    clip_gradient: ClipGradient = None
+    drop_path: DropPath = None
+    label_smoothing: LabelSmoothing = None
+    mixup: Mixup = None
+    cutmix: Cutmix = None
+    flip: Flip = None
+    jitter: Jitter = None
+    crop_area: CropArea = None
+    grey: Grey = None
+    average: Average = None
+    precision: PrecisionName = None
+    patience: Patience = None
+    frames: Frames = None
+    size: Size = None
+    seed: Seed = None
+    workers: Workers = 2
+    pth: Official = False
+    tensorboard: Board = False
+    json: Json = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ModelOption:
+    model: Model = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _TeacherOption:
+    teacher: Teacher
+
+
+@dataclass(frozen=True, kw_only=True)
+class _StudentOptions:
+    model: StudentModel = None
+    temperature: Temperature = None
+    alpha: Alpha = None
+    kd_loss: KdLoss = None
+
+
+# A dataclass has the fields of its last base first: so these read from the right, in the order of `--help`.
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(_LoopOptions, _ModelOption, _DataOptions):
+    """The options of `train`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillOptions(_LoopOptions, _StudentOptions, _DataOptions, _TeacherOption):
+    """The options of `distill`."""
+
+
+_BLOCKS: Mapping[str, Blocks] = MappingProxyType({"first": "first", "spread": "spread"})
+
+
+def make_plan(options: TrainOptions | DistillOptions) -> TrainPlan:
+    """The plan of a command line."""
     from dvfl_mobile.errors import UsageError
     from dvfl_mobile.training.choices import chosen_settings
     from dvfl_mobile.training.official.config import read_official_config
     from dvfl_mobile.training.process_group import process_count
     from dvfl_mobile.training.run import TrainPlan
 
-    if given["crop_area"] is not None:
-        given = {**given, "crop_area": (given["crop_area"], 1.0)}
-    official = None if given["config"] is None else read_official_config(given["config"])
-    data = given["data"] or (official.data if official is not None else None)
+    teacher = options.teacher if isinstance(options, DistillOptions) else None
+    official = None if options.config is None else read_official_config(options.config)
+    data = options.data or (official.data if official is not None else None)
     if data is None:
         raise UsageError("There is nothing to train on.", hint="Name a data set, a folder or a list with --data.")
-    if given["init_blocks"] not in ("first", "spread"):
-        raise UsageError(f"There is no --init-blocks {given['init_blocks']!r}.", hint="Choose first or spread.")
+    if options.init_blocks not in _BLOCKS:
+        raise UsageError(f"There is no --init-blocks {options.init_blocks!r}.", hint="Choose first or spread.")
     # The shape of a model that is named beside a configuration is its own.
-    shape = dict(official.architecture) if official is not None and model is None else {}
-    chosen = model or (official.model if official is not None and official.model is not None else "nano")
+    shape = dict(official.architecture) if official is not None and options.model is None else {}
+    chosen = options.model or (official.model if official is not None and official.model is not None else "nano")
     return TrainPlan(
         data=data,
-        settings=chosen_settings(given, official, model=chosen, processes=process_count(), distils=teacher is not None),
+        settings=chosen_settings(
+            _choices(options), official, model=chosen, processes=process_count(), distils=teacher is not None
+        ),
         model=chosen,
         architecture=shape,
-        data_root=given["data_root"],
+        data_root=options.data_root,
         teacher=teacher,
-        init=given["init"],
-        blocks=given["init_blocks"],
-        frames=given["frames"] or (official.frames if official is not None else None),
-        size=given["size"] or (official.size if official is not None else None),
+        init=options.init,
+        blocks=_BLOCKS[options.init_blocks],
+        frames=options.frames or (official.frames if official is not None else None),
+        size=options.size or (official.size if official is not None else None),
         frame_interval=official.frame_interval if official is not None else None,
-        validate=given["validate"],
-        allow_leaks=given["allow_leaks"],
-        workers=given["workers"],
-        official=given["pth"],
-        board=given["tensorboard"],
-        notes=() if official is None else tuple(_unmapped(given["config"], official)),
+        validate=options.validate,
+        allow_leaks=options.allow_leaks,
+        workers=options.workers,
+        official=options.pth,
+        board=options.tensorboard,
+        notes=() if options.config is None or official is None else tuple(_unmapped(options.config, official)),
     )
 
 
-def train_as_planned(plan: TrainPlan, out: Path, *, json: bool) -> None:
+def train_as_planned(options: TrainOptions | DistillOptions) -> None:
     """Train, draw the learning curve, and show what came of it; in the first process only."""
     from dvfl_mobile.cli.console import print_json, print_note
     from dvfl_mobile.cli.progress import steps
@@ -315,6 +441,7 @@ def train_as_planned(plan: TrainPlan, out: Path, *, json: bool) -> None:
     from dvfl_mobile.training.result import CURVE_NAME, JOURNAL_NAME
     from dvfl_mobile.training.run import BEST_NAME, run
 
+    plan, out = make_plan(options), options.out
     with steps(quiet=not is_first_process()) as step:
         result = run(plan, out, step)
     if result is None:
@@ -325,10 +452,40 @@ def train_as_planned(plan: TrainPlan, out: Path, *, json: bool) -> None:
         draw_learning_curve(read_journal(out / JOURNAL_NAME), out / CURVE_NAME)
     except MissingDependencyError as error:
         print_note(f"The learning curve wasn't drawn: {error.problem}")
-    if json:
+    if options.json:
         print_json(result)
     else:
         print("\n".join(summary_lines(result, out / BEST_NAME)))
+
+
+def _choices(options: TrainOptions | DistillOptions) -> Choices:
+    from dvfl_mobile.training.choices import Choices
+
+    choices = Choices(
+        epochs=options.epochs,
+        warmup_epochs=options.warmup_epochs,
+        global_batch=options.batch,
+        micro_batch=options.micro_batch,
+        optimizer=options.optimizer,
+        learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
+        clip_gradient=options.clip_gradient,
+        drop_path=options.drop_path,
+        average=options.average,
+        patience=options.patience,
+        precision=options.precision,
+        seed=options.seed,
+        crop_area=None if options.crop_area is None else (options.crop_area, 1.0),
+        flip=options.flip,
+        jitter=options.jitter,
+        grey=options.grey,
+        mixup=options.mixup,
+        cutmix=options.cutmix,
+        label_smoothing=options.label_smoothing,
+    )
+    if isinstance(options, DistillOptions):
+        return replace(choices, temperature=options.temperature, weight=options.alpha, loss=options.kd_loss)
+    return choices
 
 
 def _unmapped(path: Path, official: OfficialConfig) -> list[str]:

@@ -8,15 +8,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import typer
 
 from dvfl_mobile import load_checkpoint
 from dvfl_mobile.cli import main as frame
+from dvfl_mobile.cli.options_training import DistillOptions, TrainOptions
 from dvfl_mobile.model.checkpoint.torchfile import load_torch_file
 from dvfl_mobile.training.journal import read_journal
 from dvfl_mobile.training.result import TrainingResult
@@ -252,3 +255,12 @@ def test_the_command_killed_for_real_goes_on_and_ends_as_if_nothing_had_been(
         assert same(ours, whole), name
     assert not list((tmp_path / "out").rglob("*.partial"))
     assert not (tmp_path / "out" / "last" / "state.safetensors").exists()
+
+
+@pytest.mark.parametrize(("name", "options"), [("train", TrainOptions), ("distill", DistillOptions)])
+def test_a_command_has_the_options_that_its_settings_object_declares(name: str, options: Any) -> None:
+    command = typer.main.get_command(frame._app()).commands[name]  # type: ignore[attr-defined]
+    assert [parameter.name for parameter in command.params] == [field.name for field in fields(options)]
+    given = options(out=Path("out"), **({"teacher": Path("t.pth")} if name == "distill" else {}))
+    with pytest.raises(FrozenInstanceError):
+        given.out = Path("other")
