@@ -43,6 +43,7 @@ class FakeDevice:
         operators: what a round with operators gives.
         logits: what it computes; None: what the reference form does.
         fails_at: the round, over all artifacts, that raises `error`.
+        times_operators: whether it says that it times them.
         open_now, most_open: artifacts that are there, now and at most.
     """
 
@@ -51,6 +52,7 @@ class FakeDevice:
     times: Times = steady
     states: Sequence[DeviceState] = (DeviceState(),)
     operators: tuple[OperatorTime, ...] = ()
+    times_operators: bool = True
     logits: np.ndarray | None = None
     sha256: str | None = None
     fails_at: int | None = None

@@ -29,9 +29,15 @@ class DeviceRunner(Runner, Protocol):
 
 
 class Device(Protocol):
-    """A place to run artifacts; `facts.device` is its name."""
+    """A place to run artifacts.
+
+    Attributes:
+        facts: of the device; `facts.device` is its name.
+        times_operators: whether a runtime on it records how long each operator takes.
+    """
 
     facts: DeviceFacts
+    times_operators: bool
 
     def state(self) -> DeviceState:
         """What can change while it is used, as it is now."""

@@ -61,6 +61,8 @@ class EmulatedArm:
         UsageError: there is no such CPU.
     """
 
+    times_operators = True
+
     def __init__(self, cpu: str) -> None:
         if cpu not in CPUS:
             raise UsageError(

@@ -94,6 +94,9 @@ class HostRunner:
 class Host:
     """This machine."""
 
+    # The runtimes' Python packages record no times of operators.
+    times_operators = False
+
     def __init__(self) -> None:
         self.facts: DeviceFacts = host_facts("host")
 

@@ -112,6 +112,8 @@ class LocalPlace:
 class NativeHost:
     """This machine, with artifacts run by the harness's own programs."""
 
+    times_operators = True
+
     def __init__(self) -> None:
         self.facts: DeviceFacts = host_facts("host:native")
 

@@ -189,6 +189,11 @@ def _measured(
             only = find_device(chosen[0]) if len(chosen) == 1 else None
             if only is not None:
                 check_is_physical(only)
+        if only is not None and plan.operators and not only.times_operators:
+            print_note(
+                f"Nothing on {only.facts.device} times operators, so the report will have none: "
+                "--device host:native does, and so does an Android phone."
+            )
         subjects = _subjects(opened, clips, step)
         if only is not None:
             return profile_fleet(chosen, subjects, plan, lambda _: step, bound=bound, find=lambda _: only)

@@ -44,6 +44,8 @@ class AndroidDevice:
         DeviceError: it doesn't say what it is.
     """
 
+    times_operators = True
+
     def __init__(self, adb: Adb) -> None:
         self._adb = adb
         self.facts: DeviceFacts = parse_facts(adb.name, _gathered(adb, FACTS_SCRIPT, "asking it what it is"))

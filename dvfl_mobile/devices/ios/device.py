@@ -33,6 +33,9 @@ class IosDevice:
         DeviceError: the app isn't installed there.
     """
 
+    # Core ML only says where it means to run each.
+    times_operators = False
+
     def __init__(self, listed: ListedDevice) -> None:
         self._udid, self._bundle = listed.udid, os.environ.get(BUNDLE_VARIABLE) or BUNDLE
         self.facts = DeviceFacts(

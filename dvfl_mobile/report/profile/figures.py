@@ -177,7 +177,8 @@ def operator_remarks(profile: ArtifactProfile, device: str) -> list[str]:
         said.append(f"{plural(left, 'more row')} in the JSON document.")
     if not profile.operators:
         how = "It isn't timed by operator" + (
-            f": add {option('operators')}, with {option('device', 'host:native')} or a phone."
+            f", which nothing on host does: use {option('operators')} with {option('device', 'host:native')} "
+            "or an Android phone."
             if device == "host"
             else f": add {option('operators')}, where the runtime records them."
         )
