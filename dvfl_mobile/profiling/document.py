@@ -44,7 +44,7 @@ class Summary(Document):
         median_interval_ns: 95 %, over rounds; None below six.
         load_ns, first_ns: medians over rounds, of loading and of the first inference after it.
         clips_per_s, frames_per_s: at the median.
-        real_time_factor: clips analysed in the time that one spans at 30 frames a second; see `clip_span_s` in `summary`.
+        real_time_factor: clips analysed in the time that one spans at 30 frames a second, `summary.clip_span_s`.
         peak_memory_bytes: the most of any round.
     """
 
