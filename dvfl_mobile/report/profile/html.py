@@ -16,17 +16,23 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --ink: #dfe3ea; --faint: #7d8694; --mark: #ff7b72; --first: #6cb0f5;
   --second: #f0a742; --grid: #2a303b; --quiet: #9aa3b2; --page: #14171d; --good: #4ac26b; --doubt: #d4a72c; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); margin: 2rem auto;
-  max-width: 62rem; padding: 0 1rem; overflow-wrap: anywhere; }
+  max-width: 62rem; padding: 0 1rem; overflow-wrap: break-word; }
 h1, h2, h3 { line-height: 1.25; } h1 { font-size: 1.4rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
 h3 { font-size: 1rem; margin-top: 1.8rem; }
-table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .15rem 1.2rem .15rem 0; border-bottom: 1px solid var(--grid);
   vertical-align: top; white-space: pre-line; }
+td:last-child, th:last-child { padding-right: 0; } .short { white-space: nowrap; } .long { overflow-wrap: anywhere; }
+.table { overflow-x: auto; margin: .8rem 0; }
+@media (max-width: 40rem) { th, td { padding-right: .6rem; } }
 th { font-weight: 600; color: var(--quiet); } figure { margin: 1rem 0; } svg { width: 100%; height: auto; }
 figcaption, .quiet { color: var(--quiet); font-size: .85rem; } a { color: var(--first); }
 .pass { color: var(--good); } .fail { color: var(--mark); } .inconclusive { color: var(--doubt); }
 .verdict { font-weight: 700; text-transform: uppercase; } pre { line-height: 1.15; overflow-x: auto; }
 """
+
+_SHORT, _LONG_WORD = 12, 20
+"""Characters of a cell that stays on a line, and of the longest word that isn't broken."""
 
 
 def html(report: ProfileReport) -> str:
@@ -106,8 +112,19 @@ def _heading(level: str, profile: DeviceProfile) -> str:
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     head = "".join(f"<th>{escape(column)}</th>" for column in columns) if any(columns) else ""
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table>{f'<thead><tr>{head}</tr></thead>' if head else ''}<tbody>{body}</tbody></table>"
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    head = f"<thead><tr>{head}</tr></thead>" if head else ""
+    return f'<div class="table"><table>{head}<tbody>{body}</tbody></table></div>'
+
+
+def _cell(text: str) -> str:
+    """Short cells, names and figures with their units, stay on a line; only words as long as paths are broken."""
+    if len(text) <= _SHORT:
+        return f'<td class="short">{escape(text)}</td>'
+    if max(map(len, text.split()), default=0) > _LONG_WORD:
+        # At the joints of a path first.
+        return f'<td class="long">{escape(text).replace(".", ".<wbr>").replace("_", "_<wbr>")}</td>'
+    return f"<td>{escape(text)}</td>"
 
 
 def _paragraph(text: str, style: str = "") -> str:

@@ -112,7 +112,8 @@ def _line(figure: Any, profile: DeviceProfile) -> None:
         dots = {"markersize": 4, "color": colour, "rasterized": many}
         [labels[letter]] = axes.plot(ends[warm:], times[warm:] / 1e6, ".", **dots)
         start = float(ends[-1])
-    axes.set_xlim(0, start)
+    # The last runs end with the last band: a dot on the very edge would be cut in half.
+    axes.set_xlim(0, start * 1.015)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("seconds at work")
     axes.set_ylabel("ms")
