@@ -39,7 +39,7 @@ from dvfl_mobile.pipeline.load import load_student
 from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.profiling.race import race
 from dvfl_mobile.progress import Step
-from dvfl_mobile.quantization.graph.forms import QuantizedForm, raw_clip
+from dvfl_mobile.quantization.graph.forms import QuantizedForm
 from dvfl_mobile.quantization.graph.graphs import in_double, run_clips
 from dvfl_mobile.quantization.graph.stored import load_form
 from dvfl_mobile.recipes import recipe_named
@@ -82,7 +82,7 @@ class Truth:
 
 
 def truth_of(student: Student, clips: Path, count: int, step: Step) -> Truth:
-    found = gather_clips(clips, raw_clip(student), student.classes, step, count)
+    found = gather_clips(clips, student.raw_clip, student.classes, step, count)
     runner = TorchRunner(student)
     with step("reference logits (PyTorch)", count) as advance:
         logits = [_advanced(runner.run(clip[None]), advance) for clip in found.pixels]

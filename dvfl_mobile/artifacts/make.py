@@ -15,14 +15,13 @@ from dvfl_mobile.converters.base import Lowered, Request, lower, versions
 from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.errors import ArtifactError
 from dvfl_mobile.files import atomic_directory, directory_lock
-from dvfl_mobile.quantization.settings import Quantization
+from dvfl_mobile.quantization.lowerable import Lowerable
 from dvfl_mobile.recipes import Recipe
 from dvfl_mobile.targets import Target
 from dvfl_mobile.version import __version__
 
 if TYPE_CHECKING:
     from dvfl_mobile.model.student import Student
-    from dvfl_mobile.quantization.graph.forms import QuantizedForm
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ def folder_of(student: Student, target: Target, recipe: Recipe, out: Path) -> Pa
 
 
 def make_artifact(
-    model: Student | QuantizedForm, target: Target, recipe: Recipe, out: Path, reference: Path, minimum_os: str
+    model: Lowerable, target: Target, recipe: Recipe, out: Path, reference: Path, minimum_os: str
 ) -> Artifact:
     """Lower a student, or its quantized form, and write `out/<model>/<target>/<recipe>/`, the manifest last.
 
@@ -51,13 +50,13 @@ def make_artifact(
         MissingDependencyError: the target's packages aren't installed.
         OutputError: the place can't be written, or another run is writing it.
     """
-    student = student_of(model)
+    student = model.student
     known = _known_fields(model, target, recipe, reference, minimum_os)
     folder = folder_of(student, target, recipe, out)
     spec = known["clip"]
     with directory_lock(folder), atomic_directory(folder) as partial:
         request = Request(
-            form=_lowerable(model, target, recipe, spec),
+            form=_to_lower(model, target, recipe, spec),
             shape=spec.shape,
             recipe=recipe.name,
             metadata=_metadata(student, spec, recipe).model_dump_json(),
@@ -78,13 +77,13 @@ def make_artifact(
 
 
 def standing_artifact(
-    model: Student | QuantizedForm, target: Target, recipe: Recipe, out: Path, reference: Path, minimum_os: str
+    model: Lowerable, target: Target, recipe: Recipe, out: Path, reference: Path, minimum_os: str
 ) -> Artifact | None:
     """The artifact that `make_artifact` would make, if it stands there whole and its manifest differs in nothing.
 
     What must be the same: weights, classes, ClipSpec, recipe, scales, the oldest system, and the version of every tool.
     """
-    folder = folder_of(student_of(model), target, recipe, out)
+    folder = folder_of(model.student, target, recipe, out)
     try:
         found = open_artifact(folder)
         manifests.verify(found.manifest, folder)
@@ -103,36 +102,9 @@ def open_artifact(folder: Path) -> Artifact:
     return Artifact(folder, manifests.read(folder))
 
 
-def student_of(model: Student | QuantizedForm) -> Student:
-    """The float student: the model itself, or the one that was quantized."""
-    from dvfl_mobile.model.student import Student
-
-    return model if isinstance(model, Student) else model.student
-
-
-def warnings_of(model: Student | QuantizedForm) -> tuple[str, ...]:
-    """What whoever ships the model must know of its quantization."""
-    quantization = _quantization_of(model)
-    return () if quantization is None else quantization.warnings
-
-
-def _quantization_of(model: Student | QuantizedForm) -> Quantization | None:
-    from dvfl_mobile.model.student import Student
-
-    return None if isinstance(model, Student) or not model.settings.scales else model.settings
-
-
-def _lowerable(model: Student | QuantizedForm, target: Target, recipe: Recipe, spec: ClipSpec) -> Any:
+def _to_lower(model: Lowerable, target: Target, recipe: Recipe, spec: ClipSpec) -> Any:
     """What the target's converter lowers: the deploy form, or the quantized graph of it."""
-    from dvfl_mobile.model.deploy import DeployForm
-
-    if recipe.is_calibrated:
-        from dvfl_mobile.quantization.graph.forms import QuantizedForm
-        from dvfl_mobile.quantization.graph.graphs import converted
-
-        assert isinstance(model, QuantizedForm)
-        return converted(model.graph(target.normalizer), fold=target.folds_weights)
-    form = DeployForm(student_of(model).network, spec, target.normalizer)
+    form = (model if recipe.is_calibrated else model.student).to_lower(target)
     if recipe.mode == "dynamic" and target.folds_weights:
         from dvfl_mobile.quantization.graph.dynamic import dynamic_graph
 
@@ -140,11 +112,9 @@ def _lowerable(model: Student | QuantizedForm, target: Target, recipe: Recipe, s
     return form
 
 
-def _known_fields(
-    model: Student | QuantizedForm, target: Target, recipe: Recipe, reference: Path, minimum_os: str
-) -> dict[str, Any]:
+def _known_fields(model: Lowerable, target: Target, recipe: Recipe, reference: Path, minimum_os: str) -> dict[str, Any]:
     """The fields of a manifest that are known before anything is lowered."""
-    student = student_of(model)
+    student = model.student
     return {
         "model": student.architecture.name,
         "target": target.name,
@@ -152,11 +122,11 @@ def _known_fields(
         "recipe_meaning": recipe.meaning[target.name],
         "architecture": student.architecture,
         "classes": tuple(student.classes),
-        "clip": student.clip.model_copy(update={"pixels": "raw"}),
+        "clip": student.raw_clip,
         "weights": student.source,
         "reference": manifests.entry_of(reference, f"../../{reference.name}"),
         "minimum_os": minimum_os,
-        "quantization": _quantization_of(model),
+        "quantization": model.quantization,
         "tools": {"dvfl-mobile": __version__, "python": platform.python_version(), **versions(target)},
     }
 

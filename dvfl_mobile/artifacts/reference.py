@@ -10,6 +10,7 @@ from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import reference_path
 from dvfl_mobile.errors import ArtifactError, UsageError
 from dvfl_mobile.files import directory_lock, sha256_of, writing_to
+from dvfl_mobile.quantization.lowerable import load_lowerable
 from dvfl_mobile.spelling import option
 
 if TYPE_CHECKING:
@@ -59,16 +60,21 @@ def reference_of(artifact: Artifact) -> Student:
     return load_checkpoint(path)
 
 
-def check_fits(student: Student, artifact: Artifact) -> None:
-    """Check that a student gives logits that can be compared with an artifact's.
+def reference_student(artifact: Artifact, path: Path | None) -> Student:
+    """The student that an artifact is compared with: of a checkpoint or a quantized form, or the stored reference's.
 
     Raises:
-        UsageError: it has other classes or clips.
+        ArtifactError: there is no path, and no stored reference.
+        CheckpointError: the file can't be read.
+        UsageError: it has other classes or clips than the artifact.
     """
+    student = reference_of(artifact) if path is None else load_lowerable(path).student
     manifest = artifact.manifest
     if (student.architecture.num_classes, student.clip.shape) != (len(manifest.classes), manifest.clip.shape):
         raise UsageError(
-            f"{student.source.name} has {student.architecture.num_classes} classes for clips of {student.clip.shape}; "
-            f"{artifact.folder} has {len(manifest.classes)} for {manifest.clip.shape}.",
+            f"{student.source.name} isn't the model that {artifact.folder} was converted from: it has "
+            f"{student.architecture.num_classes} classes for clips of {student.clip.shape}; the artifact has "
+            f"{len(manifest.classes)} for {manifest.clip.shape}.",
             hint="Name the checkpoint that the artifact was converted from.",
         )
+    return student

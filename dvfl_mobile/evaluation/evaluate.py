@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dvfl_mobile.artifacts.manifest import ArtifactFacts, verify
+from dvfl_mobile.artifacts.reference import reference_student
 from dvfl_mobile.data.clips import ClipFacts, ClipSpec, View, views
 from dvfl_mobile.data.datasets import SplitName
 from dvfl_mobile.documents import Verdict, leave
@@ -115,7 +116,7 @@ def evaluate(
     except InconclusiveError as error:
         verify(manifest, artifact.folder)
         return _store(artifact, undecided(artifact, question, chosen, error), processes)
-    student = _reference_student(artifact, reference)
+    student = reference_student(artifact, reference)
     with step(f"PyTorch and {manifest.target}", shares_of(chosen, processes)) as advance:
         pair = _open_pair(artifact, student)
         answers = _ask(pair, chosen, manifest.clip, drawn, processes, advance)
@@ -210,21 +211,6 @@ def _reason(verdict: Verdict, pooled: PairedFigures, question: Question, needed:
     else:
         more = f"About {needed:,} videos would decide it at the rates of flips seen; these are {pooled.videos:,}."
     return f"{drop}, and {sure} it may be anything {between}; {allowed}. {more}"
-
-
-def _reference_student(artifact: Artifact, checkpoint: Path | None) -> Student:
-    from dvfl_mobile.artifacts.reference import reference_of
-    from dvfl_mobile.model.checkpoint.load import load_checkpoint
-
-    student = load_checkpoint(checkpoint) if checkpoint else reference_of(artifact)
-    manifest = artifact.manifest
-    if (student.architecture.num_classes, student.clip.shape) != (len(manifest.classes), manifest.clip.shape):
-        raise UsageError(
-            f"{student.source.name} has {student.architecture.num_classes} classes for clips of {student.clip.shape}; "
-            f"{artifact.folder} has {len(manifest.classes)} for {manifest.clip.shape}.",
-            hint="Name the checkpoint that the artifact was converted from.",
-        )
-    return student
 
 
 def _open_pair(artifact: Artifact, student: Student) -> RunnerPair:

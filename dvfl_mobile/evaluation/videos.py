@@ -16,6 +16,7 @@ from dvfl_mobile.data.clips import Clip, ClipSpec, View
 from dvfl_mobile.data.datasets import GROUPS, Split, SplitName, find_split
 from dvfl_mobile.data.videos import VideoRef, read_clips
 from dvfl_mobile.errors import UsageError, VideoError
+from dvfl_mobile.model.class_names import are_numbered
 from dvfl_mobile.spelling import option
 from dvfl_mobile.wording import first_few, plural
 
@@ -193,7 +194,7 @@ class _Model:
     @property
     def is_unnamed(self) -> bool:
         """Whether the names are those that loading a checkpoint without names puts in their place."""
-        return list(self.classes) == [f"class_{index}" for index in range(len(self.classes))]
+        return are_numbered(self.classes)
 
     @property
     def with_labels(self) -> str:

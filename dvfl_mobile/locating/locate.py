@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,15 +18,13 @@ from dvfl_mobile.locating.measuring import Segment, segments
 from dvfl_mobile.locating.reference import ReferenceGraph, module_of, operator_of, reference_graph
 from dvfl_mobile.locating.rounding import MARGIN_DB, rounding_of
 from dvfl_mobile.metrics import sqnr_db
+from dvfl_mobile.quantization.graph.forms import freeze
+from dvfl_mobile.quantization.lowerable import Lowerable, load_lowerable
 from dvfl_mobile.runners.tracing import MOVE, ROUND, trace
 from dvfl_mobile.runners.values import Logits, Pixels
 from dvfl_mobile.spelling import option
 from dvfl_mobile.targets import target_named
 from dvfl_mobile.version import __version__
-
-if TYPE_CHECKING:
-    from dvfl_mobile.quantization.graph.forms import QuantizedForm
-    from dvfl_mobile.quantization.settings import Quantization
 
 
 def locate(
@@ -78,18 +75,13 @@ def locate(
 
 
 def _reference_of(artifact: Artifact, path: Path | None) -> tuple[ReferenceGraph, tuple[str, ...]]:
-    from dvfl_mobile.model.checkpoint.load import load_checkpoint
-    from dvfl_mobile.quantization.archive import is_form
-    from dvfl_mobile.quantization.graph import stored
-
     target, known = target_named(artifact.manifest.target), artifact.manifest.quantization
-    settings: Quantization | QuantizedForm | None = known if known is not None and known.scales else None
-    if path is not None and is_form(path):
-        form = stored.load_form(path)
-        return reference_graph(form.student, target, form if form.settings.scales else None), ()
-    student = load_checkpoint(path) if path else reference_of(artifact)
-    notes = (_about_qat(),) if known is not None and known.method == "qat" else ()
-    return reference_graph(student, target, settings), notes
+    model: Lowerable = reference_of(artifact) if path is None else load_lowerable(path)
+    if model.quantization is not None or known is None:
+        return reference_graph(model, target), ()
+    # The weights are float, and the manifest tells how to round them; training with rounding in place changed others.
+    notes = (_about_qat(),) if known.method == "qat" else ()
+    return reference_graph(freeze(model.student, known) if known.scales else model, target), notes
 
 
 def _about_qat() -> str:

@@ -19,6 +19,7 @@ from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.build import build_network, sha256_of_weights, weight_shapes
 from dvfl_mobile.model.card import WEIGHTS
 from dvfl_mobile.model.checkpoint.load import load_checkpoint
+from dvfl_mobile.model.class_names import numbered_names
 from dvfl_mobile.model.source import WeightSource
 from dvfl_mobile.model.student import Student
 
@@ -51,7 +52,7 @@ def seeded_student(
     return Student(
         network=build_network(architecture, weights),
         architecture=architecture,
-        classes=tuple(classes or (f"class_{index}" for index in range(architecture.num_classes))),
+        classes=tuple(classes or numbered_names(architecture.num_classes)),
         clip=ClipSpec.official(architecture.num_frames, architecture.img_size),
         source=WeightSource(
             kind="seeded",

@@ -12,8 +12,10 @@ from dvfl_mobile.errors import needs
 from dvfl_mobile.files import atomic_file
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.source import WeightSource
+from dvfl_mobile.targets import Normalizer, Target
 
 if TYPE_CHECKING:
+    from dvfl_mobile.model.deploy import DeployForm
     from dvfl_mobile.model.network import VideoFocalNet
 
 METADATA_KEY = "dvfl_mobile"
@@ -44,6 +46,37 @@ class Student:
             raise ValueError(f"{len(self.classes)} class names for {self.architecture.num_classes} logits")
         if (self.clip.frames, self.clip.size) != (self.architecture.num_frames, self.architecture.img_size):
             raise ValueError(f"clip {self.clip.shape} does not fit {self.architecture}")
+
+    @property
+    def raw_clip(self) -> ClipSpec:
+        """The clip with raw pixels in it, as artifacts take it."""
+        return self.clip.model_copy(update={"pixels": "raw"})
+
+    # What `quantization.lowerable.Lowerable` asks for.
+
+    @property
+    def student(self) -> Student:
+        """Itself."""
+        return self
+
+    @property
+    def quantization(self) -> None:
+        """None: it is float."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """None: nothing was quantized."""
+        return ()
+
+    def form(self, normalizer: Normalizer) -> DeployForm:
+        """The deploy form in a target's layout."""
+        from dvfl_mobile.model.deploy import DeployForm
+
+        return DeployForm(self.network, self.raw_clip, normalizer)
+
+    def to_lower(self, target: Target) -> DeployForm:
+        """The deploy form in the target's layout."""
+        return self.form(target.normalizer)
 
 
 class StudentMetadata(Document):

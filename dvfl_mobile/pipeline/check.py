@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvfl_mobile.artifacts.make import Artifact, student_of
+from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import verify
-from dvfl_mobile.artifacts.reference import check_fits, reference_of
+from dvfl_mobile.artifacts.reference import reference_student
 from dvfl_mobile.data.gather import gather_clips
 from dvfl_mobile.devices.base import find_device
 from dvfl_mobile.documents import leave
@@ -16,7 +16,6 @@ from dvfl_mobile.errors import InconclusiveError
 from dvfl_mobile.parity.report import ParityReport
 from dvfl_mobile.parity.thresholds import Thresholds, thresholds_for
 from dvfl_mobile.pipeline.compare import compare, keep, not_compared, reference_logits
-from dvfl_mobile.pipeline.load import load_model
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.runners.base import check_runs_here, open_runner
 from dvfl_mobile.runners.opinions import opinions_named
@@ -62,9 +61,7 @@ def check(
     try:
         if place is None:
             check_runs_here(manifest)
-        student = student_of(load_model(reference)) if reference else reference_of(artifact)
-        check_fits(student, artifact)
-        expected = reference_logits(student, clip_set, step)
+        expected = reference_logits(reference_student(artifact, reference), clip_set, step)
         report = compare(artifact, clip_set, expected, step, thresholds, others, place)
     except InconclusiveError as error:
         verify(manifest, artifact.folder)

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from dvfl_mobile.artifacts.make import Artifact, make_artifact, standing_artifact, student_of
+from dvfl_mobile.artifacts.make import Artifact, make_artifact, standing_artifact
 from dvfl_mobile.artifacts.reference import save_reference
 from dvfl_mobile.errors import CheckFailedError, InconclusiveError
 from dvfl_mobile.pipeline.load import check_scales
 from dvfl_mobile.pipeline.plan import Plan
 from dvfl_mobile.progress import Step, silent
+from dvfl_mobile.quantization.lowerable import Lowerable
 from dvfl_mobile.spelling import command, option
 from dvfl_mobile.targets import Target
 
-if TYPE_CHECKING:
-    from dvfl_mobile.model.student import Student
-    from dvfl_mobile.quantization.graph.forms import QuantizedForm
 
-
-def convert(model: Student | QuantizedForm, plan: Plan, step: Step = silent, *, reuse: bool = False) -> list[Artifact]:
+def convert(model: Lowerable, plan: Plan, step: Step = silent, *, reuse: bool = False) -> list[Artifact]:
     """Make each artifact of the plan.
 
     Args:
@@ -30,12 +26,12 @@ def convert(model: Student | QuantizedForm, plan: Plan, step: Step = silent, *, 
         UsageError: the recipe needs scales, and the model has none.
     """
     check_scales(model, plan.recipe)
-    reference = save_reference(student_of(model), plan.out)
+    reference = save_reference(model.student, plan.out)
     return [convert_one(model, target, plan, reference, step, reuse=reuse) for target in plan.targets]
 
 
 def convert_one(
-    model: Student | QuantizedForm, target: Target, plan: Plan, reference: Path, step: Step, *, reuse: bool = False
+    model: Lowerable, target: Target, plan: Plan, reference: Path, step: Step, *, reuse: bool = False
 ) -> Artifact:
     """Make one artifact of the plan, beside the reference that `save_reference` wrote; see `convert`."""
     minimum_os = f"iOS {plan.minimum_ios}" if target.ios else target.minimum_os

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from dvfl_mobile.artifacts.make import student_of, warnings_of
 from dvfl_mobile.artifacts.reference import save_reference
 from dvfl_mobile.data.gather import gather_clips
 from dvfl_mobile.errors import InconclusiveError
@@ -18,15 +16,12 @@ from dvfl_mobile.pipeline.load import check_scales
 from dvfl_mobile.pipeline.plan import Plan
 from dvfl_mobile.pipeline.summary import DeployRow, DeploySummary, summarize
 from dvfl_mobile.progress import Step, silent
+from dvfl_mobile.quantization.lowerable import Lowerable
 from dvfl_mobile.runners.base import check_runs_here
-
-if TYPE_CHECKING:
-    from dvfl_mobile.model.student import Student
-    from dvfl_mobile.quantization.graph.forms import QuantizedForm
 
 
 def deploy(
-    model: Student | QuantizedForm,
+    model: Lowerable,
     plan: Plan,
     clips: Path | None = None,
     most: int = MOST_CLIPS,
@@ -38,7 +33,7 @@ def deploy(
         UsageError: the recipe needs scales, and the model has none.
     """
     check_scales(model, plan.recipe)
-    student = student_of(model)
+    student = model.student
     clip_set = gather_clips(clips, student.clip, student.classes, step, most)
     reference = save_reference(student, plan.out)
     expected = reference_logits(student, clip_set, step)
@@ -67,5 +62,5 @@ def deploy(
         clips=clip_set.facts,
         rows=rows,
         card=card_of(student.source.sha256),
-        notes=(*student.notes, *plan.notes, *warnings_of(model)),
+        notes=(*student.notes, *plan.notes, *model.warnings),
     )

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dvfl_mobile.errors import UsageError
+from dvfl_mobile.quantization.lowerable import Lowerable
 from dvfl_mobile.recipes import Recipe, recipe_named
 from dvfl_mobile.spelling import command, option
 
 if TYPE_CHECKING:
     from dvfl_mobile.model.student import Student
-    from dvfl_mobile.quantization.graph.forms import QuantizedForm
 
 
 _DEFAULT_RECIPE, _CALIBRATED_RECIPE = "fp32", "static_wi8_ai8"
@@ -45,17 +45,15 @@ def recipe_of(checkpoint: Path | None, recipe: str | None, *, has_clips: bool = 
     return _CALIBRATED_RECIPE if has_clips else _DEFAULT_RECIPE
 
 
-def check_scales(model: Student | QuantizedForm, recipe: Recipe) -> None:
+def check_scales(model: Lowerable, recipe: Recipe) -> None:
     """Check that a model has the scales that a recipe needs.
 
     Raises:
         UsageError: it has none.
     """
-    from dvfl_mobile.model.student import Student
-
-    if recipe.is_calibrated and isinstance(model, Student):
+    if recipe.is_calibrated and model.quantization is None:
         raise UsageError(
-            f"{recipe.name} needs scales, and {model.source.name} has none.",
+            f"{recipe.name} needs scales, and {model.student.source.name} has none.",
             hint=f"Name clips to find them on with {option('calib')}, or make a quantized form first with: "
             f"{command('quantize')}",
         )
@@ -63,7 +61,7 @@ def check_scales(model: Student | QuantizedForm, recipe: Recipe) -> None:
 
 def load_model(
     checkpoint: Path | None, labels: Path | None = None, frames: int | None = None, size: int | None = None
-) -> Student | QuantizedForm:
+) -> Lowerable:
     """The student of a checkpoint, a quantized form, or the embedded default student.
 
     Raises:

@@ -19,6 +19,7 @@ from dvfl_mobile.pipeline.quantized import QuantizeSummary, summarize_form
 from dvfl_mobile.profiling.race import race
 from dvfl_mobile.profiling.statistics import median_interval
 from dvfl_mobile.progress import Step, silent
+from dvfl_mobile.quantization.lowerable import Lowerable
 from dvfl_mobile.quantization.settings import QatSettings, Quantization
 from dvfl_mobile.recipes import Recipe, recipe_named
 from dvfl_mobile.spelling import option
@@ -150,11 +151,11 @@ def quantize(student: Student, plan: QuantizePlan, state: Path | None = None, st
     """
     _load_torchao(step)
     from dvfl_mobile.quantization.calibrate import ptq
-    from dvfl_mobile.quantization.graph.forms import deploy_form, freeze
+    from dvfl_mobile.quantization.graph.forms import freeze
 
     if not plan.recipe.is_calibrated:
         settings = Quantization(recipe=plan.recipe.name, method="none")
-        form = freeze(student, settings, dict(deploy_form(student, ()).named_parameters()))
+        form = freeze(student, settings)
         return Quantized(form, summarize_form(form, None))
     clips = calibration_clips(student, plan, step)
     form = ptq.quantize(student, plan.recipe.name, clips.pixels, clips.facts, plan.keep, step)
@@ -211,23 +212,19 @@ def plan_for_deploy(recipe: Recipe, calib: str | None, *, data_root: Path | None
     return QuantizePlan(recipe, calib, data_root=data_root, samples=samples)
 
 
-def calibrated(
-    model: Student | QuantizedForm, plan: QuantizePlan | None, step: Step = silent
-) -> Student | QuantizedForm:
+def calibrated(model: Lowerable, plan: QuantizePlan | None, step: Step = silent) -> Lowerable:
     """A student quantized by the plan; a quantized form, or a student without a plan, as it is.
 
     Raises:
         UsageError: a quantized form would be calibrated again.
     """
-    from dvfl_mobile.model.student import Student
-
     if plan is None:
         return model
-    if not isinstance(model, Student):
+    if model.quantization is not None:
         raise UsageError(
             "A quantized form has its scales already.", hint=f"Leave {option('calib')} out, or name its checkpoint."
         )
-    return quantize(model, plan, None, step).form
+    return quantize(model.student, plan, None, step).form
 
 
 def sensitivity(student: Student, plan: QuantizePlan, step: Step = silent) -> Sensitivity:

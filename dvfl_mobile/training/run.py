@@ -17,6 +17,7 @@ from dvfl_mobile.files import directory_lock, remove_partials, write_text, writi
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.build import build_network, sha256_of_weights
 from dvfl_mobile.model.checkpoint.load import load_checkpoint
+from dvfl_mobile.model.class_names import are_numbered
 from dvfl_mobile.model.source import WeightSource
 from dvfl_mobile.model.student import Student, save_student
 from dvfl_mobile.progress import Step, silent
@@ -204,7 +205,7 @@ def _prepare(plan: TrainPlan, step: Step) -> _Prepared:
 
 def _named_classes(teacher: Student | None) -> tuple[str, ...] | None:
     """The teacher's class names, to find labels by; None where its checkpoint brought none."""
-    if teacher is None or teacher.classes == tuple(f"class_{index}" for index in range(len(teacher.classes))):
+    if teacher is None or are_numbered(teacher.classes):
         return None
     return teacher.classes
 

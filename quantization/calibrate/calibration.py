@@ -16,6 +16,7 @@ from dvfl_mobile.data.clips import SINGLE_VIEW, Clip, ClipSpec
 from dvfl_mobile.data.datasets import find_split
 from dvfl_mobile.data.videos import VideoRef, read_clips
 from dvfl_mobile.errors import VideoError
+from dvfl_mobile.model.class_names import are_numbered
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.quantization.settings import CalibrationFacts
 from dvfl_mobile.wording import first_few, plural
@@ -151,7 +152,7 @@ def _unread(unreadable: Sequence[tuple[VideoRef, VideoError]]) -> str:
 def _labels(clips: Sequence[Clip], theirs: Sequence[str], ours: Sequence[str]) -> tuple[int | None, ...]:
     """Labels where the source's classes are the model's, by name or by number where the model has no names."""
     places = {name: index for index, name in enumerate(ours)}
-    nameless = len(ours) == len(theirs) and all(name == f"class_{index}" for index, name in enumerate(ours))
+    nameless = len(ours) == len(theirs) and are_numbered(ours)
     if not nameless and not set(theirs) <= places.keys():
         return (None,) * len(clips)
     return tuple(

@@ -13,7 +13,7 @@ from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.quantization.calibrate import cache
 from dvfl_mobile.quantization.calibrate.token_scaling import layers_to_scale
 from dvfl_mobile.quantization.graph import graphs
-from dvfl_mobile.quantization.graph.forms import QuantizedForm, deploy_form, freeze, raw_clip
+from dvfl_mobile.quantization.graph.forms import QuantizedForm, deploy_form, freeze
 from dvfl_mobile.quantization.settings import CalibrationFacts, Quantization
 
 _CLIPS_FOR_TOKEN_SCALING = 16
@@ -52,7 +52,7 @@ def quantize(
         known = _find(student, clips, calibration.observer, keep, step)
         cache.keep(key, known)
     settings = known.model_copy(update={"recipe": recipe, "calibration": calibration})
-    return freeze(student, settings, dict(deploy_form(student, settings.per_token_scaled).named_parameters()))
+    return freeze(student, settings)
 
 
 def _find(student: Student, clips: NDArray[np.uint8], observer: str, keep: Sequence[str], step: Step) -> Quantization:
@@ -62,7 +62,7 @@ def _find(student: Student, clips: NDArray[np.uint8], observer: str, keep: Seque
         per_token_scaled = layers_to_scale(deploy_form(student, ()), some)
     form = deploy_form(student, per_token_scaled)
     with step("calibrate", len(clips)) as advance:
-        graph, scales, products = graphs.watched(form, raw_clip(student).shape, observer, keep)
+        graph, scales, products = graphs.watched(form, student.raw_clip.shape, observer, keep)
         graphs.run_clips(graph, clips, advance)
     return Quantization(
         recipe="static_wi8_ai8",

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e.observer import PlaceholderObserver
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, QuantizationSpec, Quantizer
 
 from dvfl_mobile.delegation import module_path
-from dvfl_mobile.model.deploy import DeployForm
 from dvfl_mobile.quantization.floats import FLOAT_PARTS
 from dvfl_mobile.quantization.graph.edges import weight_scales
 from dvfl_mobile.quantization.graph.graphs import exported, weight_spec
@@ -59,7 +58,7 @@ class DynamicQuantizer(Quantizer):  # type: ignore[misc]
         return node.target == _aten.linear.default and not kept
 
 
-def dynamic_graph(form: DeployForm, shape: Sequence[int]) -> GraphModule:
+def dynamic_graph(form: nn.Module, shape: Sequence[int]) -> GraphModule:
     """The deploy form with dynamic quantization, as ExecuTorch's converter takes it."""
     return convert_pt2e(
         prepare_pt2e(exported(form, shape), DynamicQuantizer(dict(form.named_parameters()))), fold_quantize=True

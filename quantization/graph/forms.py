@@ -18,7 +18,7 @@ from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.edges import weight_scales
 from dvfl_mobile.quantization.scales import WEIGHT_RANGE
 from dvfl_mobile.quantization.settings import Quantization
-from dvfl_mobile.targets import Normalizer
+from dvfl_mobile.targets import Normalizer, Target
 
 LAYOUT: Normalizer = "products"
 """The layout in which scales are found; names of edges and weights are the same in all."""
@@ -46,7 +46,17 @@ class QuantizedForm:
     @property
     def clip(self) -> ClipSpec:
         """What its input holds: raw pixels."""
-        return raw_clip(self.student)
+        return self.student.raw_clip
+
+    @property
+    def quantization(self) -> Quantization | None:
+        """Its settings, if activations are quantized; None for recipes that need no scales."""
+        return self.settings if self.settings.scales else None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What whoever ships it must know of its scales."""
+        return self.quantization.warnings if self.quantization is not None else ()
 
     def form(self, normalizer: Normalizer) -> DeployForm:
         """The deploy form in a target's layout, with this quantization's weights in it, rounded already."""
@@ -68,28 +78,29 @@ class QuantizedForm:
             self.form(normalizer), self.clip.shape, self.settings.scales, self.settings.keep, self.weight_scales
         )
 
-
-def raw_clip(student: Student) -> ClipSpec:
-    """The student's clip with raw pixels in it."""
-    return student.clip.model_copy(update={"pixels": "raw"})
+    def to_lower(self, target: Target) -> GraphModule:
+        """The graph with quantize and dequantize operators, as the target's converter takes it."""
+        return graphs.converted(self.graph(target.normalizer), fold=target.folds_weights)
 
 
 def deploy_form(student: Student, per_token_scaled: Iterable[str], normalizer: Normalizer = LAYOUT) -> DeployForm:
     """The deploy form of a student, with per-token scaling in the linear layers at these paths."""
-    form = DeployForm(student.network, raw_clip(student), normalizer)
+    form = student.form(normalizer)
     scale_per_token(form, tuple(per_token_scaled), normalizer)
     return form
 
 
-def freeze(student: Student, settings: Quantization, parameters: Mapping[str, Tensor]) -> QuantizedForm:
+def freeze(student: Student, settings: Quantization, parameters: Mapping[str, Tensor] | None = None) -> QuantizedForm:
     """Round the parameters of a deploy form once and for all.
 
     Biases are put on the grid of the int32 sums that they are added to (`scale of input · scale of weight`), where
     every runtime would put them by itself: so all of them, and the fake-quantized graph, add the same number.
 
     Args:
-        parameters: of the deploy form in `LAYOUT`, per-token scaling in it, by name, trained on or as they were.
+        parameters: of the deploy form in `LAYOUT`, per-token scaling in it, by name, trained on; None: as they were.
     """
+    if parameters is None:
+        parameters = dict(deploy_form(student, settings.per_token_scaled).named_parameters())
     integers: dict[str, Tensor] = {}
     by_channel: dict[str, Tensor] = {}
     floats = {name: values.detach().clone() for name, values in parameters.items()}

@@ -113,7 +113,7 @@ def undecoded(refs, spec, views, *, on_damage):  # noqa: ARG001 (called by that 
 
 
 def use_scripts(monkeypatch, reference, found) -> None:
-    monkeypatch.setattr(evaluation, "_reference_student", lambda *_: None)
+    monkeypatch.setattr(evaluation, "reference_student", lambda *_: None)
     monkeypatch.setattr(evaluation, "_open_pair", lambda *_: RunnerPair(reference, found, "a.pth"))
 
 

@@ -17,7 +17,7 @@ from dvfl_mobile.quantization.calibrate.observers import OBSERVERS, observer_nam
 from dvfl_mobile.quantization.calibrate.token_scaling import layers_to_scale
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.edges import PerChannelWeightEdge, weight_scales
-from dvfl_mobile.quantization.graph.forms import deploy_form, raw_clip
+from dvfl_mobile.quantization.graph.forms import deploy_form
 from dvfl_mobile.quantization.scales import RAW_PIXELS, scale_of_range
 from tests.checkpoints import SMALL
 from tests.quantized import CLIPS, drawn, facts, small_form, small_student
@@ -72,7 +72,7 @@ def test_the_product_of_query_and_modulators_is_int8_unless_it_is_scaled_per_tok
     path = "stage0.block0.modulation"
     for per_token_scaled, expected in (((), 2), ((f"{path}.proj",), 0)):
         form = deploy_form(student, per_token_scaled)
-        watched, _, _ = graphs.watched(form, raw_clip(student).shape, "minmax", ())
+        watched, _, _ = graphs.watched(form, student.raw_clip.shape, "minmax", ())
         graphs.run_clips(watched, drawn()[:1])
         keys = graphs.converted(watched, fold=True)
         int8 = [
@@ -180,7 +180,7 @@ def test_scales_are_kept_by_content(monkeypatch: pytest.MonkeyPatch, tmp_path: A
 
 def test_a_per_token_scaled_layer_computes_the_same_in_float() -> None:
     student = small_student()
-    form = DeployForm(student.network, raw_clip(student))
+    form = DeployForm(student.network, student.raw_clip)
     paths = [name for name, _ in form.named_modules() if name.endswith((".proj", ".h", ".h_temporal"))]
     paths = [name for name in paths if "modulation" in name]
     clip = torch.from_numpy(drawn()[0]).float()
@@ -191,7 +191,7 @@ def test_a_per_token_scaled_layer_computes_the_same_in_float() -> None:
 
 def test_layers_are_scaled_per_token_where_one_scale_would_starve_most_tokens() -> None:
     student = seeded_student(SMALL, seed=3)
-    form = DeployForm(student.network, raw_clip(student))
+    form = DeployForm(student.network, student.raw_clip)
     # Tokens of one size need nothing, but in the last stage, where the bar is higher.
     assert all(name.startswith("stage3.") for name in layers_to_scale(form, drawn()[:2]))
     with torch.no_grad():

@@ -53,7 +53,6 @@ def convert(
     Each artifact goes to FOLDER/MODEL/TARGET/RECIPE with a manifest, once it is whole. Nothing is compared with
     PyTorch yet: that is what parity does, and deploy does both.
     """
-    from dvfl_mobile.artifacts.make import student_of, warnings_of
     from dvfl_mobile.cli.output import show_student
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.pipeline.convert import check_delegated, convert
@@ -64,7 +63,7 @@ def convert(
     with steps() as step:
         with step("load"):
             model = load_model(checkpoint, labels, frames, size)
-        show_student(student_of(model), (*plan.notes, *warnings_of(model)))
+        show_student(model.student, (*plan.notes, *model.warnings))
         made = convert(model, plan, step, reuse=reuse)
     show_artifacts(made, json=json)
     check_delegated(made, min_delegated)

@@ -63,7 +63,7 @@ def deploy(
     Ends with 0 when nothing failed, and names what could not be decided on this machine (--strict makes that 7).
     With 5 when an artifact failed.
     """
-    from dvfl_mobile.artifacts.make import folder_of, open_artifact, student_of
+    from dvfl_mobile.artifacts.make import folder_of, open_artifact
     from dvfl_mobile.cli.output import show_student
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.documents import Verdict
@@ -79,12 +79,12 @@ def deploy(
     with steps() as step:
         with step("load"):
             model = load_model(checkpoint, labels, frames, size)
-        show_student(student_of(model))
+        show_student(model.student)
         model = quantizing.calibrated(model, calibration, step)
         summary = deploy(model, plan, clips, max_clips, step)
     show_summary(summary, json=json, junit=junit, markdown=markdown)
     if summary.verdict is not Verdict.FAIL:
-        folders = [folder_of(student_of(model), target, plan.recipe, out) for target in plan.targets]
+        folders = [folder_of(model.student, target, plan.recipe, out) for target in plan.targets]
         check_delegated([open_artifact(folder) for folder in folders], min_delegated)
     raise typer.Exit(summary.exit_code(strict=strict))
 

@@ -25,6 +25,7 @@ from dvfl_mobile.model.checkpoint.infer import ABOUT_FRAMES, ABOUT_SIZE, infer_a
 from dvfl_mobile.model.checkpoint.labels import read_labels
 from dvfl_mobile.model.checkpoint.safetensors_file import is_safetensors, load_safetensors
 from dvfl_mobile.model.checkpoint.torchfile import load_torch_file
+from dvfl_mobile.model.class_names import numbered_names
 from dvfl_mobile.model.source import WeightSource
 from dvfl_mobile.model.student import Student, StudentMetadata
 from dvfl_mobile.model.wording import brief, listed
@@ -231,7 +232,7 @@ def _classes(
     where = f" (it was trained with {brief(named, 200)})" if isinstance(named, str) and named else ""
     naming = option("labels")
     note = f"{_ABOUT_CLASSES} not in the checkpoint: class_0, class_1, ... assumed; give them with {naming}{where}"
-    return tuple(f"class_{index}" for index in range(architecture.num_classes)), (note,)
+    return numbered_names(architecture.num_classes), (note,)
 
 
 def _stored_notes(contents: _Contents, labels: Path | None, frames: int | None, size: int | None) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import verify
-from dvfl_mobile.artifacts.reference import reference_of
-from dvfl_mobile.errors import InconclusiveError, UsageError
+from dvfl_mobile.artifacts.reference import reference_student
+from dvfl_mobile.errors import InconclusiveError
 from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.model.source import weights_notes
 from dvfl_mobile.pack.contents import Pack, Tolerances
@@ -56,7 +56,7 @@ def build(artifact: Artifact, clips: Path, reference: Path | None = None, step: 
     manifest = artifact.manifest
     recipe = thresholds_for(manifest.recipe)
     verify(manifest, artifact.folder)
-    student = _reference(artifact, reference)
+    student = reference_student(artifact, reference)
     found, notes = golden.gather(clips, manifest.clip, manifest.classes, step)
     expected, noisy_db = _reference_logits(student, found, step)
     made, facts = _artifact_logits(artifact, found, step, notes)
@@ -66,19 +66,6 @@ def build(artifact: Artifact, clips: Path, reference: Path | None = None, step: 
     if whole < len(found):
         notes.append(f"{whole} of {len(found)} clips are in the pack whole, as many as fit.")
     return BuiltPack(data, pack, (*weights_notes(manifest.weights.kind), *notes))
-
-
-def _reference(artifact: Artifact, checkpoint: Path | None) -> Student:
-    from dvfl_mobile.model.checkpoint.load import load_checkpoint
-
-    student = load_checkpoint(checkpoint) if checkpoint else reference_of(artifact)
-    manifest = artifact.manifest
-    if (student.architecture.num_classes, student.clip.shape) != (len(manifest.classes), manifest.clip.shape):
-        raise UsageError(
-            f"{student.source.name} isn't the model that {artifact.folder} was converted from.",
-            hint="Name the checkpoint that it was converted from.",
-        )
-    return student
 
 
 def _reference_logits(student: Student, found: Sequence[Golden], step: Step) -> tuple[NDArray[Any], float]:
