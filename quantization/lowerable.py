@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from dvfl_mobile.model.checkpoint.opened import CheckpointFile
 from dvfl_mobile.quantization.archive import is_form
 from dvfl_mobile.quantization.settings import Quantization
 from dvfl_mobile.targets import Normalizer, Target
@@ -44,10 +45,11 @@ def load_lowerable(path: Path) -> Lowerable:
     Raises:
         CheckpointError: see `load_checkpoint` and `load_form`.
     """
-    if is_form(path):
-        from dvfl_mobile.quantization.graph.stored import load_form
+    with CheckpointFile(path) as file:
+        if is_form(file):
+            from dvfl_mobile.quantization.graph.stored import read_form
 
-        return load_form(path)
-    from dvfl_mobile.model.checkpoint.load import load_checkpoint
+            return read_form(file)
+        from dvfl_mobile.model.checkpoint.load import read_checkpoint
 
-    return load_checkpoint(path)
+        return read_checkpoint(file)

@@ -10,6 +10,7 @@ from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import reference_path
 from dvfl_mobile.errors import ArtifactError, UsageError
 from dvfl_mobile.files import directory_lock, sha256_of, writing_to
+from dvfl_mobile.model.checkpoint.opened import CheckpointFile
 from dvfl_mobile.quantization.lowerable import load_lowerable
 from dvfl_mobile.spelling import option
 
@@ -48,16 +49,17 @@ def reference_of(artifact: Artifact) -> Student:
     Raises:
         ArtifactError: it isn't there, or isn't the one.
     """
-    from dvfl_mobile.model.checkpoint.load import load_checkpoint
+    from dvfl_mobile.model.checkpoint.load import read_checkpoint
 
     entry = artifact.manifest.reference
     path = reference_path(artifact.manifest, artifact.folder)
     hint = f"Name the checkpoint with {option('reference')}, or convert again."
     if not path.is_file():
         raise ArtifactError(f"The reference of {artifact.folder} is missing: {path}.", hint=hint)
-    if path.stat().st_size != entry.size_bytes or sha256_of(path) != entry.sha256:
-        raise ArtifactError(f"{path} isn't the reference of {artifact.folder}: its bytes changed.", hint=hint)
-    return load_checkpoint(path)
+    with CheckpointFile(path) as file:
+        if path.stat().st_size != entry.size_bytes or file.sha256() != entry.sha256:
+            raise ArtifactError(f"{path} isn't the reference of {artifact.folder}: its bytes changed.", hint=hint)
+        return read_checkpoint(file)
 
 
 def reference_student(artifact: Artifact, path: Path | None) -> Student:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dvfl_mobile.errors import UsageError
+from dvfl_mobile.model.checkpoint.opened import CheckpointFile
 from dvfl_mobile.quantization.lowerable import Lowerable
 from dvfl_mobile.recipes import Recipe, recipe_named
 from dvfl_mobile.spelling import command, option
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _DEFAULT_RECIPE, _CALIBRATED_RECIPE = "fp32", "static_wi8_ai8"
 
 
-def recipe_of(checkpoint: Path | None, recipe: str | None, *, has_clips: bool = False) -> str:
+def recipe_of(checkpoint: CheckpointFile | None, recipe: str | None, *, has_clips: bool = False) -> str:
     """The recipe that is meant: the one asked for, else a quantized form's own, else `fp32`.
 
     Args:
@@ -36,7 +37,7 @@ def recipe_of(checkpoint: Path | None, recipe: str | None, *, has_clips: bool = 
         made = stored.read_settings(checkpoint).recipe
         if asked is not None and asked.name != made:
             raise UsageError(
-                f"{checkpoint} was quantized as {made}, and {asked.name} was asked for.",
+                f"{checkpoint.path} was quantized as {made}, and {asked.name} was asked for.",
                 hint=f"Leave {option('recipe')} out, or quantize the checkpoint again.",
             )
         return made
@@ -60,7 +61,7 @@ def check_scales(model: Lowerable, recipe: Recipe) -> None:
 
 
 def load_model(
-    checkpoint: Path | None, labels: Path | None = None, frames: int | None = None, size: int | None = None
+    checkpoint: CheckpointFile | None, labels: Path | None = None, frames: int | None = None, size: int | None = None
 ) -> Lowerable:
     """The student of a checkpoint, a quantized form, or the embedded default student.
 
@@ -70,8 +71,12 @@ def load_model(
     """
     from dvfl_mobile.quantization.archive import is_form
 
-    if checkpoint is None or not is_form(checkpoint):
-        return load_student(checkpoint, labels, frames, size)
+    if checkpoint is None:
+        return load_student(None, labels, frames, size)
+    if not is_form(checkpoint):
+        from dvfl_mobile.model.checkpoint.load import read_checkpoint
+
+        return read_checkpoint(checkpoint, labels, frames=frames, size=size)
     if (labels, frames, size) != (None, None, None):
         raise UsageError(
             f"{option('labels')}, {option('frames')} and {option('size')} go with a checkpoint; a quantized form has "
@@ -80,7 +85,7 @@ def load_model(
         )
     from dvfl_mobile.quantization.graph import stored
 
-    return stored.load_form(checkpoint)
+    return stored.read_form(checkpoint)
 
 
 def load_student(

@@ -57,7 +57,7 @@ class TrainingState:
         remove_partials(self._path)
         if not self._path.exists():
             return 0
-        stored, _ = load_safetensors(self._path)
+        stored = load_safetensors(self._path)
         if _FINGERPRINT not in stored or not torch.equal(stored[_FINGERPRINT], self._fingerprint):
             raise CheckpointError(
                 f"{self._path} is the state of another training: its settings, weights or clips are not these.",

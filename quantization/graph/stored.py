@@ -12,7 +12,8 @@ import io
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -23,8 +24,9 @@ from torch import Tensor
 from dvfl_mobile.documents import Document
 from dvfl_mobile.errors import CheckpointError
 from dvfl_mobile.files import atomic_file, sha256_of
-from dvfl_mobile.model.checkpoint.load import load_checkpoint
-from dvfl_mobile.model.checkpoint.safetensors_file import load_safetensors, save_safetensors
+from dvfl_mobile.model.checkpoint.load import read_checkpoint
+from dvfl_mobile.model.checkpoint.opened import CheckpointFile
+from dvfl_mobile.model.checkpoint.safetensors_file import read_safetensors, save_safetensors
 from dvfl_mobile.model.student import save_student
 from dvfl_mobile.quantization.archive import ROOT, SETTINGS
 from dvfl_mobile.quantization.graph import graphs
@@ -70,17 +72,14 @@ def save_form(form: QuantizedForm, path: Path) -> None:
             archive.write(weights, f"{ROOT}/{_WEIGHTS}")
 
 
-def read_settings(path: Path) -> Quantization:
+def read_settings(file: CheckpointFile) -> Quantization:
     """How a quantized form was quantized; its weights are not read.
 
     Raises:
         CheckpointError: it is damaged.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _contents(archive, path).settings
-    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError) as error:
-        raise _damaged(path, str(error)) from error
+    with _archive(file) as archive:
+        return _contents(archive, file.path).settings
 
 
 def load_form(path: Path) -> QuantizedForm:
@@ -89,16 +88,19 @@ def load_form(path: Path) -> QuantizedForm:
     Raises:
         CheckpointError: it is damaged, or was changed after it was written.
     """
-    try:
-        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
-            contents = _contents(archive, path)
-            student = load_checkpoint(
-                _entry(archive, _STUDENT, contents.student_sha256, Path(folder) / "student", path)
-            )
-            weights = _entry(archive, _WEIGHTS, contents.weights_sha256, Path(folder) / "weights", path)
-            tensors, _ = load_safetensors(weights)
-    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError) as error:
-        raise _damaged(path, str(error)) from error
+    with CheckpointFile(path) as file:
+        return read_form(file)
+
+
+def read_form(file: CheckpointFile) -> QuantizedForm:
+    """The same of a file that is open already; see `load_form`."""
+    path = file.path
+    with _archive(file) as archive:
+        contents = _contents(archive, path)
+        with _entry(archive, _STUDENT, contents.student_sha256, file) as entry:
+            student = read_checkpoint(entry)
+        with _entry(archive, _WEIGHTS, contents.weights_sha256, file) as entry:
+            tensors, _ = read_safetensors(entry)
     parts = {
         prefix: {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
         for prefix in (_INTEGERS, _SCALES, _FLOATS)
@@ -140,17 +142,25 @@ def _contents(archive: zipfile.ZipFile, path: Path) -> _Contents:
         ) from error
 
 
-def _entry(archive: zipfile.ZipFile, name: str, sha256: str, target: Path, path: Path) -> Path:
-    """Copy an entry out, and check that it is as it was written."""
+@contextmanager
+def _archive(file: CheckpointFile) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(file.content) as archive:
+            yield archive
+    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError) as error:
+        raise _damaged(file.path, str(error)) from error
+
+
+def _entry(archive: zipfile.ZipFile, name: str, sha256: str, file: CheckpointFile) -> CheckpointFile:
+    """An entry, checked to be as it was written."""
     entry = archive.getinfo(f"{ROOT}/{name}")
     # Stored as it is, so that no entry can be larger than the file that holds it.
-    if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > path.stat().st_size:
-        raise _damaged(path, f"{name} isn't stored as it was written")
+    if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > file.size_bytes:
+        raise _damaged(file.path, f"{name} isn't stored as it was written")
     data = archive.read(entry)
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise _damaged(path, f"{name} isn't what was written")
-    target.write_bytes(data)
-    return target
+        raise _damaged(file.path, f"{name} isn't what was written")
+    return CheckpointFile(file.path, data)
 
 
 def _check_fits(form: QuantizedForm, path: Path) -> None:

@@ -67,7 +67,7 @@ def wait() -> None:
 
 EVENTS: dict[str, Callable[[], None]] = {"interrupt": interrupt, "full": fill_disk, "wait": wait}
 STEPS = {
-    "load": "dvfl_mobile.pipeline.load.load_student",
+    "load": "dvfl_mobile.pipeline.load.load_model",
     "reference": "dvfl_mobile.artifacts.reference.sha256_of",
     "convert": "dvfl_mobile.artifacts.make.lower",
     "parity": "dvfl_mobile.pipeline.compare.open_runner",

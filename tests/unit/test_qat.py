@@ -302,11 +302,11 @@ def test_a_training_killed_for_real_leaves_a_state_to_go_on_with(tmp_path: Path)
         qat.train(start(), pixels(), LABELS, QUICK, "shapes", state)
     with pytest.raises(Killed):
         qat.train(start(), pixels(), LABELS, whole, "shapes", state, killed_after(12))
-    went_on = training_state.load_safetensors(state)[0]
+    went_on = training_state.load_safetensors(state)
     forget(state)
     with pytest.raises(Killed):
         qat.train(start(), pixels(), LABELS, whole, "shapes", state, killed_after(12))
-    unbroken = training_state.load_safetensors(state)[0]
+    unbroken = training_state.load_safetensors(state)
     assert int(unbroken["steps_done"]) == 12
     assert went_on.keys() == unbroken.keys()
     assert all(went_on[name].equal(values) for name, values in unbroken.items())

@@ -91,7 +91,7 @@ def test_noise_marks_form_and_summary(checkpoint: Path, capfd: pytest.CaptureFix
     assert document["calibration"]["is_noise"] is True
     assert any("Calibrated on noise" in note for note in document["notes"])
     assert document["near"]["clips"] == 16
-    assert stored.read_settings(path).warnings
+    assert stored.load_form(path).settings.warnings
     assert [file.name for file in tmp_path.iterdir() if "partial" in file.name or "training" in file.name] == []
 
 
@@ -112,7 +112,7 @@ def test_a_recipe_without_scales_needs_no_clips(
 ) -> None:
     assert run("quantize", checkpoint, "--recipe", "dynamic", "-o", tmp_path) == 0
     assert "needs no calibration" in capfd.readouterr().out
-    assert stored.read_settings(tmp_path / f"{MODEL}-dynamic_wi8_afp32.pt2").method == "none"
+    assert stored.load_form(tmp_path / f"{MODEL}-dynamic_wi8_afp32.pt2").settings.method == "none"
 
 
 def test_deploy_quantizes_first_and_inspect_says_what_stayed_float(

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from dvfl_mobile.errors import CheckpointError
-from dvfl_mobile.quantization.archive import is_form
+from dvfl_mobile.model.checkpoint.opened import CheckpointFile
+from dvfl_mobile.quantization import archive
 from dvfl_mobile.quantization.graph import graphs, stored
 from dvfl_mobile.quantization.settings import Quantization
 from tests.quantized import drawn, small_form
@@ -22,6 +23,16 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("forms") / "small-static_wi8_ai8.pt2"
     stored.save_form(small_form(), path)
     return path
+
+
+def is_form(path: Path) -> bool:
+    with CheckpointFile(path) as file:
+        return archive.is_form(file)
+
+
+def settings_of(path: Path) -> Quantization:
+    with CheckpointFile(path) as file:
+        return stored.read_settings(file)
 
 
 def changed(source: Path, target: Path, change: Any) -> Path:
@@ -76,7 +87,7 @@ def test_a_form_of_schema_version_1_is_read(written: Path, tmp_path: Path) -> No
         contents["settings"] |= {"schema_version": 1, "levels": paths}
         return json.dumps(contents).encode()
 
-    settings = stored.read_settings(changed(written, tmp_path / "old.pt2", as_version_1))
+    settings = settings_of(changed(written, tmp_path / "old.pt2", as_version_1))
     assert settings == small_form().settings.model_copy(update={"per_token_scaled": tuple(paths)})
     assert settings.schema_version == 2
 
@@ -86,7 +97,7 @@ def test_version_2_has_no_field_of_version_1(written: Path, tmp_path: Path) -> N
         return data.replace(b'"per_token_scaled"', b'"levels"') if name.endswith("dvfl_mobile.json") else data
 
     with pytest.raises(CheckpointError, match="levels"):
-        stored.read_settings(changed(written, tmp_path / "mixed.pt2", mixed))
+        settings_of(changed(written, tmp_path / "mixed.pt2", mixed))
 
 
 def test_its_program_is_never_read(written: Path, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ import typer
 from dvfl_mobile import load_checkpoint
 from dvfl_mobile.cli import main as frame
 from dvfl_mobile.cli.options_training import DistillOptions, TrainOptions
-from dvfl_mobile.model.checkpoint.torchfile import load_torch_file
+from dvfl_mobile.model.checkpoint.opened import CheckpointFile
+from dvfl_mobile.model.checkpoint.torchfile import read_torch_file
 from dvfl_mobile.training.journal import read_journal
 from dvfl_mobile.training.result import TrainingResult
 from tests.threads import threads
@@ -103,7 +104,8 @@ def test_the_official_file_is_read_by_torch_and_by_us(made: Path) -> None:
     official = torch.load(made / "best.pth", weights_only=True)
     assert {"model", "epoch", "max_accuracy", "config"} == official.keys()
     assert official["config"]["MODEL"]["FOCAL"]["DEPTHS"] == [1, 1]
-    load_torch_file(made / "best.pth")
+    with CheckpointFile(made / "best.pth") as file:
+        read_torch_file(file)
     ours, theirs = load_checkpoint(made / "best.safetensors"), load_checkpoint(made / "best.pth")
     assert same(ours.network.state_dict(), theirs.network.state_dict())
     assert (ours.architecture, ours.clip) == (theirs.architecture, theirs.clip)

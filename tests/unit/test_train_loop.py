@@ -135,7 +135,7 @@ def test_only_a_minutes_work_is_lost_where_the_state_is_written_less_often(
     monkeypatch.setattr(training_state, "_SAVE_EVERY_S", 60.0)
     with pytest.raises(Killed):
         trained(QUICK, tmp_path, killed_after(3))
-    stored, _ = training_state.load_safetensors(tmp_path / "state.safetensors")
+    stored = training_state.load_safetensors(tmp_path / "state.safetensors")
     assert int(stored["steps_done"]) == 2  # the first epoch's end
     assert same(trained(QUICK, tmp_path).weights, whole().weights)
 
@@ -265,7 +265,7 @@ def test_nothing_to_train_on_is_refused() -> None:
 def test_every_weight_gets_a_gradient(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         trained(QUICK, tmp_path, killed_after(1))
-    stored, _ = training_state.load_safetensors(tmp_path / "state.safetensors")
+    stored = training_state.load_safetensors(tmp_path / "state.safetensors")
     momentum = {name: values for name, values in stored.items() if name.startswith("momentum_buffer/")}
     assert len(momentum) == len(seeded_weights(TINY, 0))
     assert [name for name, values in momentum.items() if not values.any()] == []

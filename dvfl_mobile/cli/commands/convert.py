@@ -55,16 +55,18 @@ def convert(
     """
     from dvfl_mobile.cli.output import show_student
     from dvfl_mobile.cli.progress import steps
+    from dvfl_mobile.model.checkpoint.opened import opened
     from dvfl_mobile.pipeline.convert import check_delegated, convert
     from dvfl_mobile.pipeline.load import load_model, recipe_of
     from dvfl_mobile.pipeline.plan import make_plan
 
-    plan = make_plan(targets or [], recipe_of(checkpoint, recipe), out, minimum_ios)
-    with steps() as step:
-        with step("load"):
-            model = load_model(checkpoint, labels, frames, size)
-        show_student(model.student, (*plan.notes, *model.warnings))
-        made = convert(model, plan, step, reuse=reuse)
+    with opened(checkpoint) as file:
+        plan = make_plan(targets or [], recipe_of(file, recipe), out, minimum_ios)
+        with steps() as step:
+            with step("load"):
+                model = load_model(file, labels, frames, size)
+            show_student(model.student, (*plan.notes, *model.warnings))
+            made = convert(model, plan, step, reuse=reuse)
     show_artifacts(made, json=json)
     check_delegated(made, min_delegated)
 

@@ -67,21 +67,23 @@ def deploy(
     from dvfl_mobile.cli.output import show_student
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.documents import Verdict
+    from dvfl_mobile.model.checkpoint.opened import opened
     from dvfl_mobile.pipeline import quantize as quantizing
     from dvfl_mobile.pipeline.convert import check_delegated
     from dvfl_mobile.pipeline.deploy import deploy
     from dvfl_mobile.pipeline.load import load_model, recipe_of
     from dvfl_mobile.pipeline.plan import make_plan
 
-    meant = recipe_of(checkpoint, recipe, has_clips=calib is not None)
-    plan = make_plan(targets or [], meant, out, minimum_ios)
-    calibration = quantizing.plan_for_deploy(plan.recipe, calib, data_root=data_root, samples=samples)
-    with steps() as step:
-        with step("load"):
-            model = load_model(checkpoint, labels, frames, size)
-        show_student(model.student)
-        model = quantizing.calibrated(model, calibration, step)
-        summary = deploy(model, plan, clips, max_clips, step)
+    with opened(checkpoint) as file:
+        meant = recipe_of(file, recipe, has_clips=calib is not None)
+        plan = make_plan(targets or [], meant, out, minimum_ios)
+        calibration = quantizing.plan_for_deploy(plan.recipe, calib, data_root=data_root, samples=samples)
+        with steps() as step:
+            with step("load"):
+                model = load_model(file, labels, frames, size)
+            show_student(model.student)
+            model = quantizing.calibrated(model, calibration, step)
+            summary = deploy(model, plan, clips, max_clips, step)
     show_summary(summary, json=json, junit=junit, markdown=markdown)
     if summary.verdict is not Verdict.FAIL:
         folders = [folder_of(model.student, target, plan.recipe, out) for target in plan.targets]

@@ -18,13 +18,13 @@ from torch import Tensor
 
 from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.errors import CheckpointError
-from dvfl_mobile.files import sha256_of
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.build import build_network, weight_shapes
 from dvfl_mobile.model.checkpoint.infer import ABOUT_FRAMES, ABOUT_SIZE, infer_architecture, lookup, restated
 from dvfl_mobile.model.checkpoint.labels import read_labels
-from dvfl_mobile.model.checkpoint.safetensors_file import is_safetensors, load_safetensors
-from dvfl_mobile.model.checkpoint.torchfile import load_torch_file
+from dvfl_mobile.model.checkpoint.opened import CheckpointFile
+from dvfl_mobile.model.checkpoint.safetensors_file import is_safetensors, read_safetensors
+from dvfl_mobile.model.checkpoint.torchfile import read_torch_file
 from dvfl_mobile.model.class_names import numbered_names
 from dvfl_mobile.model.source import WeightSource
 from dvfl_mobile.model.student import Student, StudentMetadata
@@ -52,9 +52,16 @@ def load_checkpoint(
         CheckpointError: the file can't be read, isn't safe to read, or holds another network's weights.
         LabelError: the label file doesn't fit.
     """
-    _check_is_file(path)
-    contents = _read(path)
-    with _naming(path):
+    with CheckpointFile(path) as file:
+        return read_checkpoint(file, labels, frames=frames, size=size)
+
+
+def read_checkpoint(
+    file: CheckpointFile, labels: Path | None = None, *, frames: int | None = None, size: int | None = None
+) -> Student:
+    """The same of a file that is open already; see `load_checkpoint`."""
+    contents = _read(file)
+    with _naming(file):
         weights, converted = _as_float32(contents.weights)
         architecture, assumed = _architecture(contents, weights, frames, size)
         _check_shapes(weights, architecture)
@@ -65,7 +72,7 @@ def load_checkpoint(
         architecture=architecture,
         classes=classes,
         clip=_clip(contents, architecture),
-        source=_source(path, contents),
+        source=_source(file, contents),
         notes=(*_stored_notes(contents, labels, frames, size), *assumed, *converted, *unnamed),
     )
 
@@ -79,11 +86,11 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...] | None]
     Raises:
         CheckpointError: the file can't be read, isn't safe to read, or holds numbers that aren't finite.
     """
-    _check_is_file(path)
-    contents = _read(path)
-    with _naming(path):
-        weights, _ = _as_float32(contents.weights)
-        _check_finite(weights)
+    with CheckpointFile(path) as file:
+        contents = _read(file)
+        with _naming(file):
+            weights, _ = _as_float32(contents.weights)
+            _check_finite(weights)
     classes = contents.metadata.classes if contents.metadata is not None else None
     return {key: _own(value) for key, value in weights.items()}, classes
 
@@ -97,31 +104,15 @@ class _Contents:
     metadata: StudentMetadata | None = None
 
 
-def _check_is_file(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            is_empty = not file.read(1)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"There is no checkpoint {path}.", hint="Check the path.") from error
-    except IsADirectoryError as error:
-        raise CheckpointError(
-            f"{path} is a folder, not a checkpoint.", hint="Name the .pth or .safetensors file in it."
-        ) from error
-    except OSError as error:
-        raise CheckpointError(f"Can't read {path}: {error.strerror}.", hint="Check the file's permissions.") from error
-    if is_empty:
-        raise CheckpointError(f"{path} is empty.", hint="Download or copy it again.")
-
-
-def _read(path: Path) -> _Contents:
-    if is_safetensors(path):
-        tensors, metadata = load_safetensors(path)
-        with _naming(path):
-            return _Contents(_fitting(path, tensors), metadata=metadata)
-    value = load_torch_file(path)
-    with _naming(path):
+def _read(file: CheckpointFile) -> _Contents:
+    if is_safetensors(file):
+        tensors, metadata = read_safetensors(file)
+        with _naming(file):
+            return _Contents(_fitting(file, tensors), metadata=metadata)
+    value = read_torch_file(file)
+    with _naming(file):
         config = dict.get(value, "config") if isinstance(value, dict) else None
-        return _Contents(_fitting(path, _state_dict(value)), config)
+        return _Contents(_fitting(file, _state_dict(value)), config)
 
 
 def _state_dict(value: object) -> Mapping[Any, Any]:
@@ -139,7 +130,7 @@ def _state_dict(value: object) -> Mapping[Any, Any]:
     return dict(dict.items(value))
 
 
-def _fitting(path: Path, entries: Mapping[Any, Any]) -> dict[str, Tensor]:
+def _fitting(file: CheckpointFile, entries: Mapping[Any, Any]) -> dict[str, Tensor]:
     """The entries by official key, all tensors that the file is large enough for."""
     strange = [brief(key) for key, value in entries.items() if not (isinstance(key, str) and _is_dense(value))]
     if strange:
@@ -148,7 +139,7 @@ def _fitting(path: Path, entries: Mapping[Any, Any]) -> dict[str, Tensor]:
             hint="Save the weights alone: torch.save(model.state_dict(), ...).",
         )
     weights: dict[str, Tensor] = {str(key): value for key, value in entries.items() if isinstance(value, Tensor)}
-    claimed, held = sum(value.nbytes for value in weights.values()), path.stat().st_size
+    claimed, held = sum(value.nbytes for value in weights.values()), file.size_bytes
     if claimed > held:
         raise CheckpointError(
             f"its weights claim {claimed:,} bytes, but the file has {held:,}.",
@@ -217,7 +208,7 @@ def _check_finite(weights: Mapping[str, Tensor]) -> None:
 
 
 def _own(weight: Tensor) -> Tensor:
-    """A copy that doesn't hang on the file: the file may change while the student lives."""
+    """A copy of its own, laid out plainly: in a file, weights may share their numbers with others."""
     return weight.clone(memory_format=torch.contiguous_format)
 
 
@@ -257,19 +248,19 @@ def _clip(contents: _Contents, architecture: Architecture) -> ClipSpec:
     return official
 
 
-def _source(path: Path, contents: _Contents) -> WeightSource:
+def _source(file: CheckpointFile, contents: _Contents) -> WeightSource:
     if contents.metadata is not None:
         return contents.metadata.source
-    return WeightSource(kind="checkpoint", name=path.name, sha256=sha256_of(path), size_bytes=path.stat().st_size)
+    return WeightSource(kind="checkpoint", name=file.path.name, sha256=file.sha256(), size_bytes=file.size_bytes)
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def _naming(file: CheckpointFile) -> Iterator[None]:
     """Put the file's name before what is wrong with it."""
     try:
         yield
     except CheckpointError as error:
-        raise CheckpointError(f"Can't use {path}: {error.problem}", hint=error.hint) from error.__cause__
+        raise CheckpointError(f"Can't use {file.path}: {error.problem}", hint=error.hint) from error.__cause__
 
 
 def _shape(shape: Iterable[int]) -> str:
