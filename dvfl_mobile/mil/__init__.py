@@ -11,4 +11,6 @@ orders and may round elsewhere. What isn't published, or isn't known here, stops
     ops/      the operators by family
     operators all of them in one table
     executor  the program, run
+
+`README.md` says how it works, and how to add an operator.
 """

@@ -106,3 +106,20 @@ def test_the_docs_name_every_operator() -> None:
         pytest.skip("docs are tested from a checkout, not from an installed wheel")
     table = page.read_text(encoding="utf-8").partition("## The operators")[2].partition("Left out")[0]
     assert set(re.findall(r"`(\w+)`", table)) == KNOWN
+
+
+def test_the_readme_names_every_family() -> None:
+    from dvfl_mobile.mil import operators
+    from dvfl_mobile.mil.operators import OPERATORS
+
+    readme = Path(operators.__file__).parent / "README.md"
+    if not readme.exists():
+        pytest.skip("the README is in a checkout, not in an installed wheel")
+    rows = dict(re.findall(r"^\| `(ops/\w+\.py)` \| (.*) \|$", readme.read_text(encoding="utf-8"), re.MULTILINE))
+    assert rows.keys() == {f"ops/{name}.py" for name, one in vars(operators).items() if hasattr(one, "OPERATORS")}
+    # A name in a family's row is an operator, or with a star the beginning of some, and of that family.
+    for file, words in rows.items():
+        family = getattr(operators, Path(file).stem).OPERATORS
+        for name in re.findall(r"`([\w*]+)`", words):
+            assert any(re.fullmatch(name.replace("*", r"\w*"), known) for known in family), f"{file} has no {name}"
+    assert sum(len(getattr(operators, Path(file).stem).OPERATORS) for file in rows) == len(OPERATORS)
