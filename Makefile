@@ -33,7 +33,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 device-tools: ## unpack what tests of devices need from Debian's packages into build/device-tools
-	@.ci/device-tools build/device-tools $(DEVICE_TOOLS)
+	@scripts/device-tools build/device-tools $(DEVICE_TOOLS)
 
 lint: venv ## look for faults of style and of importing
 	$(BIN)/python -m ruff check .
@@ -52,7 +52,7 @@ types: venv ## check the types
 check: lint types test ## lint, types and test
 
 wheel-test: venv ## run the test suite, or TESTS of it, against the installed wheel, out of reach of this checkout
-	@sh .ci/wheel-test $(BIN)/python $(TESTS)
+	@sh scripts/wheel-test $(BIN)/python $(TESTS)
 
 clean: ## remove what was built, but not .venv
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
