@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from dvfl_mobile.runners import process
+from tests import warm
 from tests.conversions import Make, shared_conversions
 
 
@@ -11,3 +15,10 @@ from tests.conversions import Make, shared_conversions
 def made(tmp_path_factory: pytest.TempPathFactory) -> Make:
     """A function that gives the small student's artifact for a target and a recipe."""
     return shared_conversions(tmp_path_factory)
+
+
+@pytest.fixture(autouse=True)
+def _warm_children(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Artifacts are opened in children that needn't import their runtimes, but for tests with `cold_children`."""
+    if sys.platform == "linux" and request.node.get_closest_marker("cold_children") is None:
+        monkeypatch.setattr(process, "_start", warm.start)

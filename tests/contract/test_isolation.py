@@ -16,6 +16,8 @@ from dvfl_mobile.runners.tracing import trace, trace_here
 from dvfl_mobile.shapes import moving_shapes
 from tests.conversions import Made, Make
 
+pytestmark = pytest.mark.cold_children
+
 RUN_HERE = pytest.mark.parametrize(
     ("target", "recipe"),
     [("executorch", "fp32"), ("executorch", "static_wi8_ai8"), ("tflite", "fp32"), ("tflite", "static_wi8_ai8")],
