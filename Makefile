@@ -51,7 +51,7 @@ types: venv ## check the types
 
 check: lint types test ## lint, types and test
 
-wheel-test: venv ## run the test suite, or TESTS of it, against the installed wheel, out of reach of this checkout
+wheel-test: venv ## run what can differ in a wheel, or TESTS, against the installed wheel, out of reach of this checkout
 	@sh scripts/wheel-test $(BIN)/python $(TESTS)
 
 clean: ## remove what was built, but not .venv

@@ -20,6 +20,8 @@ from dvfl_mobile.paired import wilson
 from dvfl_mobile.shapes import SHAPE_CLASSES, moving_shapes
 from dvfl_mobile.wording import percent
 
+pytestmark = pytest.mark.installed
+
 _SMALL = Architecture(embed_dim=16, img_size=64, num_classes=5)
 
 

@@ -23,6 +23,8 @@ from dvfl_mobile.pack.assemble import SCHEMA_NAME, TEMPLATES
 from dvfl_mobile.parity import Verdict, thresholds_for
 from dvfl_mobile.video import drawn_indices, pictures, probe
 
+pytestmark = pytest.mark.installed
+
 STAND_INS = Path(__file__).parents[1]
 TEMPLATE_FOLDER = resources.files("dvfl_mobile.pack") / "templates"
 WRITTEN = {
