@@ -19,8 +19,8 @@ demo: venv ## set up, then take the embedded default student to all three target
 	$(BIN)/dvfl-mobile deploy
 
 # In the order of their names: the long files are in contract/ and device/, and short ones fill up the end.
-test: venv ## set up, then run the test suite, a file to each of two processes
-	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: venv ## set up, then run the test suite, a file to each of two processes; ends with the slowest tests and files
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 venv: $(STAMP) ## set up .venv with everything in it
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
-from dvfl_mobile.runners import process
-from tests import warm
 from tests.conversions import Make, shared_conversions
 
 
@@ -18,7 +14,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Make:
 
 
 @pytest.fixture(autouse=True)
-def _warm_children(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Artifacts are opened in children that needn't import their runtimes, but for tests with `cold_children`."""
-    if sys.platform == "linux" and request.node.get_closest_marker("cold_children") is None:
-        monkeypatch.setattr(process, "_start", warm.start)
+def _warm_children(request: pytest.FixtureRequest) -> None:
+    """But for tests with `cold_children`."""
+    if request.node.get_closest_marker("cold_children") is None:
+        request.getfixturevalue("warm_children")
