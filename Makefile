@@ -19,8 +19,8 @@ demo: venv ## set up, then take the embedded default student to all three target
 	$(BIN)/dvfl-mobile deploy
 
 # In the order of their names: the long files are in contract/ and device/, and short ones fill up the end.
-test: venv ## set up, then run the test suite, a file to each of two processes
-	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: venv ## set up, then run the test suite, a file to each of two processes; ends with the slowest tests and files
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 venv: $(STAMP) ## set up .venv with everything in it
 
@@ -33,7 +33,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 device-tools: ## unpack what tests of devices need from Debian's packages into build/device-tools
-	@.ci/device-tools build/device-tools $(DEVICE_TOOLS)
+	@scripts/device-tools build/device-tools $(DEVICE_TOOLS)
 
 lint: venv ## look for faults of style and of importing
 	$(BIN)/python -m ruff check .
@@ -54,8 +54,8 @@ check: lint types test ## lint, types and test
 site: venv ## build the documentation into build/site; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-wheel-test: venv ## run the test suite, or TESTS of it, against the installed wheel, out of reach of this checkout
-	@sh .ci/wheel-test $(BIN)/python $(TESTS)
+wheel-test: venv ## run what can differ in a wheel, or TESTS, against the installed wheel, out of reach of this checkout
+	@sh scripts/wheel-test $(BIN)/python $(TESTS)
 
 clean: ## remove what was built, but not .venv
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

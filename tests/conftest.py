@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
+import sys
+from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +22,27 @@ _SHARED = Path(__file__).resolve().parents[2] / "shared"
 def _untraced(monkeypatch: pytest.MonkeyPatch) -> None:
     """pytest would keep all that torch traces of each export for its log: gigabytes, and half of the time."""
     monkeypatch.setattr(logging.getLogger("torch.__trace"), "disabled", True)
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays: looking through it again and again takes a tenth of the time of torch's passes."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """After the slowest tests, where those are asked for, the slowest files: each runs in one process."""
+    most = terminalreporter.config.getoption("durations")
+    if not most:
+        return
+    seconds = Counter[str]()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.split("::")[0]] += report.duration
+    terminalreporter.section(f"slowest {most} files")
+    for file, taken in seconds.most_common(most):
+        terminalreporter.line(f"{taken:.2f}s {file}")
 
 
 Outcome = tuple[int, str, str]
@@ -38,6 +62,16 @@ def run_command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
         return end.value.code, out, err
 
     return invoke
+
+
+@pytest.fixture
+def warm_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Artifacts are opened in children that needn't import their runtimes first."""
+    if sys.platform == "linux":
+        from dvfl_mobile.runners import process
+        from tests import warm
+
+        monkeypatch.setattr(process, "_start", warm.start)
 
 
 @pytest.fixture(scope="session")

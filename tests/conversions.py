@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import pickle
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 
-from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.artifacts.make import Artifact, folder_of, open_artifact
 from dvfl_mobile.converters.base import versions
+from dvfl_mobile.delegation import Delegation, Operation
 from dvfl_mobile.errors import MissingDependencyError
+from dvfl_mobile.files import directory_lock
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.parity.report import ParityReport
+from dvfl_mobile.pipeline.check import check
+from dvfl_mobile.pipeline.convert import convert
+from dvfl_mobile.pipeline.plan import make_plan
+from dvfl_mobile.recipes import RECIPES
 from dvfl_mobile.targets import TARGETS
+from tests.quantized import small_form, small_student
+from tests.threads import threads
+
+COMMAND = ["/somewhere/bin/dvfl-mobile", "convert", "--target", "a target"]
 
 
 @dataclass(frozen=True)
@@ -26,12 +40,14 @@ class Made:
 
     Attributes:
         graphs: ExecuTorch only: XNNPACK's graphs as they were serialized.
+        operations: the graph's operators one by one and in order, which the manifest lists in groups.
     """
 
     student: Student
     artifact: Artifact
     report: ParityReport
     graphs: tuple[Any, ...]
+    operations: tuple[Operation, ...]
 
     @property
     def file(self) -> Path:
@@ -39,6 +55,54 @@ class Made:
 
 
 Make = Callable[[str, str], Made]
+
+
+def shared_folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    """A temporary folder that all of this run's processes have in common."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def shared_conversions(factory: pytest.TempPathFactory) -> Make:
+    """A function that gives the small student's artifact for a target and a recipe.
+
+    It is made when a test first asks, by one of this run's processes, and shared by all: who asks meanwhile waits.
+    Whoever changes an artifact changes a copy.
+    """
+    folder = shared_folder(factory, "conversions")
+    out = folder / "out"
+
+    @cache
+    def make(target: str, recipe: str) -> Made:
+        skip_without(target)
+        beside = folder / f"{target}-{recipe}.pickle"
+        with directory_lock(folder / f"{target}-{recipe}", wait=True):
+            if not beside.exists():
+                made = _converted(target, recipe, out)
+                incoming = beside.with_suffix(".incoming")
+                incoming.write_bytes(pickle.dumps((made.report, made.graphs, made.operations)))
+                incoming.rename(beside)
+        report, graphs, operations = pickle.loads(beside.read_bytes())
+        place = folder_of(small_student(), TARGETS[target], RECIPES[recipe], out)
+        return Made(small_student(), open_artifact(place), report, graphs, operations)
+
+    return make
+
+
+def _converted(target: str, recipe: str, out: Path) -> Made:
+    plan = make_plan([target], recipe, out)
+    with threads(1), mock.patch.object(sys, "argv", COMMAND):
+        with recorded_graphs(target) as graphs, _recorded_operations() as operations:
+            [artifact] = convert(_model_for(recipe), plan)
+        return Made(small_student(), artifact, check(artifact), tuple(graphs), tuple(operations))
+
+
+def _model_for(recipe: str) -> Any:
+    if not RECIPES[recipe].is_calibrated:
+        return small_student()
+    return small_form(keep=("stage3.*",) if recipe == "auto" else (), recipe=recipe)
 
 
 def skip_without(target: str) -> None:
@@ -66,3 +130,17 @@ def recorded_graphs(target: str) -> Any:
 
     with mock.patch.object(xnnpack_preprocess, "serialize_xnnpack_binary", recording):
         yield graphs
+
+
+@contextmanager
+def _recorded_operations() -> Iterator[list[Operation]]:
+    """The operators that a converter finds in this block."""
+    found, recorded = Delegation.of, list[Operation]()
+
+    def recording(delegate: str, calls: int | None, operations: Iterable[Operation], undecided: str = "") -> Delegation:
+        listed = list(operations)
+        recorded[:] = listed
+        return found(delegate, calls, listed, undecided)
+
+    with mock.patch.object(Delegation, "of", recording):
+        yield recorded

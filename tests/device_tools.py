@@ -1,4 +1,4 @@
-"""Where the tools are that tests of devices need: unpacked by `.ci/device-tools`, or on the PATH."""
+"""Where the tools are that tests of devices need: unpacked by `scripts/device-tools`, or on the PATH."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 PREFIX = Path(
     os.environ.get("DVFL_MOBILE_DEVICE_TOOLS") or Path(__file__).resolve().parents[1] / "build" / "device-tools"
 )
-"""The folder that `.ci/device-tools` unpacked into."""
+"""The folder that `scripts/device-tools` unpacked into."""
 
-_GET_THEM = "make them with: .ci/device-tools build/device-tools"
+_GET_THEM = "make them with: scripts/device-tools build/device-tools"
 
 
 def tool(name: str) -> str:

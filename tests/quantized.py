@@ -14,6 +14,7 @@ from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.quantization.settings import CalibrationFacts
 from tests.checkpoints import SMALL
+from tests.threads import threads
 
 CLIPS = 8
 
@@ -36,10 +37,11 @@ def facts(clips: Any, observer: str = "mse") -> CalibrationFacts:
 
 @cache
 def small_form(observer: str = "mse", keep: tuple[str, ...] = (), recipe: str = "static_wi8_ai8") -> Any:
-    """The small student's quantized form."""
+    """The small student's quantized form: the same in each of a run's processes, whatever ran there before."""
     from dvfl_mobile.quantization.calibrate import ptq
 
-    return ptq.quantize(small_student(), recipe, drawn(), facts(drawn(), observer), keep)
+    with threads(1):
+        return ptq.quantize(small_student(), recipe, drawn(), facts(drawn(), observer), keep)
 
 
 def with_scale(form: Any, key: str, factor: float) -> Any:

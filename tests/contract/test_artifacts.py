@@ -37,10 +37,11 @@ from tests.checkpoints import SMALL
 from tests.conversions import Make, skip_without
 from tests.quantized import drawn, small_form
 
-# `auto` is static int8 with something kept: one target shows that it is carried through.
+# `auto` is static int8 with something kept: one target shows that it is carried through. The next files begin with the
+# first targets: meanwhile this one begins with the last, so that no process waits for another's conversions.
 PAIRS = [
     (target, recipe.name)
-    for target in TARGETS
+    for target in reversed(TARGETS)
     for recipe in RECIPES.values()
     if target in recipe.meaning and (recipe.name != "auto" or target == "executorch")
 ]

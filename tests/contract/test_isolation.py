@@ -17,9 +17,16 @@ from dvfl_mobile.runners.tracing import trace, trace_here
 from dvfl_mobile.targets import target_named
 from tests.conversions import Made, Make
 
+pytestmark = pytest.mark.cold_children
+
 RUN_HERE = pytest.mark.parametrize(
     ("target", "recipe"),
-    [("executorch", "fp32"), ("executorch", "static_wi8_ai8"), ("tflite", "fp32"), ("tflite", "static_wi8_ai8")],
+    [
+        ("executorch", "fp32"),
+        ("executorch", "static_wi8_ai8"),
+        pytest.param("tflite", "fp32", marks=pytest.mark.installed),
+        ("tflite", "static_wi8_ai8"),
+    ],
 )
 
 

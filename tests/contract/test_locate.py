@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import cache
+from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,22 @@ import pytest
 from torch.fx import Node
 
 from dvfl_mobile.artifacts.make import Artifact
-from dvfl_mobile.artifacts.manifest import ArtifactFacts
+from dvfl_mobile.artifacts.manifest import ArtifactFacts, Manifest, verify
 from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.delegation import module_path
 from dvfl_mobile.errors import ArtifactError
+from dvfl_mobile.locating import locate as locating
 from dvfl_mobile.locating.document import Cause, Location
 from dvfl_mobile.locating.locate import locate
+from dvfl_mobile.locating.reference import ReferenceGraph, reference_graph
+from dvfl_mobile.model.student import Student
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.forms import deploy_form
+from dvfl_mobile.quantization.settings import Quantization
 from dvfl_mobile.report import location as report
 from dvfl_mobile.runners.base import open_runner
-from dvfl_mobile.runners.tracing import trace
-from dvfl_mobile.targets import TARGETS
+from dvfl_mobile.runners.tracing import Trace, trace, trace_here
+from dvfl_mobile.targets import TARGETS, Target
 from tests.conversions import Make, skip_without
 from tests.planting import Fault, planted
 
@@ -123,6 +128,30 @@ def test_a_trace_ends_in_what_the_runtime_gives(made: Make, target: str, recipe:
     assert off <= (1e-4 if recipe == "fp32" else 0.1) * np.abs(logits).max()
 
 
+@pytest.fixture
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For many faults in a row: no child for each, which would import torch, and no new export of one and the same
+    reference. That a child gives the same trace: `test_isolation`, and here the artifacts in which nothing is wrong.
+    """
+
+    def traced(folder: Path, manifest: Manifest, clip: np.ndarray) -> Trace:
+        verify(manifest, folder)
+        return trace_here(folder / manifest.file, manifest, clip)
+
+    graphs: dict[tuple[str, str, str], ReferenceGraph] = {}
+
+    def reference(student: Student, target: Target, quantization: Quantization | None) -> ReferenceGraph:
+        weights = b"".join(value.numpy().tobytes() for value in student.network.state_dict().values())
+        key = (sha256(weights).hexdigest(), target.name, "" if quantization is None else quantization.model_dump_json())
+        if key not in graphs:
+            graphs[key] = reference_graph(student, target, quantization)
+        return graphs[key]
+
+    monkeypatch.setattr(locating, "trace", traced)
+    monkeypatch.setattr(locating, "reference_graph", reference)
+
+
+@pytest.mark.usefixtures("_in_this_process")
 def test_it_names_at_least_19_of_20_places(made: Make, nodes: Nodes, tmp_path: Path) -> None:
     for target in TRACED:
         skip_without(target)

@@ -25,7 +25,7 @@ esac
 
 def _tools(name: str) -> Path:
     if not (PREFIX / f".{name}").exists():
-        pytest.skip(f"needs what this unpacks: .ci/device-tools {PREFIX} {name}")
+        pytest.skip(f"needs what this unpacks: scripts/device-tools {PREFIX} {name}")
     return PREFIX
 
 

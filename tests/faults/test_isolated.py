@@ -28,6 +28,8 @@ from dvfl_mobile.runners.child.limits import DEADLINE_VARIABLE, MEMORY_VARIABLE
 from tests.conversions import skip_without
 from tests.faults import quick
 
+pytestmark = pytest.mark.installed
+
 TINY = Architecture(embed_dim=16, depths=(1,), focal_levels=(1,), focal_windows=(3,), num_classes=5, img_size=64)
 ROOT = Path(__file__).parents[2]
 Open = Callable[[str], IsolatedRunner]

@@ -25,6 +25,9 @@ from dvfl_mobile.runners.base import open_runner
 from tests.conversions import skip_without
 from tests.faults import quick
 
+# What a file is refused for is no question of how the child that reads it was started.
+pytestmark = pytest.mark.usefixtures("warm_children")
+
 TINY = Architecture(embed_dim=16, depths=(1,), focal_levels=(1,), focal_windows=(3,), num_classes=5, img_size=64)
 ALL_TARGETS = ("executorch", "coreml", "tflite")
 RUN_HERE = ("executorch", "tflite")

@@ -84,6 +84,7 @@ def test_counts_are_those_of_the_mean_of_softmaxes_over_the_views(
     assert {one.videos for one in report.classes} == {PER_CLASS}
 
 
+@pytest.mark.installed
 def test_two_processes_count_as_one_does(student: Student, videos: Path, tmp_path: Path) -> None:
     checkpoint = tmp_path / "small.safetensors"
     save_student(student, checkpoint)

@@ -14,6 +14,8 @@ from dvfl_mobile.devices.harness import build as building
 from dvfl_mobile.devices.harness.build import check_tools, sources_folder
 from dvfl_mobile.errors import DeviceError, MissingDependencyError
 
+pytestmark = pytest.mark.installed
+
 
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

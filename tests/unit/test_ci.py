@@ -24,7 +24,7 @@ yaml = pytest.importorskip("yaml", reason="CI files are read with PyYAML")
 CHECKOUT = Path(__file__).parents[2]
 ACTION = CHECKOUT / ".github" / "actions" / "parity" / "action.yml"
 WORKFLOW = CHECKOUT / ".github" / "workflows" / "ci.yml"
-GITLAB = CHECKOUT / "ci" / "gitlab.yml"
+GITLAB = CHECKOUT / "integrations" / "gitlab" / "parity.yml"
 JOB = ".dvfl-mobile-parity"
 
 pytestmark = pytest.mark.skipif(not ACTION.exists(), reason="CI files are tested from a checkout")

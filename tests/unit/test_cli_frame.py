@@ -26,6 +26,8 @@ from dvfl_mobile.cli import main as frame
 from dvfl_mobile.cli.console import debugging, print_json
 from dvfl_mobile.cli.progress import quiet_vendors, steps
 
+pytestmark = pytest.mark.installed
+
 Outcome = tuple[int, str, str]
 
 

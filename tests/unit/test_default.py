@@ -20,6 +20,8 @@ from dvfl_mobile.model.default import DEFAULT_NAME, default_student, seeded_stud
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.wording import percent
 
+pytestmark = pytest.mark.installed
+
 _SMALL = Architecture(embed_dim=16, img_size=64, num_classes=5)
 
 

@@ -16,6 +16,8 @@ from dvfl_mobile.devices import environment
 from dvfl_mobile.devices.environment import Environment, look_around
 from dvfl_mobile.errors import MissingDependencyError
 
+pytestmark = pytest.mark.installed
+
 ALL_THERE = {
     "dvfl-mobile": "0.1.0",
     "numpy": "2.4.6",

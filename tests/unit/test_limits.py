@@ -15,6 +15,8 @@ from dvfl_mobile.errors import UsageError
 from dvfl_mobile.runners.child import limits
 from dvfl_mobile.runners.child.limits import DEADLINE_VARIABLE, MEMORY_VARIABLE, MIB, limits_for
 
+pytestmark = pytest.mark.installed
+
 PAGE = Path(__file__).parents[2] / "docs" / "untrusted.md"
 NANO_BYTES = 88_800_000
 

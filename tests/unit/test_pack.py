@@ -29,6 +29,8 @@ from tests.threads import threads
 
 pytest.importorskip("av", reason="a pack's videos are encoded by PyAV")
 
+pytestmark = pytest.mark.installed
+
 WriteVideo = Callable[..., Path]
 Outcome = tuple[int, str, str]
 

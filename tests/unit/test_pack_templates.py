@@ -26,6 +26,8 @@ from dvfl_mobile.pack.making import drawn
 from dvfl_mobile.pack.making.assemble import SCHEMA_NAME, TEMPLATES
 from dvfl_mobile.parity.thresholds import thresholds_for
 
+pytestmark = pytest.mark.installed
+
 STAND_INS = Path(__file__).parents[1]
 TEMPLATE_FOLDER = resources.files("dvfl_mobile.pack") / "templates"
 WRITTEN = {

@@ -9,13 +9,16 @@ import pytest
 from pydantic import ValidationError
 
 from dvfl_mobile.cli.main import main
+from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
 from dvfl_mobile.pipeline.quantized import QuantizeSummary, summarize_form
 from dvfl_mobile.quantization.graph import stored
+from tests.checkpoints import SMALL
 from tests.conversions import skip_without
 from tests.quantized import small_form, small_student
 
 MODEL = "focalnet-16-1_1_2_1"
+TINY = SMALL.model_copy(update={"depths": (1,), "focal_levels": (1,), "focal_windows": (3,)})
 
 
 def run(*arguments: object) -> int:
@@ -115,16 +118,19 @@ def test_a_recipe_without_scales_needs_no_clips(
     assert stored.load_form(tmp_path / f"{MODEL}-dynamic_wi8_afp32.pt2").settings.method == "none"
 
 
+@pytest.mark.usefixtures("warm_children")
 def test_deploy_quantizes_first_and_inspect_says_what_stayed_float(
-    checkpoint: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     skip_without("executorch")
+    checkpoint = tmp_path / "tiny.safetensors"
+    save_student(seeded_student(TINY), checkpoint)
     command = ("deploy", checkpoint, "--calib", "noise", "--num-calibration-samples", 8, "--target", "executorch")
     code = run(*command, "-o", tmp_path)  # clips without a recipe mean static int8
     printed = capfd.readouterr().out
     assert code in (0, 5), "noise may well be too far from drawn clips"
     assert "Calibrated on noise" in " ".join(printed.split())
-    assert run("inspect", tmp_path / MODEL / "executorch" / "static_wi8_ai8") == 0
+    assert run("inspect", tmp_path / TINY.name / "executorch" / "static_wi8_ai8") == 0
     printed = " ".join(capfd.readouterr().out.split())
     for part in ("of the multiply-adds in int8", "gates", "residual sums", "head", "found on 8 clips: noise"):
         assert part in printed

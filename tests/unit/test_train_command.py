@@ -239,6 +239,7 @@ main.main()
 """
 
 
+@pytest.mark.installed
 def test_the_command_killed_for_real_goes_on_and_ends_as_if_nothing_had_been(
     made: Path, videos: Path, tmp_path: Path
 ) -> None:

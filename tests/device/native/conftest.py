@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
-from unittest import mock
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from dvfl_mobile.artifacts.make import Artifact, folder_of, open_artifact
+from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.data.drawn import moving_shapes
-from dvfl_mobile.delegation import Delegation, Operation
+from dvfl_mobile.delegation import Operation
 from dvfl_mobile.devices.harness.build import check_tools
 from dvfl_mobile.devices.harness.bundle import RUNNER_VARIABLE
 from dvfl_mobile.errors import DeviceError, MissingDependencyError
-from dvfl_mobile.files import CACHE_VARIABLE, directory_lock
-from dvfl_mobile.pipeline.convert import convert
-from dvfl_mobile.pipeline.plan import make_plan
-from dvfl_mobile.recipes import RECIPES
-from dvfl_mobile.targets import TARGETS
-from tests.conversions import skip_without
+from dvfl_mobile.files import CACHE_VARIABLE
+from tests.conversions import Make, shared_conversions
 from tests.device_tools import PREFIX
-from tests.quantized import small_form, small_student
 
 CLIPS = 4
 
@@ -51,48 +40,20 @@ def _builds() -> None:
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
-    """A function that gives the small student's artifact for a target and a recipe; workers of xdist share them."""
-    own = tmp_path_factory.mktemp("native")
-    out = own.parents[1] / "native-artifacts" if "PYTEST_XDIST_WORKER" in os.environ else own
-
-    @cache
-    def make(target: str, recipe: str) -> Artifact:
-        skip_without(target)
-        plan = make_plan([target], recipe, out)
-        folder = folder_of(small_student(), TARGETS[target], RECIPES[recipe], out)
-        with directory_lock(out / f"{target}-{recipe}", wait=True):
-            if not (folder / "manifest.json").exists():
-                with _recorded_operations(out / f"{target}-{recipe}.json"):
-                    convert(small_student() if recipe == "fp32" else small_form(recipe=recipe), plan)
-        return open_artifact(folder)
-
-    return make
-
-
-@contextmanager
-def _recorded_operations(path: Path) -> Iterator[None]:
-    """The operators that the converter finds in this block, one by one and in order, go to a file: see `operations`."""
-    found = Delegation.of
-
-    def recording(delegate: str, calls: int | None, operations: Iterable[Operation], undecided: str = "") -> Delegation:
-        listed = list(operations)
-        path.write_text(json.dumps([operation[:3] for operation in listed]), encoding="utf-8")
-        return found(delegate, calls, listed, undecided)
-
-    with mock.patch.object(Delegation, "of", recording):
-        yield
+def made(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    return shared_conversions(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def operations(small: Small) -> Callable[[str, str], list[Operation]]:
+def small(made: Make) -> Small:
+    """A function that gives the small student's artifact for a target and a recipe."""
+    return lambda target, recipe: made(target, recipe).artifact
+
+
+@pytest.fixture(scope="session")
+def operations(made: Make) -> Callable[[str, str], list[Operation]]:
     """A function that gives the operators of an artifact's graph in order, which its manifest lists in groups."""
-
-    def read(target: str, recipe: str) -> list[Operation]:
-        out = small(target, recipe).folder.parents[2]
-        return [Operation(*each) for each in json.loads((out / f"{target}-{recipe}.json").read_text(encoding="utf-8"))]
-
-    return read
+    return lambda target, recipe: list(made(target, recipe).operations)
 
 
 @pytest.fixture(scope="session")
