@@ -1,0 +1,1 @@
+"""Quantization: calibration, quantization-aware training, and mixed precision."""

@@ -30,7 +30,7 @@ class CalibrationFacts(Document):
         source: a data set's name, a folder or a list; `noise` where no video was used.
         is_noise: the scales were found on random pixels: nobody should ship them.
         clips: how many.
-        classes: how many classes they are balanced over; 0 where nobody told classes.
+        classes: how many classes they are balanced over; 0 where the source names none.
         seed: of the choice of videos.
         observer: how ranges were chosen.
         sha256: of all clips' pixels in their order.
@@ -117,7 +117,7 @@ class Quantization(Document):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What whoever ships it must be told."""
+        """What whoever ships it must know."""
         if self.calibration is None or not self.calibration.is_noise:
             return ()
         return (

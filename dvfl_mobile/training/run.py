@@ -244,11 +244,11 @@ def _architecture(plan: TrainPlan, settings: TrainSettings, classes: int, teache
     frames = plan.frames or (teacher.clip.frames if teacher is not None else 8)
     size = plan.size or (teacher.clip.size if teacher is not None else 224)
     fields = {**shape_named(plan.model), **plan.architecture}
-    told = {"num_classes": classes, "num_frames": frames, "img_size": size, "drop_path_rate": settings.drop_path}
+    known = {"num_classes": classes, "num_frames": frames, "img_size": size, "drop_path_rate": settings.drop_path}
     stages = len(fields["depths"])
     levels = {name: (value,) * stages for name, value in (("focal_levels", 2), ("focal_windows", 3))}
     try:
-        return Architecture(**{**levels, **fields, **told})
+        return Architecture(**{**levels, **fields, **known})
     except ValidationError as error:
         raise UsageError(
             f"The model can't be built: {error.errors()[0]['msg']}.",

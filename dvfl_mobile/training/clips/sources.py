@@ -24,7 +24,7 @@ class Sources:
 
     Attributes:
         train, test: `test` is empty where nothing is validated.
-        classes: names in the order of the labels; empty where nobody told any.
+        classes: names in the order of the labels; empty where the source names none.
         name: what reports call the data; `test_name` the videos that the best weights are chosen by.
         notes: what a reader must know.
     """

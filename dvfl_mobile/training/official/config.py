@@ -272,7 +272,7 @@ def _load(path: Path) -> Mapping[str, Any]:
         raise InputError(f"{path} is larger than any such file.", hint=hint)
     try:
         depth = 0
-        # Told as the text is read: whoever waits for the end of it may wait for hours.
+        # Refused as the text is read: whoever waits for the end of it may wait for hours.
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
                 raise InputError(f"{path} refers to parts of itself, as no official configuration does.", hint=hint)
