@@ -1,1 +1,1 @@
-"""Quantization: calibration, quantization-aware training, and mixed precision."""
+"""Quantization: calibration, the quantized graph and form, mixed precision, and quantization-aware training."""

@@ -1,4 +1,4 @@
-"""Quantization: all that, with the weights, fixes a quantized form. Free of torch, so that a manifest can hold it."""
+"""Settings of a quantized form: all that, with its weights, fixes it. Free of torch: manifests hold them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loop: steps of one global batch, from a start or from where a kill left it, in one process or in many.
+"""The training loop: steps of one global batch, resumable after a kill, in one process or in many.
 
 One step is one global batch, cut in pieces that go through the network one after the other; each process takes its
 share of the pieces. Their gradients are added up, on processors in double precision, so that the sum doesn't depend

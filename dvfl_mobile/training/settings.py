@@ -1,4 +1,4 @@
-"""How to train: all that, with data and a start, fixes the result. Free of torch; defaults are the official ones."""
+"""Training settings: with data and initial weights, all that fixes the result; official defaults. Free of torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calibration clips: drawn from a training split, balanced over its classes, the same for the same seed."""
+"""Calibration clips: chosen from a training split, balanced over its classes, the same for the same seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training clips from videos: each a function of seed, epoch and video, whichever thread or process makes it."""
+"""Training samples from videos: each a function of seed, epoch and video, whichever thread or process makes it."""
 
 from __future__ import annotations
 

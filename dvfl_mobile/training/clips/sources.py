@@ -1,4 +1,4 @@
-"""The videos to train on, and those that the best weights are chosen by."""
+"""The training and validation videos of a data source."""
 
 from __future__ import annotations
 

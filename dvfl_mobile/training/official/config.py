@@ -1,4 +1,4 @@
-"""The official training configurations, YAML files of DVFL-Net and Video-FocalNets, in our words.
+"""Reads the official training configurations (YAML) of DVFL-Net and Video-FocalNets.
 
 A file names what differs from the official defaults; both are taken together here, as the official code does. What
 has no counterpart is listed with the reason, never passed over. The file is a stranger's: it is read as plain values,
