@@ -34,6 +34,7 @@ from dvfl_mobile.model.student import METADATA_KEY, Student, StudentMetadata
 from dvfl_mobile.pipeline import quantize as quantizing
 from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
+from dvfl_mobile.pipeline.quantize_plan import plan_for_deploy
 from dvfl_mobile.progress import Step
 from dvfl_mobile.recipes import recipe_named
 from dvfl_mobile.version import __version__
@@ -96,7 +97,7 @@ def scores(student: Student, data: Path, step: Step) -> Iterator[RecordedScore]:
 
 
 def _in_recipe(student: Student, recipe: str, data: Path, step: Step) -> Student | quantizing.QuantizedForm:
-    calibration = quantizing.plan_for_deploy(
+    calibration = plan_for_deploy(
         recipe_named(recipe),
         str(data) if recipe_named(recipe).is_calibrated else None,
         data_root=None,

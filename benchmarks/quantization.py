@@ -37,12 +37,12 @@ from dvfl_mobile.pipeline import quantize as quantizing
 from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.load import load_student
 from dvfl_mobile.pipeline.plan import make_plan
+from dvfl_mobile.pipeline.quantize_plan import Calibration, QuantizePlan
 from dvfl_mobile.profiling.race import race
 from dvfl_mobile.progress import Step
 from dvfl_mobile.quantization.graph.forms import QuantizedForm
 from dvfl_mobile.quantization.graph.graphs import in_double, run_clips
 from dvfl_mobile.quantization.graph.stored import load_form
-from dvfl_mobile.recipes import recipe_named
 from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.pytorch import TorchRunner
 
@@ -153,7 +153,7 @@ def run(options: argparse.Namespace, step: Step) -> tuple[list[list[str]], list[
         clips, labels, count = write_lists(options.data, Path(folder))
         student = load_student(options.checkpoint, labels)
         truth = truth_of(student, clips, count, step)
-    plan = quantizing.QuantizePlan(recipe_named("static_wi8_ai8"), str(options.data), samples=options.samples)
+    plan = QuantizePlan.ptq(Calibration(str(options.data), samples=options.samples))
     start = time.monotonic()
     form = quantizing.quantize(student, plan, None, step).form
     cost = time.monotonic() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0

@@ -26,8 +26,9 @@ from dvfl_mobile.pipeline.plan import Plan as Plan
 from dvfl_mobile.pipeline.plan import make_plan as make_plan
 from dvfl_mobile.pipeline.prediction import Prediction as Prediction
 from dvfl_mobile.pipeline.prediction import predict as predict
-from dvfl_mobile.pipeline.quantize import QuantizePlan as QuantizePlan
 from dvfl_mobile.pipeline.quantize import quantize as quantize
+from dvfl_mobile.pipeline.quantize_plan import Calibration as Calibration
+from dvfl_mobile.pipeline.quantize_plan import QuantizePlan as QuantizePlan
 from dvfl_mobile.pipeline.summary import DeploySummary as DeploySummary
 from dvfl_mobile.quantization.graph.forms import QuantizedForm as QuantizedForm
 from dvfl_mobile.quantization.graph.stored import load_form as load_form

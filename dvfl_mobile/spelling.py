@@ -99,7 +99,7 @@ class Spelling:
     comma: str
 
 
-# What only the command line has is told in other words.
+# What only the command line has is said in other words.
 _OTHER_WORDS = {
     "against": "against {}",
     "debug": "stderr",

@@ -1,4 +1,4 @@
-"""Quantized forms as archives: told from other files without what it takes to read one. Free of torch and torchao."""
+"""Quantized forms as archives, recognised without what it takes to read one. Free of torch and torchao."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scale: how an 8-bit integer stands for a real number. Free of torch."""
+"""Scale and zero point of int8 tensors. Free of torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference form beside the artifacts that come from it: stored, found again, and held to what they are."""
+"""The stored reference form that a folder's artifacts share: written, found and verified."""
 
 from __future__ import annotations
 

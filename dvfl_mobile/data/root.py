@@ -1,4 +1,4 @@
-"""The variable that names the folder of data sets; apart from `datasets`, so that `doctor` can ask without numpy."""
+"""The variable that names the data folder; apart from `datasets`, so that `doctor` reads it without numpy."""
 
 from __future__ import annotations
 

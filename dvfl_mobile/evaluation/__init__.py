@@ -1,1 +1,1 @@
-"""Accuracy on labelled videos: of a checkpoint, and of an artifact beside it."""
+"""Evaluation: accuracy on labelled videos, of a checkpoint or of an artifact beside it."""

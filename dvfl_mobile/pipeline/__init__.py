@@ -1,1 +1,1 @@
-"""The life of a model: plan, load, quantize, convert, check, sum up."""
+"""The pipeline: plan, load, quantize, convert, check, summarize."""

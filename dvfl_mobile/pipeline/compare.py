@@ -1,4 +1,4 @@
-"""An artifact and the reference form on the same clips: what `check` and `deploy` do alike."""
+"""Compare an artifact with the reference form on the same clips, as `check` and `deploy` do."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +15,13 @@ from dvfl_mobile.files import directory_lock
 from dvfl_mobile.parity.measure import PooledMetrics, measure
 from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
+from dvfl_mobile.pipeline.quantize_plan import Calibration, QuantizePlan, Training, check_plan
 from dvfl_mobile.pipeline.quantized import QuantizeSummary, summarize_form
 from dvfl_mobile.profiling.race import race
 from dvfl_mobile.profiling.statistics import median_interval
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.quantization.lowerable import Lowerable
-from dvfl_mobile.quantization.settings import QatSettings, Quantization
-from dvfl_mobile.recipes import Recipe, recipe_named
+from dvfl_mobile.quantization.settings import Quantization
 from dvfl_mobile.spelling import option
 
 if TYPE_CHECKING:
@@ -33,84 +33,6 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 16
 """Training clips outside of calibration on which the result is looked at, and `auto` chooses."""
-
-
-@dataclass(frozen=True)
-class QuantizePlan:
-    """How to quantize.
-
-    Attributes:
-        recipe: by its name.
-        calib: a data set's name, a folder, a CSV or `noise`; None only for recipes that aren't calibrated.
-        data_root: the folder that data sets are found in by name.
-        samples: clips to calibrate on.
-        observer: how ranges are chosen.
-        seed: of the choice of clips, and of training.
-        keep: patterns of modules that stay float.
-        method: `ptq`, or `qat` to train on with rounding in place.
-        training: for `qat`.
-        training_samples: for `qat`: train on no more clips than this.
-        min_agreement, min_sqnr_db: what `auto` has to keep.
-    """
-
-    recipe: Recipe
-    calib: str | None
-    data_root: Path | None = None
-    samples: int = 64
-    observer: str = "percentile"
-    seed: int = 0
-    keep: tuple[str, ...] = ()
-    method: str = "ptq"
-    training: QatSettings = field(default_factory=QatSettings)
-    training_samples: int = 512
-    min_agreement: float | None = None
-    min_sqnr_db: float | None = None
-
-
-def check_plan(plan: QuantizePlan) -> None:
-    """Refuse, before any work, what doesn't go together.
-
-    Raises:
-        UsageError: there is no such observer or method, clips are missing, or a promise is asked of a recipe that
-            keeps none.
-    """
-    from dvfl_mobile.quantization.calibrate.observers import observer_exists
-
-    name = plan.recipe.name
-    promises = (plan.min_agreement, plan.min_sqnr_db) != (None, None)
-    observer_exists(plan.observer)
-    if plan.method not in ("ptq", "qat"):
-        raise UsageError(f"There is no method {plan.method!r}.", hint="Choose ptq or qat.")
-    if promises and name != "auto":
-        raise UsageError(
-            f"{option('min_agreement')} and {option('min_sqnr_db')} go with {option('recipe', 'auto')}, and {name} was "
-            "asked for.",
-            hint=f"Leave {option('recipe')} out.",
-        )
-    if name == "auto" and not promises:
-        raise UsageError(
-            "auto needs a promise to keep.", hint=f"Give {option('min_agreement')} or {option('min_sqnr_db')}."
-        )
-    if plan.recipe.is_calibrated and plan.calib is None:
-        raise UsageError(
-            f"{name} has to be calibrated on clips.",
-            hint=f"Name a data set, a folder or a list with {option('calib')}; {option('calib', 'noise')} takes none, "
-            "and marks the result.",
-        )
-    if plan.method == "qat" and (name != "static_wi8_ai8" or plan.calib == "noise"):
-        raise UsageError(
-            "qat trains static_wi8_ai8, on video.",
-            hint=f"Leave {option('recipe')} out, and name clips with {option('calib')}.",
-        )
-
-
-def default_recipe(recipe: str | None, *, promises: bool) -> Recipe:
-    """The recipe that is meant: the one asked for, else `auto` where there is a promise to keep, else static int8.
-
-    Raises:
-        UsageError: there is none of that name.
-    """
-    return recipe_named(recipe or ("auto" if promises else "static_wi8_ai8"))
 
 
 @dataclass(frozen=True)
@@ -164,8 +86,8 @@ def quantize(student: Student, plan: QuantizePlan, state: Path | None = None, st
         uniform = form
         form, mixed = _kept(form, clips, plan, step)
         cost = _cost(uniform, form, clips.pixels[0], step) if mixed.kept else None
-    if plan.method == "qat":
-        form = _trained(form, plan, state, step)
+    if plan.training is not None:
+        form = _trained(form, plan, plan.training, state, step)
     return Quantized(form, summarize_form(form, _looked_at(form, clips, step)), mixed, cost)
 
 
@@ -194,22 +116,6 @@ def make(student: Student, plan: QuantizePlan, out: Path, step: Step = silent) -
             forget(state)
     summary = made.summary.model_copy(update={"path": str(path), "size_bytes": path.stat().st_size})
     return replace(made, summary=summary)
-
-
-def plan_for_deploy(recipe: Recipe, calib: str | None, *, data_root: Path | None, samples: int) -> QuantizePlan | None:
-    """How deploy quantizes first; None where no clips were named.
-
-    Raises:
-        UsageError: clips were named, and the recipe takes none.
-    """
-    if calib is None:
-        return None
-    if not recipe.is_calibrated:
-        raise UsageError(
-            f"{recipe.name} isn't calibrated: {option('calib')} goes with static_wi8_ai8.",
-            hint=f"Add {option('recipe', 'static_wi8_ai8')}.",
-        )
-    return QuantizePlan(recipe, calib, data_root=data_root, samples=samples)
 
 
 def calibrated(model: Lowerable, plan: QuantizePlan | None, step: Step = silent) -> Lowerable:
@@ -247,30 +153,38 @@ def _load_torchao(step: Step) -> None:
 
 def calibration_clips(student: Student, plan: QuantizePlan, step: Step) -> CalibrationClips:
     """The clips that a plan calibrates on, and some beside them."""
-    return _gather(student, plan, plan.samples, LOOKED_AT if plan.recipe.name != "auto" else 3 * LOOKED_AT, step)
+    return _gather(
+        student, plan, _calibration(plan).samples, LOOKED_AT if plan.recipe.name != "auto" else 3 * LOOKED_AT, step
+    )
 
 
 def _gather(student: Student, plan: QuantizePlan, samples: int, held_out: int, step: Step) -> CalibrationClips:
     from dvfl_mobile.quantization.calibrate.calibration import gather
 
-    assert plan.calib is not None
+    calibration = _calibration(plan)
     return gather(
-        plan.calib,
+        calibration.source,
         student.clip,
-        plan.observer,
+        calibration.observer,
         samples,
-        seed=plan.seed,
-        data_root=plan.data_root,
+        seed=calibration.seed,
+        data_root=calibration.data_root,
         classes=student.classes,
         held_out=held_out,
         step=step,
     )
 
 
+def _calibration(plan: QuantizePlan) -> Calibration:
+    assert plan.calibration is not None, "check_plan refuses a calibrated recipe without clips"
+    return plan.calibration
+
+
 def _kept(form: QuantizedForm, clips: CalibrationClips, plan: QuantizePlan, step: Step) -> tuple[QuantizedForm, Mixed]:
     from dvfl_mobile.quantization.mixed.choose import apply_kept, choose_kept
 
-    mixed = choose_kept(form, _others(clips), min_agreement=plan.min_agreement, min_sqnr_db=plan.min_sqnr_db, step=step)
+    assert plan.promise is not None, "check_plan refuses auto without a promise"
+    mixed = choose_kept(form, _others(clips), step=step, **plan.promise.model_dump())
     return apply_kept(form, mixed.kept), mixed
 
 
@@ -292,11 +206,13 @@ def _cost(uniform: QuantizedForm, mixed: QuantizedForm, clip: NDArray[np.uint8],
     return None
 
 
-def _trained(form: QuantizedForm, plan: QuantizePlan, state: Path | None, step: Step) -> QuantizedForm:
+def _trained(
+    form: QuantizedForm, plan: QuantizePlan, training: Training, state: Path | None, step: Step
+) -> QuantizedForm:
     from dvfl_mobile.quantization.qat import train as qat
 
-    clips = _gather(form.student, plan, plan.training_samples, 0, step)
-    return qat.train(form, clips.pixels, clips.labels, plan.training, clips.facts.source, state, step)
+    clips = _gather(form.student, plan, training.samples, 0, step)
+    return qat.train(form, clips.pixels, clips.labels, training.settings, clips.facts.source, state, step)
 
 
 def _others(clips: CalibrationClips) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Where a network begins: at its seed, and with all that fits of a checkpoint, which need not be of its own kind.
+"""Initial weights: from a seed, and from all that fits of a checkpoint, which need not be of the same architecture.
 
 - An ImageNet FocalNet (`focalnet_tiny_srf.pth` and the like, of the official code or of timm): its modules have the
   names of the video network's, which has a temporal branch beside the spatial one in every block. That branch is left
@@ -24,7 +24,7 @@ from dvfl_mobile.files import sha256_of
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.checkpoint.load import read_weights
 from dvfl_mobile.model.network import VideoFocalNet
-from dvfl_mobile.training.result import Start
+from dvfl_mobile.training.result import InitialWeights
 
 Blocks = Literal["first", "spread"]
 
@@ -40,7 +40,7 @@ def initial_weights(
     *,
     blocks: Blocks = "first",
     classes: Sequence[str] = (),
-) -> tuple[dict[str, Tensor], Start]:
+) -> tuple[dict[str, Tensor], InitialWeights]:
     """The weights that a training begins with, by official key, and where they are from.
 
     Args:
@@ -51,7 +51,7 @@ def initial_weights(
     """
     weights = seeded_weights(architecture, seed)
     if checkpoint is None:
-        return weights, Start(seeded=tuple(weights))
+        return weights, InitialWeights(seeded=tuple(weights))
     found, named = read_weights(checkpoint)
     source = _official_names(found)
     kind: Literal["image", "video"] = "video" if any("_temporal" in key for key in source) else "image"
@@ -73,7 +73,7 @@ def initial_weights(
             hint="Begin from a checkpoint of the same width: focalnet_tiny_srf for nano and tiny, focalnet_base_srf "
             "for base.",
         )
-    start = Start(
+    start = InitialWeights(
         source=checkpoint.name,
         sha256=sha256_of(checkpoint),
         kind=kind,

@@ -1,4 +1,4 @@
-"""What a training says of itself while it runs: a line of JSON a step and an epoch, and TensorBoard where asked for."""
+"""The training log: a line of JSON for each step and epoch, and TensorBoard's files on request."""
 
 from __future__ import annotations
 

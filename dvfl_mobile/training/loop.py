@@ -1,4 +1,4 @@
-"""The loop: steps of one global batch, from a start or from where a kill left it, in one process or in many.
+"""The training loop: steps of one global batch, resumable after a kill, in one process or in many.
 
 One step is one global batch, cut in pieces that go through the network one after the other; each process takes its
 share of the pieces. Their gradients are added up, on processors in double precision, so that the sum doesn't depend
@@ -210,7 +210,7 @@ class _Run:
             self._keeping.best(self._trainer.weights())
 
     def _is_over(self) -> bool:
-        """Whether patience has run out; told by what the state holds, so that a kill doesn't change it."""
+        """Whether patience has run out; from what the state holds, so that a kill doesn't change it."""
         best = self._trainer.best_epoch
         if self._settings.patience is None or best is None or self.done % self._schedule.epoch_steps:
             return False
@@ -338,8 +338,8 @@ class _Trainer:
         if distillation is None or self._teacher is None or self._task.teacher is None:
             return logits.new_zeros(())
         with autocast(self._precision, self._processes.device), torch.no_grad():
-            told = self._teacher(_normalized(pixels, self._task.teacher.clip))
-        return TEACHER_LOSSES[distillation.loss](logits, told.float(), distillation.temperature).sum()
+            taught = self._teacher(_normalized(pixels, self._task.teacher.clip))
+        return TEACHER_LOSSES[distillation.loss](logits, taught.float(), distillation.temperature).sum()
 
 
 def _normalized(pixels: Tensor, clip: ClipSpec) -> Tensor:
@@ -363,7 +363,7 @@ def _optimizer_settings(settings: TrainSettings) -> OptimizerSettings:
 def _fingerprint(trainer: _Trainer, task: Task, settings: TrainSettings, precision: Precision) -> str:
     """Of everything that fixes the result.
 
-    Videos are told by name and label: reading all of them first would take as long as an epoch.
+    Videos are known by name and label: reading all of them first would take as long as an epoch.
     """
     teacher = None if task.teacher is None else dict(task.teacher.network.state_dict())
     facts = {

@@ -1,4 +1,4 @@
-"""What a training began with and came to, as a document beside its weights. Free of torch."""
+"""The result of a training as a document beside its weights (`training.json`). Free of torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ JOURNAL_NAME = "log.jsonl"
 CURVE_NAME = "learning-curve.png"
 
 
-class Start(Document):
+class InitialWeights(Document):
     """What a network began with.
 
     Attributes:
@@ -99,7 +99,7 @@ class TrainingResult(Document):
     videos: int
     settings: TrainSettings
     precision: str
-    start: Start
+    start: InitialWeights
     teacher: TeacherFacts | None
     processes: int
     steps: int

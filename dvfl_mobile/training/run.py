@@ -1,4 +1,4 @@
-"""From a plan to a trained student in a folder: `train` on labels, or `distill` from a teacher."""
+"""Runs a training plan: reads data and checkpoints, trains or distils, and writes the student to a folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,14 @@ from dvfl_mobile.training.journal import Journal
 from dvfl_mobile.training.loop import Keeping, Outcome, Task, train
 from dvfl_mobile.training.official.export import export_official
 from dvfl_mobile.training.process_group import ProcessGroup, process_group
-from dvfl_mobile.training.result import JOURNAL_NAME, RESULT_NAME, BestScore, Start, TeacherFacts, TrainingResult
+from dvfl_mobile.training.result import (
+    JOURNAL_NAME,
+    RESULT_NAME,
+    BestScore,
+    InitialWeights,
+    TeacherFacts,
+    TrainingResult,
+)
 from dvfl_mobile.training.settings import TrainSettings
 from dvfl_mobile.training.state import forget
 from dvfl_mobile.training.validation import VideoClips
@@ -141,7 +148,7 @@ class _Prepared:
     clip: ClipSpec
     teacher: Student | None
     weights: dict[str, Tensor]
-    start: Start
+    start: InitialWeights
     notes: tuple[str, ...]
 
 
@@ -244,11 +251,11 @@ def _architecture(plan: TrainPlan, settings: TrainSettings, classes: int, teache
     frames = plan.frames or (teacher.clip.frames if teacher is not None else 8)
     size = plan.size or (teacher.clip.size if teacher is not None else 224)
     fields = {**shape_named(plan.model), **plan.architecture}
-    told = {"num_classes": classes, "num_frames": frames, "img_size": size, "drop_path_rate": settings.drop_path}
+    known = {"num_classes": classes, "num_frames": frames, "img_size": size, "drop_path_rate": settings.drop_path}
     stages = len(fields["depths"])
     levels = {name: (value,) * stages for name, value in (("focal_levels", 2), ("focal_windows", 3))}
     try:
-        return Architecture(**{**levels, **fields, **told})
+        return Architecture(**{**levels, **fields, **known})
     except ValidationError as error:
         raise UsageError(
             f"The model can't be built: {error.errors()[0]['msg']}.",

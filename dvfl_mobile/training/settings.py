@@ -1,4 +1,4 @@
-"""How to train: all that, with data and a start, fixes the result. Free of torch; defaults are the official ones."""
+"""Training settings: with data and initial weights, all that fixes the result; official defaults. Free of torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from dvfl_mobile.documents import Document
 
 OFFICIAL_BATCH = 512
-"""Clips in the step that official learning rates are told for; they grow with the batch."""
+"""Clips in the step that official learning rates are given for; they grow with the batch."""
 
 
 class Augmentation(Document):
@@ -47,7 +47,7 @@ class Augmentation(Document):
 
     @classmethod
     def none(cls) -> Augmentation:
-        """Clips as they are tested on, but for their place in time; labels as they are told."""
+        """Clips as they are tested on, but for their place in time; labels as they are given."""
         return cls(crop_area=(1, 1), crop_ratio=(1, 1), flip=0, jitter=0, grey=0, mixup=0, cutmix=0, label_smoothing=0)
 
 

@@ -1,4 +1,4 @@
-"""The state of a training in a file, so that a killed one goes on where it was and ends with the same result."""
+"""The resumable state of a training: a killed one goes on where it was and ends with the same result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many held-out videos a network in training gets right, counted over all processes."""
+"""Validation during training: top-1, top-5 and loss on held-out videos, over all processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scales that were found before: kept by the content of all that they depend on, so that nothing is found twice."""
+"""The cache of calibrated scales, keyed by the content of all that they depend on."""
 
 from __future__ import annotations
 

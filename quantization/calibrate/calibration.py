@@ -1,4 +1,4 @@
-"""Calibration clips: drawn from a training split, balanced over its classes, the same for the same seed."""
+"""Calibration clips: chosen from a training split, balanced over its classes, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CalibrationClips:
 
     Attributes:
         pixels: `(N,T,3,H,W)`, 0 to 255.
-        labels: indices into the model's classes; None where nobody told, or the classes are others.
+        labels: indices into the model's classes; None where there are none, or the classes are others.
         facts: where they are from.
         held_out: clips of the same split that aren't among them, for whoever has to choose by something else.
     """

@@ -1,4 +1,4 @@
-"""Quantization after training: find the scales of a student on clips, and round it."""
+"""Post-training quantization: calibrates the scales of a student on clips, and rounds its weights."""
 
 from __future__ import annotations
 

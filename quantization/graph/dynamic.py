@@ -1,4 +1,4 @@
-"""Dynamic quantization for XNNPACK: int8 weights, and activations that become int8 as they come."""
+"""Dynamic quantization for XNNPACK: int8 weights, and activations quantized at run time."""
 
 from __future__ import annotations
 

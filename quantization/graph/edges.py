@@ -1,4 +1,4 @@
-"""Edges: the places in a graph where a tensor becomes 8-bit integers, each with a name that no layout changes."""
+"""Fake quantization of activations (edges, named alike in every layout) and of weights by channel."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What stays float: sensitivity by unit, and the choice."""
+"""Mixed precision: sensitivity by unit, and the choice of what stays float."""

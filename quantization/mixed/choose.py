@@ -16,7 +16,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 
 from dvfl_mobile.documents import Document
@@ -35,38 +34,13 @@ from dvfl_mobile.quantization.mixed.sensitivity import (
     noise_of,
 )
 from dvfl_mobile.quantization.mixed.units import Parts, Unit
-from dvfl_mobile.spelling import option
-from dvfl_mobile.wording import decibels, percent, plural
+from dvfl_mobile.quantization.settings import Promise, promised
+from dvfl_mobile.wording import decibels, plural
 
 PAIR_WORTH = 0.01
 """Share of the int8 multiply-adds that one more quantize or dequantize operator has to save."""
 
 RECIPE = "auto"
-
-
-class Promise(Document):
-    """What the mixed network must reach on the clips that it is chosen on; at least one of the two.
-
-    Attributes:
-        min_agreement: least share of clips, 0 to 1, whose top-1 is the reference's.
-        min_sqnr_db: least SQNR of all logits together.
-    """
-
-    min_agreement: float | None = Field(default=None, ge=0, le=1)
-    min_sqnr_db: float | None = Field(default=None, allow_inf_nan=False)
-
-    def is_kept(self, figures: Figures, clips: int) -> bool:
-        """Whether so many clips' figures reach it."""
-        agrees = self.min_agreement is None or figures.agreeing / clips >= self.min_agreement
-        return agrees and (self.min_sqnr_db is None or figures.sqnr_db >= self.min_sqnr_db)
-
-    def __str__(self) -> str:
-        said = []
-        if self.min_agreement is not None:
-            said.append(f"top-1 agreement of at least {percent(self.min_agreement)}")
-        if self.min_sqnr_db is not None:
-            said.append(f"SQNR of at least {self.min_sqnr_db:g} dB")
-        return " and ".join(said)
 
 
 class Trial(Document):
@@ -149,7 +123,7 @@ def choose_kept(
         InputError: there are no clips.
         CheckFailedError: the promise isn't kept even with all of it float.
     """
-    promise = _promised(min_agreement, min_sqnr_db)
+    promise = promised(min_agreement, min_sqnr_db)
     check_measurable(form, clips)
     parts = Parts(form)
     groups = parts.units("group")
@@ -341,20 +315,6 @@ def _telling(clips: NDArray[np.uint8], advance: Callable[[], None]) -> Iterator[
     for clip in clips:
         yield clip
         advance()
-
-
-def _promised(min_agreement: float | None, min_sqnr_db: float | None) -> Promise:
-    if min_agreement is None and min_sqnr_db is None:
-        raise UsageError(
-            "Nothing is promised.", hint=f"Give {option('min_agreement')}, {option('min_sqnr_db')}, or both."
-        )
-    if min_agreement is not None and not 0 <= min_agreement <= 1:
-        raise UsageError(
-            f"An agreement of {min_agreement:g} can't be.", hint="Give a share: 0.98 is 98 % of the clips."
-        )
-    if min_sqnr_db is not None and not np.isfinite(min_sqnr_db):
-        raise UsageError(f"An SQNR of {min_sqnr_db:g} dB can't be asked for.", hint="Give decibels, such as 25.")
-    return Promise(min_agreement=min_agreement, min_sqnr_db=min_sqnr_db)
 
 
 def _paths(units: Sequence[Unit]) -> frozenset[str]:

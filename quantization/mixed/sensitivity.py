@@ -1,4 +1,4 @@
-"""Sensitivity: what it costs to quantize each part of the network alone, all else float, on the same clips."""
+"""Sensitivity analysis: the error of quantizing each part of the network alone, all else float, on the same clips."""
 
 from __future__ import annotations
 

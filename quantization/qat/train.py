@@ -226,7 +226,7 @@ def _fingerprint(
     pixels = hashlib.sha256()
     for clip in clips:
         pixels.update(np.ascontiguousarray(clip).data)
-    told: dict[str, Any] = {
+    whole: dict[str, Any] = {
         "settings": settings.model_dump(mode="json", exclude={"precision"}),
         "precision": precision,
         "start": form.settings.model_dump(mode="json"),
@@ -234,7 +234,7 @@ def _fingerprint(
         "clips": pixels.hexdigest(),
         "labels": list(labels),
     }
-    return fingerprint_of(told)
+    return fingerprint_of(whole)
 
 
 def _title(settings: QatSettings, clips: NDArray[np.uint8]) -> str:

@@ -16,6 +16,7 @@ import pytest
 
 from dvfl_mobile.artifacts.make import Artifact, open_artifact
 from dvfl_mobile.cli.main import main
+from dvfl_mobile.cli.spelling import COMMAND_LINE
 from dvfl_mobile.errors import ArtifactError, DvflMobileError, InconclusiveError, MissingDependencyError
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
@@ -25,6 +26,7 @@ from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.child import process
 from dvfl_mobile.runners.child.isolated import IsolatedRunner
 from dvfl_mobile.runners.child.limits import DEADLINE_VARIABLE, MEMORY_VARIABLE
+from dvfl_mobile.spelling import speaking
 from tests.conversions import skip_without
 from tests.faults import quick
 
@@ -254,6 +256,12 @@ def test_an_error_comes_over_as_it_is(opened: Open, step: str) -> None:
     assert error.hint == "Install it with: pip install 'dvfl-mobile[tflite]'"
     error = failure(opened, step, "undecided")
     assert (type(error), error.problem, error.hint) == (InconclusiveError, "Nobody knows.", "Ask a Mac.")
+
+
+def test_it_speaks_as_its_parent_does(opened: Open) -> None:
+    assert failure(opened, "open", "advises").hint == "Leave `threads=` out."
+    with speaking(COMMAND_LINE):
+        assert failure(opened, "open", "advises").hint == "Leave --threads out."
 
 
 def test_after_an_error_the_child_still_serves(opened: Open) -> None:

@@ -45,7 +45,7 @@ def test_the_real_checkpoint(real_checkpoint: Path) -> None:
     assert student.source.size_bytes == 88_630_507
     assert student.classes == tuple(f"class_{index}" for index in range(8))
     assert student.notes == (
-        "class names not in the checkpoint: class_0, class_1, ... assumed; give them with --labels "
+        "class names not in the checkpoint: class_0, class_1, ... assumed; give them with `labels=` "
         "(it was trained with labels/ucf_101_labels.csv)",
     )
 

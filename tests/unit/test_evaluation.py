@@ -137,7 +137,7 @@ def test_as_good_on_enough_videos_is_a_pass(ask):
     assert report.pooled.drop == 0
     assert 0 < report.pooled.drop_at_most < 0.01
     assert report.reason == (
-        "The drop in top-1 is 0.00 points, and at 95 % confidence at most 0.90 points; --max-drop allows 1.00 points."
+        "The drop in top-1 is 0.00 points, and at 95 % confidence at most 0.90 points; `max_drop=` allows 1.00 points."
     )
 
 

@@ -59,7 +59,7 @@ def test_the_file_tells_which_of_both_it_holds(tmp_path: Path) -> None:
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_numbered_names_are_told_from_others() -> None:
+def test_numbered_names_are_distinguished_from_others() -> None:
     assert numbered_names(2) == ("class_0", "class_1")
     assert are_numbered(["class_0", "class_1"])
     assert not are_numbered(["class_1", "class_0"])

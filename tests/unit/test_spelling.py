@@ -147,7 +147,7 @@ def test_every_text_of_a_table_can_be_spelled(table: list[str]) -> None:
     assert any(spelled(text) != text for text in table)
 
 
-def test_the_same_note_is_told_to_each_in_their_words() -> None:
+def test_the_same_note_reaches_each_in_their_words() -> None:
     def note() -> str:
         return gather_clips(None, ClipSpec(frames=2, size=32), ("a", "b"), silent, 1).facts.notes[0]
 

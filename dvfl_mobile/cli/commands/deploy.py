@@ -73,11 +73,12 @@ def deploy(
     from dvfl_mobile.pipeline.deploy import deploy
     from dvfl_mobile.pipeline.load import load_model, recipe_of
     from dvfl_mobile.pipeline.plan import make_plan
+    from dvfl_mobile.pipeline.quantize_plan import plan_for_deploy
 
     with opened(checkpoint) as file:
         meant = recipe_of(file, recipe, has_clips=calib is not None)
         plan = make_plan(targets or [], meant, out, minimum_ios)
-        calibration = quantizing.plan_for_deploy(plan.recipe, calib, data_root=data_root, samples=samples)
+        calibration = plan_for_deploy(plan.recipe, calib, data_root=data_root, samples=samples)
         with steps() as step:
             with step("load"):
                 model = load_model(file, labels, frames, size)

@@ -1,4 +1,4 @@
-"""`dvfl-mobile parity`: an artifact against the reference form, on the same clips; or an app against its pack."""
+"""`dvfl-mobile parity`: compare an artifact with the reference form on the same clips, or an app with its pack."""
 
 from __future__ import annotations
 

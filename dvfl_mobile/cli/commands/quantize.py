@@ -22,6 +22,7 @@ from dvfl_mobile.cli.options import (
     Size,
 )
 from dvfl_mobile.cli.output import print_rich
+from dvfl_mobile.errors import UsageError
 
 if TYPE_CHECKING:
     from dvfl_mobile.pipeline.quantize import Quantized
@@ -119,25 +120,23 @@ def quantize(
     from dvfl_mobile.cli.output import show_student
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.pipeline import quantize as quantizing
+    from dvfl_mobile.pipeline import quantize_plan as planning
     from dvfl_mobile.pipeline.load import load_student
-    from dvfl_mobile.quantization.settings import QatSettings
+    from dvfl_mobile.quantization.settings import QatSettings, promised
     from dvfl_mobile.training.process_group import is_first_process
 
-    plan = quantizing.QuantizePlan(
-        recipe=quantizing.default_recipe(recipe, promises=(min_agreement, min_sqnr) != (None, None)),
-        calib=calib,
-        method=method,
-        min_agreement=min_agreement,
-        min_sqnr_db=min_sqnr,
-        data_root=data_root,
-        samples=samples,
-        observer=observer,
-        seed=seed,
+    if method not in ("ptq", "qat"):
+        raise UsageError(f"There is no method {method!r}.", hint="Choose ptq or qat.")
+    promise = None if (min_agreement, min_sqnr) == (None, None) else promised(min_agreement, min_sqnr)
+    qat = QatSettings(epochs=epochs, global_batch=batch, learning_rate=learning_rate, seed=seed)
+    plan = planning.QuantizePlan(
+        recipe=planning.default_recipe(recipe, promises=promise is not None),
+        calibration=None if calib is None else planning.Calibration(calib, data_root, samples, observer, seed),
         keep=tuple(keep or ()),
-        training=QatSettings(epochs=epochs, global_batch=batch, learning_rate=learning_rate, seed=seed),
-        training_samples=training_samples,
+        training=planning.Training(qat, training_samples) if method == "qat" else None,
+        promise=promise,
     )
-    quantizing.check_plan(plan)
+    planning.check_plan(plan)
     with steps(quiet=not is_first_process()) as step:
         with step("load"):
             student = load_student(checkpoint, labels, frames, size)

@@ -1,1 +1,1 @@
-"""Making a conformance pack."""
+"""Make a conformance pack."""

@@ -1,4 +1,4 @@
-"""A training clip out of decoded pictures: cut out, mirrored, recoloured; in numpy, so that any thread may do it."""
+"""Augmentation of a training clip: random crop, resize, colour jitter and grey, in numpy, so that threads can do it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training clips from videos: each a function of seed, epoch and video, whichever thread or process makes it."""
+"""Training samples from videos: each a function of seed, epoch and video, whichever thread or process makes it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST_IN_A_ROW = 10
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One training clip: `pixels` `(T,3,S,S)`, uint8; `label` None where nobody told."""
+    """One training clip: `pixels` `(T,3,S,S)`, uint8; `label` None where there is none."""
 
     pixels: NDArray[np.uint8]
     label: int | None

@@ -1,4 +1,4 @@
-"""Samples made ahead by threads, and handed over in order."""
+"""The data loader: threads prepare samples ahead, and chunks come out in order."""
 
 from __future__ import annotations
 

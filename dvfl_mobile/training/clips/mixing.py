@@ -1,4 +1,4 @@
-"""Mixup and cutmix, in pairs: each clip takes something of its neighbour in the batch, and of its label."""
+"""Mixup and CutMix of pairs of clips in a batch, and of their labels; soft targets with label smoothing."""
 
 from __future__ import annotations
 

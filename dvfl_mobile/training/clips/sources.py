@@ -1,4 +1,4 @@
-"""The videos to train on, and those that the best weights are chosen by."""
+"""The training and validation videos of a data source."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Sources:
 
     Attributes:
         train, test: `test` is empty where nothing is validated.
-        classes: names in the order of the labels; empty where nobody told any.
+        classes: names in the order of the labels; empty where the source names none.
         name: what reports call the data; `test_name` the videos that the best weights are chosen by.
         notes: what a reader must know.
     """

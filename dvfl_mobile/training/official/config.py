@@ -1,4 +1,4 @@
-"""The official training configurations, YAML files of DVFL-Net and Video-FocalNets, in our words.
+"""Reads the official training configurations (YAML) of DVFL-Net and Video-FocalNets.
 
 A file names what differs from the official defaults; both are taken together here, as the official code does. What
 has no counterpart is listed with the reason, never passed over. The file is a stranger's: it is read as plain values,
@@ -272,7 +272,7 @@ def _load(path: Path) -> Mapping[str, Any]:
         raise InputError(f"{path} is larger than any such file.", hint=hint)
     try:
         depth = 0
-        # Told as the text is read: whoever waits for the end of it may wait for hours.
+        # Refused as the text is read: whoever waits for the end of it may wait for hours.
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
                 raise InputError(f"{path} refers to parts of itself, as no official configuration does.", hint=hint)

@@ -1,4 +1,4 @@
-"""A student as the official training script saves one, for whoever goes on with the official code."""
+"""Exports a student as a checkpoint of the official training script."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One optimization step: losses, gradient accumulation, schedule, optimizer, precision."""
+"""Optimization: schedule, losses, gradient accumulation, optimizer, precision, and the step that joins them."""

@@ -1,4 +1,4 @@
-"""In what numbers training multiplies: float32, bfloat16 where the processor has it, or float16 on a CUDA device."""
+"""Mixed precision: float32, bfloat16 where the processor has it, or float16 on a CUDA device."""
 
 from __future__ import annotations
 
