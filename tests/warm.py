@@ -27,7 +27,7 @@ MOST_BYTES = 200_000
 
 
 def start(connection: socket.socket, folder: str | None) -> Forked:
-    """In place of `runners.process._start`, on Linux.
+    """In place of `runners.child.process._start`, on Linux.
 
     Args:
         connection: the child's end, over which it is asked.
@@ -37,7 +37,7 @@ def start(connection: socket.socket, folder: str | None) -> Forked:
 
 
 class Forked:
-    """As much of `subprocess.Popen` as `runners.process` uses, of a child that isn't this process's own.
+    """As much of `subprocess.Popen` as `runners.child.process` uses, of a child that isn't this process's own.
 
     Args:
         status: a pipe on which its exit code arrives once it has ended.
@@ -89,13 +89,14 @@ def _server() -> _Server:
 
 def _serve(wire: socket.socket, parent: int) -> None:
     from dvfl_mobile.errors import DvflMobileError
-    from dvfl_mobile.runners import child
     from dvfl_mobile.runners.base import runtime_of
+    from dvfl_mobile.runners.child import child
+    from dvfl_mobile.targets import every
 
     child._end_with(parent)
-    for target in ("tflite", "executorch", "coreml", "coreai"):
+    for target in every():
         with suppress(DvflMobileError):
-            runtime_of(target)
+            runtime_of(target.runner)
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a fork of several threads may wait for a lock forever"
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
@@ -109,8 +110,8 @@ def _serve(wire: socket.socket, parent: int) -> None:
 
 
 def _watch(wire: socket.socket, message: bytes, connection: int, stderr: int, status: int) -> NoReturn:
-    """Fork the child, tell its number, wait for its end and tell how it ended."""
-    from dvfl_mobile.runners import child
+    """Fork the child, send its number, wait for its end and send how it ended."""
+    from dvfl_mobile.runners.child import child
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     watcher = os.getpid()

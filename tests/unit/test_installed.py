@@ -45,6 +45,6 @@ def test_a_child_gets_ready_to_run_an_artifact(target: str) -> None:
     skip_without(target)
     child = Child(Path("none"))
     try:
-        child.prepare(target, limits_for(1))
+        child.prepare(TARGETS[target].runner, limits_for(1))
     finally:
         child.close()
