@@ -229,3 +229,27 @@ DeviceName = Annotated[
         show_default=False,
     ),
 ]
+MinSqnr = Annotated[
+    float | None,
+    typer.Option(
+        "--min-sqnr",
+        metavar="DB",
+        help="The least SQNR that passes, in place of the recipe's. Needs --because.",
+        show_default=False,
+    ),
+]
+Because = Annotated[
+    str | None,
+    typer.Option(
+        "--because", metavar="TEXT", help="Why --min-sqnr is right; every report shows it.", show_default=False
+    ),
+]
+Annotations = Annotated[
+    Literal["github"] | None,
+    typer.Option(
+        "--annotations",
+        metavar="KIND",
+        help="Also print what failed on stderr as annotations of a CI server: github.",
+        show_default=False,
+    ),
+]

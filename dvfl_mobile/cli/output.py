@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from dvfl_mobile.documents import Document
     from dvfl_mobile.locating.document import Location
     from dvfl_mobile.model.student import Student
+    from dvfl_mobile.pack.judging.verdict import PackReport
+    from dvfl_mobile.parity.report import ParityReport
 
 
 _Report = TypeVar("_Report", bound="Document")
@@ -63,3 +66,11 @@ def print_rich(renderable: RenderableType) -> None:
     from rich.console import Console
 
     Console(highlight=False).print(renderable)
+
+
+def show_annotations(report: ParityReport | PackReport) -> None:
+    """What failed, for GitHub to show beside the code; it reads stderr as well as stdout."""
+    from dvfl_mobile.report.formats import annotations
+
+    title, file = annotations.subject(report)
+    sys.stderr.write(annotations.github(report.verdict, title, report.reasons, file))

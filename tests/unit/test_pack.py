@@ -263,6 +263,20 @@ def test_parity_names_the_fault_in_every_language(
     assert "channels swapped" in out
 
 
+@pytest.mark.parametrize("options", [("--json",), ("-v", "--annotations", "github")])
+def test_check_app_says_what_parity_says_of_results(
+    small_pack: SimpleNamespace, run: Callable[..., Outcome], tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    path = app_of(small_pack).but(see=lambda frames: frames[..., ::-1]).write(tmp_path)
+    by_both = {}
+    for command in ("parity", "check-app"):
+        files = [tmp_path / f"{command}.{kind}" for kind in ("xml", "md")]
+        outcome = run(command, path, "--pack", small_pack.path, "--junit", files[0], "--markdown", files[1], *options)
+        by_both[command] = (outcome, *(file.read_text() for file in files))
+    assert by_both["check-app"] == by_both["parity"]
+    assert by_both["check-app"][0][0] == 5
+
+
 def test_parity_ends_with_7_where_a_stage_is_missing(
     small_pack: SimpleNamespace, run: Callable[..., Outcome], tmp_path: Path
 ) -> None:

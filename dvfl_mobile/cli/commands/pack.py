@@ -12,7 +12,6 @@ from dvfl_mobile.cli.options import ArtifactFolder, Json, Reference
 from dvfl_mobile.cli.output import print_rich
 
 if TYPE_CHECKING:
-    from dvfl_mobile.pack.judging.verdict import PackReport
     from dvfl_mobile.pack.making.build import BuiltPack
 
 
@@ -41,7 +40,7 @@ def pack(
     """Make the conformance pack that an app is tested against.
 
     It holds a few short videos, what each stage from the file to the logits must make of them, and a Kotlin and a
-    Swift test to drop in. What these write, parity judges.
+    Swift test to drop in. What these write, check-app judges.
     """
     from dvfl_mobile.artifacts.make import open_artifact
     from dvfl_mobile.cli.progress import steps
@@ -52,26 +51,6 @@ def pack(
         built = build(open_artifact(artifact), clips, reference, step)
     archive.write(out, built.data)
     show_pack(built, out, json=json)
-
-
-def judge_results(
-    path: Path, pack_path: Path | None = None, min_sqnr_db: float | None = None, because: str | None = None
-) -> PackReport:
-    """Judge what an app made of a pack; without `pack_path`, of the pack.zip beside it.
-
-    Raises:
-        InputError: results or pack can't be understood, or don't belong together.
-    """
-    from dvfl_mobile.pack import archive, results
-    from dvfl_mobile.pack.judging import judge
-    from dvfl_mobile.parity.thresholds import asked_thresholds
-
-    where = pack_path or path.parent / DEFAULT_PACK
-    found = results.read(path)
-    opened = archive.read(where)
-    results.check_belongs(found, path, opened.contents, opened.sha256, where)
-    thresholds = asked_thresholds(opened.contents.artifact.recipe, min_sqnr_db, because)
-    return judge.judge(opened, found, where, path, thresholds)
 
 
 def show_pack(built: BuiltPack, path: Path, *, json: bool) -> None:

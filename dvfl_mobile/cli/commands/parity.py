@@ -1,22 +1,30 @@
-"""`dvfl-mobile parity`: compare an artifact with the reference form on the same clips, or an app with its pack."""
+"""`dvfl-mobile parity`: compare an artifact with the reference form on the same clips."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dvfl_mobile.cli.console import print_note
-from dvfl_mobile.cli.options import Clips, DeviceName, Json, JUnit, Markdown, MaxClips, Reference
-from dvfl_mobile.cli.output import print_report, print_rich
+from dvfl_mobile.cli.options import (
+    Annotations,
+    Because,
+    Clips,
+    DeviceName,
+    Json,
+    JUnit,
+    Markdown,
+    MaxClips,
+    MinSqnr,
+    Reference,
+)
+from dvfl_mobile.cli.output import print_report, print_rich, show_annotations
 from dvfl_mobile.errors import UsageError
 
 if TYPE_CHECKING:
     from dvfl_mobile.locating.document import Location
-    from dvfl_mobile.pack.judging.verdict import PackReport
-    from dvfl_mobile.parity.mlpackage import PackageReport
     from dvfl_mobile.parity.report import ParityReport
 
 
@@ -26,25 +34,9 @@ What = Annotated[
     Path,
     typer.Argument(
         metavar="ARTIFACT",
-        help="The folder of an artifact, such as out/nano/tflite/fp16; the pack-results.json that an app wrote; or "
-        "somebody's .mlpackage, with --reference REF.npz.",
+        help="The folder of an artifact, such as out/nano/tflite/fp16. What check-app and check-package take is taken "
+        "here too.",
         show_default=False,
-    ),
-]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every clip, not the worst few.")]
-MinSqnr = Annotated[
-    float | None,
-    typer.Option(
-        "--min-sqnr",
-        metavar="DB",
-        help="The least SQNR that passes, in place of the recipe's. Needs --because.",
-        show_default=False,
-    ),
-]
-Because = Annotated[
-    str | None,
-    typer.Option(
-        "--because", metavar="TEXT", help="Why --min-sqnr is right; every report shows it.", show_default=False
     ),
 ]
 PackFile = Annotated[
@@ -56,6 +48,7 @@ PackFile = Annotated[
         show_default=False,
     ),
 ]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every clip, not the worst few.")]
 SecondOpinions = Annotated[
     list[str] | None,
     typer.Option(
@@ -72,15 +65,6 @@ Locate = Annotated[
     typer.Option(
         "--locate",
         help="Also hold each operator against the reference, on the worst clip, and name the first that is off.",
-    ),
-]
-Annotations = Annotated[
-    Literal["github"] | None,
-    typer.Option(
-        "--annotations",
-        metavar="KIND",
-        help="Also print what failed on stderr as annotations of a CI server: github.",
-        show_default=False,
     ),
 ]
 
@@ -102,13 +86,11 @@ def parity(
     markdown: Markdown = None,
     annotations: Annotations = None,
 ) -> None:
-    """Check that an artifact computes what PyTorch computes, or that an app does what its conformance pack says.
+    """Check that an artifact computes what PyTorch computes.
 
-    Both run on the same clips, and their logits are compared. It says nothing about accuracy. An app's results are
-    judged stage by stage, and the first one that is off is named with its likely cause.
+    Both run on the same clips, and their logits are compared. It says nothing about accuracy.
 
-    Ends with 0 (pass), 5 (fail) or 7 (nothing here can run it, or stages are missing). The report is also left in
-    the artifact's folder.
+    Ends with 0 (pass), 5 (fail) or 7 (nothing here can run it). The report is also left in the artifact's folder.
     """
     from dvfl_mobile.artifacts.make import open_artifact
     from dvfl_mobile.cli.progress import steps
@@ -117,50 +99,39 @@ def parity(
     from dvfl_mobile.pipeline.check import locate as find
 
     check_change(min_sqnr, because)
-    report: ParityReport | PackReport
     if artifact.suffix.lower() == ".mlpackage":
         if reference is None or any((clips, second_opinions, device, pack, locate, junit, markdown, annotations)):
             raise UsageError(
                 f"{artifact} is a package by itself, not an artifact with a manifest.",
                 hint="Give --reference ref.npz with its inputs and outputs, and beside it only --min-sqnr and --json.",
             )
-        _package(artifact, reference, min_sqnr, because, json=json)
+        from dvfl_mobile.cli.commands.check_package import check_package
+
+        check_package(artifact, reference, min_sqnr, because, json=json)
     if artifact.suffix.lower() == ".json" and not artifact.is_dir():
-        from dvfl_mobile.cli.commands.pack import judge_results
+        from dvfl_mobile.cli.commands.check_app import check_app
 
         if any((clips, reference, max_clips != MOST_CLIPS, second_opinions, device, locate)):
             raise UsageError(
                 "--clips, --max-clips, --reference, --second-opinion, --device and --locate go with an artifact, and "
                 "these are an app's results."
             )
-        report = judge_results(artifact, pack, min_sqnr, because)
-        show_conformance(report, verbose=verbose, json=json, junit=junit, markdown=markdown)
-    else:
-        if pack is not None:
-            raise UsageError(f"--pack goes with an app's results, and {artifact} is no .json file.")
-        if device is not None and (locate or second_opinions):
-            raise UsageError("--locate and --second-opinion run on this machine, and --device somewhere else.")
-        with steps() as step:
-            opened = open_artifact(artifact)
-            thresholds = asked_thresholds(opened.manifest.recipe, min_sqnr, because)
-            report = check(opened, clips, reference, max_clips, step, thresholds, second_opinions or [], device)
-            located = find(opened, report, clips, reference, max_clips, step) if locate else None
-        show_parity(report, verbose=verbose, json=json, junit=junit, markdown=markdown, located=located)
-        if located is not None:
-            show_location(located, artifact / "locate.png", json=json)
+        check_app(artifact, pack, min_sqnr, because, verbose, json, junit, markdown, annotations)
+    if pack is not None:
+        raise UsageError(f"--pack goes with an app's results, and {artifact} is no .json file.")
+    if device is not None and (locate or second_opinions):
+        raise UsageError("--locate and --second-opinion run on this machine, and --device somewhere else.")
+    with steps() as step:
+        opened = open_artifact(artifact)
+        thresholds = asked_thresholds(opened.manifest.recipe, min_sqnr, because)
+        report = check(opened, clips, reference, max_clips, step, thresholds, second_opinions or [], device)
+        located = find(opened, report, clips, reference, max_clips, step) if locate else None
+    show_parity(report, verbose=verbose, json=json, junit=junit, markdown=markdown, located=located)
+    if located is not None:
+        show_location(located, artifact / "locate.png", json=json)
     if annotations is not None:
         show_annotations(report)
     raise typer.Exit(report.verdict.exit_code)
-
-
-def _package(package: Path, reference: Path, min_sqnr: float | None, because: str | None, *, json: bool) -> NoReturn:
-    from dvfl_mobile.cli.progress import steps
-    from dvfl_mobile.parity.mlpackage import check_package
-
-    with steps() as step:
-        found = check_package(package, reference, min_sqnr, because, step)
-    show_package(found, json=json)
-    raise typer.Exit(found.verdict.exit_code)
 
 
 def show_parity(
@@ -192,28 +163,3 @@ def show_location(located: Location, plot: Path, *, json: bool) -> None:
         print_note(f"There is no picture: {error.problem} {error.hint}")
     else:
         print_note(f"The picture is {plot}.")
-
-
-def show_package(report: PackageReport, *, json: bool) -> None:
-    """What a package that this project didn't make gives, beside what it should."""
-    from dvfl_mobile.report import foreign
-
-    print_report(report, foreign.terminal, (), json=json)
-
-
-def show_conformance(
-    report: PackReport, *, verbose: bool, json: bool, junit: Path | None, markdown: Path | None
-) -> None:
-    """What an app made of its conformance pack."""
-    from dvfl_mobile.report import conformance
-
-    files = ((junit, conformance.junit), (markdown, conformance.markdown))
-    print_report(report, lambda found: conformance.terminal(found, verbose=verbose), files, json=json)
-
-
-def show_annotations(report: ParityReport | PackReport) -> None:
-    """What failed, for GitHub to show beside the code; it reads stderr as well as stdout."""
-    from dvfl_mobile.report.formats import annotations
-
-    title, file = annotations.subject(report)
-    sys.stderr.write(annotations.github(report.verdict, title, report.reasons, file))
