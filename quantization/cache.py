@@ -16,7 +16,7 @@ from dvfl_mobile.files import write_text
 from dvfl_mobile.quantization.settings import Quantization
 
 CACHE_VARIABLE = "DVFL_MOBILE_CACHE"
-_VERSION = "1"  # to be raised when the same inputs are to give other scales
+_VERSION = "2"  # to be raised when the same inputs are to give other scales
 
 
 def cache_folder() -> Path:

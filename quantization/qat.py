@@ -24,6 +24,7 @@ from torch import Tensor
 
 from dvfl_mobile.errors import DvflMobileError, UsageError
 from dvfl_mobile.model.build import sha256_of_weights
+from dvfl_mobile.model.deploy import SHRINK, SHRUNK
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.quantization import graphs
@@ -176,13 +177,15 @@ class _Trainer:
     def _adamw(self, form: QuantizedForm) -> torch.optim.AdamW:
         """AdamW without weight decay: the start is trained already, and nothing should pull it to zero.
 
-        Its steps are of one size for all weights. Those of the stem are smaller than others by the pixels' standard
-        deviation, which was folded into them, so their steps are too.
+        Its steps are of one size for all weights. What was folded into some, the pixels' standard deviation into the
+        stem's and a power of two into those that shrink tokens, made these smaller, so their steps are too.
         """
         stem = [values for name, values in self._learning.items() if name == _STEM]
-        others = [values for name, values in self._learning.items() if name != _STEM]
+        shrunk = [values for name, values in self._learning.items() if name.endswith(SHRUNK)]
+        others = [values for name, values in self._learning.items() if name != _STEM and not name.endswith(SHRUNK)]
         groups = [
             {"params": others, "share": 1.0},
+            {"params": shrunk, "share": SHRINK},
             {"params": stem, "share": 1 / (sum(form.clip.std) / len(form.clip.std))},
         ]
         optimizer = torch.optim.AdamW(
