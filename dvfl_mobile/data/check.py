@@ -13,7 +13,8 @@ from dvfl_mobile.data.datasets import DATA_SETS, GROUPS, DataSet, Split, SplitNa
 from dvfl_mobile.data.layouts import dvfl_listed
 from dvfl_mobile.data.leaks import Leak, read_links, shared
 from dvfl_mobile.data.video import probe
-from dvfl_mobile.data.videos import VideoRef, videos_below
+from dvfl_mobile.data.videos import VideoRef
+from dvfl_mobile.data.walk import file_id, videos_below
 from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.errors import VideoError
 from dvfl_mobile.progress import Step, silent
@@ -102,9 +103,9 @@ def check_data(
     with step("look"):
         splits, problems = _splits(source, data_root)
         files = videos_below(place.path) if place.path.is_dir() else _files_of(splits)
-    listed = {ref.path.resolve() for ref in _all_of(splits)}
-    unlisted = [path for path in files if path.resolve() not in listed]
-    empty = [path for path in files if path.stat().st_size == 0]
+    listed = {file_id(ref.path) for ref in _all_of(splits)}
+    unlisted = [path for path in files if file_id(path) not in listed]
+    empty = [path for path in files if not _has_bytes(path)]
     leak = _leak(splits, place.path)
     unreadable, damaged = _decoded(files, place.path, workers, step) if decode else ([], [])
     is_one = len(splits) > 1 and splits["train"].refs == splits["test"].refs
@@ -133,6 +134,13 @@ def check_data(
         problems=(*problems, *_shortfalls(facts, splits, classes, len(files), known), *_broken(empty, unreadable)),
         notes=_notes(splits, unlisted, place.path),
     )
+
+
+def _has_bytes(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:  # a link to nothing
+        return False
 
 
 def _splits(source: str, data_root: Path | None) -> tuple[dict[SplitName, Split], list[str]]:

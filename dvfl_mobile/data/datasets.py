@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dvfl_mobile.data.classes import loosely
 from dvfl_mobile.data.layouts import (
     Found,
     Layout,
@@ -26,7 +27,8 @@ from dvfl_mobile.data.layouts import (
 )
 from dvfl_mobile.data.leaks import NO_LEAK, Leak, read_links, shared
 from dvfl_mobile.data.root import DATA_VARIABLE
-from dvfl_mobile.data.videos import VideoRef, find_videos, loosely, visible
+from dvfl_mobile.data.videos import VideoRef, find_videos
+from dvfl_mobile.data.walk import visible
 from dvfl_mobile.errors import VideoError
 from dvfl_mobile.spelling import option
 
