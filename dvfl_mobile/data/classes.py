@@ -61,6 +61,17 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(distinct, key=numbers.__getitem__)) if is_numbered else tuple(distinct)
 
 
+def misplaced(names: Sequence[str]) -> tuple[int, str] | None:
+    """Of names that are all numbered, the first whose number isn't its place, and that place; None where none is.
+
+    A network whose classes nobody named has numbers alone, so that names can be given to it only by theirs.
+    """
+    numbers = [number_in(name) for name in names]
+    if None in numbers:
+        return None
+    return next(((place, names[place]) for place, number in enumerate(numbers) if number != place), None)
+
+
 def by_number(
     numbered: Iterable[tuple[int, str]], path: Path, *, first: Sequence[int] | None = (0,)
 ) -> tuple[str, ...]:

@@ -11,6 +11,9 @@ from dvfl_mobile.data.classes import ClassNames, in_order, is_almost_a_number, l
 from dvfl_mobile.data.datasets import find_split
 from dvfl_mobile.data.videos import find_videos
 from dvfl_mobile.errors import VideoError
+from dvfl_mobile.evaluation.videos import VideoSelection, choose
+from dvfl_mobile.model.class_names import numbered_names
+from dvfl_mobile.training.clips.sources import Sources, find_sources
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "Café") for form in ("NFC", "NFD"))
 
@@ -148,3 +151,60 @@ def test_ucfs_numbers_give_the_order(index: str | None, tmp_path: Path) -> None:
 def test_ucfs_numbers_that_contradict_are_refused(index: str | None, train: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=message):
         find_split(_ucf(tmp_path, index, train, TEST), "test")
+
+
+def _numbers(folder: Path, *labels: int) -> str:
+    """A list of as many videos as there are labels."""
+    _touch(folder, *(f"{index}.mp4" for index in range(len(labels))))
+    lines = [f"{index}.mp4,{label}\n" for index, label in enumerate(labels)]
+    (folder / "list.csv").write_text("".join(lines), encoding="utf-8")
+    return str(folder / "list.csv")
+
+
+def _sources(data: str, class_count: int | None = None) -> Sources:
+    return find_sources(data, "none", data_root=None, classes=None, class_count=class_count, seed=0, allow_leaks=False)
+
+
+def test_a_list_of_numbers_is_trained_on_under_the_names_that_nobody_gave(tmp_path: Path) -> None:
+    found = _sources(_numbers(tmp_path, 2, 0, 1, 1))
+    assert found.classes == ("class_0", "class_1", "class_2")
+    assert [(ref.label, ref.class_name) for ref in found.train][:2] == [(2, "class_2"), (0, "class_0")]
+    assert _sources(_numbers(tmp_path, 0, 3), class_count=5).classes == numbered_names(5)
+
+
+@pytest.mark.parametrize(
+    ("labels", "class_count", "message"),
+    [
+        ((1, 2, 3), None, "labels up to 3, and no video of class 0"),
+        ((0, 2), None, "labels up to 2, and no video of class 1"),
+        ((0, 4), 4, r"1\.mp4 has the label 4, and the teacher has 4 classes, 0 to 3"),
+        ((400, 7), 8, r"0\.mp4 has the label 400"),
+    ],
+)
+def test_numbers_that_are_no_classes_are_refused_before_training(
+    labels: tuple[int, ...], class_count: int | None, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(VideoError, match=message):
+        _sources(_numbers(tmp_path, *labels), class_count)
+
+
+@pytest.mark.parametrize(
+    ("names", "wrong"),
+    [
+        (("class_0", "class_1"), None),
+        (("Run", "Wave"), None),
+        (("class_1", "class_2"), "class_1 would be class 0"),
+        (("0", "2"), "2 would be class 1"),
+        (("1 Walk", "2 Run"), "1 Walk would be class 0"),
+    ],
+)
+def test_a_network_without_names_takes_numbered_folders_by_their_numbers(
+    names: tuple[str, ...], wrong: str | None, tmp_path: Path
+) -> None:
+    _touch(tmp_path, *(f"{name}/a.mp4" for name in names))
+    selection = VideoSelection(tmp_path, "test", None, None, allow_leaks=False)
+    if wrong is None:
+        assert choose(numbered_names(2), selection, "checkpoint").classes == in_order(names)
+    else:
+        with pytest.raises(VideoError, match=wrong):
+            choose(numbered_names(2), selection, "checkpoint")
