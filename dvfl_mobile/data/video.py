@@ -10,8 +10,9 @@ gives frames no times, only places in the file (with B-frames not even in order)
 
 **What is damage.** Packets that can't be decoded, frames that the decoder or the container calls corrupt, fewer
 frames than the container announces, a file shorter than it says. Not damage: an AVI's empty chunks and MPEG-4's
-"not coded" pictures, which only repeat the one before, and what an edit list cuts off. MPEG program and transport
-streams announce nothing, and Matroska no count: a loss in them shows only where it breaks a packet or the end.
+"not coded" pictures, which only repeat the one before, what an edit list cuts off, and what lies before the first
+frame of a container that begins late. MPEG program and transport streams announce nothing, and Matroska no count: a
+loss in them shows only where it breaks a packet or the end.
 """
 
 from __future__ import annotations

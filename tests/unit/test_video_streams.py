@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +134,25 @@ def test_an_mp4_whose_last_sample_is_empty_is_whole(tmp_path: Path, write_video:
     path.write_bytes(data)
     facts = probe(path)
     assert (facts.decoded, facts.announced, facts.damage) == (19, 19, None)
+
+
+def test_pixels_that_are_not_square_are_not_stretched_as_the_page_says(tmp_path: Path) -> None:
+    path = tmp_path / "v.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(2, 1)
+        for index in range(3):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 96, 3), 90, np.uint8), format="rgb24")
+            frame.pts = index
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].sample_aspect_ratio == 2
+    assert next(pictures(path)).shape == (64, 96, 3)
+    page = Path(__file__).parents[2] / "docs" / "video.md"
+    if not page.is_file():
+        pytest.skip("docs are tested from a checkout, not from an installed wheel")
+    text = page.read_text(encoding="utf-8")
+    assert "HDR isn't tone-mapped" in text
+    assert "Pixels that aren't square aren't stretched" in text
