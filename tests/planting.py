@@ -15,7 +15,7 @@ from dvfl_mobile.artifacts.make import Artifact, open_artifact
 from dvfl_mobile.model.deploy import SHRINK
 
 FACTOR, CLIP = 1.5, 0.25
-# Of layer norms, and a wrong one: of tokens as they are, of shrunk ones, and the root of that in per-token scaled norms.
+# Of layer norms, and a wrong one: of tokens as they are, of shrunk ones, and the root of that where each is scaled.
 _SHRUNK = 1e-5 * SHRINK**2
 _EPSILONS_OF = {1e-5: 3e-2, _SHRUNK: 3e-2 * SHRINK**2, _SHRUNK**0.5: (3e-2 * SHRINK**2) ** 0.5}
 _WRONG = {np.float32(right).tobytes(): np.float32(wrong).tobytes() for right, wrong in _EPSILONS_OF.items()}

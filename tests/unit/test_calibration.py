@@ -60,6 +60,21 @@ def test_labels_are_the_models_or_none(videos: Path) -> None:
     assert set(gather(str(videos), SPEC, "mse", 9, classes=("Swim", "Run", "Dance", "Jump")).labels) == {0, 2, 3}
 
 
+@pytest.mark.parametrize(("most", "expected"), [(2, {0, 1, 2}), (3, {0, 1, 3}), (9, {None})])
+def test_labels_that_are_numbers_are_the_models_own_or_none(
+    most: int, expected: set[int | None], videos: Path, tmp_path: Path
+) -> None:
+    numbers = {"Dance": 0, "Jump": 1, "Swim": most}
+    rows = [f"{path},{numbers[path.parent.name]}\n" for path in sorted(videos.rglob("*_g1*.avi"))]
+    (tmp_path / "list.csv").write_text("".join(rows))
+    found = gather(str(tmp_path / "list.csv"), SPEC, "mse", 9, classes=("Dance", "Jump", "Swim", "Run"))
+    assert set(found.labels) == expected
+
+
+def test_names_of_classes_match_as_they_do_everywhere(videos: Path) -> None:
+    assert set(gather(str(videos), SPEC, "mse", 9, classes=("swim", "JUMP", "dance")).labels) == {0, 1, 2}
+
+
 def test_what_cannot_be_read_is_counted_and_named_and_makes_room(videos: Path, tmp_path: Path) -> None:
     rows = [f"{path},{path.parent.name}" for path in sorted(videos.rglob("*_g1*.avi"))]
     broken = tmp_path / "broken.avi"

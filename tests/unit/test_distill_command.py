@@ -108,3 +108,15 @@ def test_a_teacher_that_knows_some_of_the_classes_is_refused(tmp_path: Path, vid
     outcome = distil(run, videos, teacher(tmp_path, "Dark", "Green"), tmp_path / "student")
     assert outcome.code == 3
     assert "Light" in outcome.err
+
+
+@pytest.mark.parametrize("names", [("class_0", "class_1"), ("Dark", "Light")])
+def test_labels_beyond_the_teachers_classes_are_refused_before_the_first_step(
+    names: tuple[str, ...], tmp_path: Path, videos: Path, run: Any
+) -> None:
+    lines = [f"{path},{index % 3}\n" for index, path in enumerate(sorted(videos.rglob("*.avi")))]
+    (tmp_path / "list.csv").write_text("".join(lines), encoding="utf-8")
+    outcome = distil(run, tmp_path / "list.csv", teacher(tmp_path, *names), tmp_path / "student")
+    assert outcome.code == 3
+    assert "2" in outcome.err
+    assert not (tmp_path / "student" / "log.jsonl").exists()

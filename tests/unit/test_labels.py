@@ -35,6 +35,29 @@ def test_one_name_a_line(tmp_path: Path) -> None:
     assert read_labels(path, 3) == ("abseiling", "eating, nicely", "çalmak")
 
 
+@pytest.mark.parametrize("name", ["classInd.txt", "labels.lst"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_numbered_list_is_no_list_of_names_with_numbers(first: int, name: str, tmp_path: Path) -> None:
+    lines = [f"{first + 1} Apply Lipstick", f"{first}\tApplyEyeMakeup", "", f"{first + 2}. Archery"]
+    assert read_labels(_write(tmp_path, "\r\n".join(lines), name), 3) == (
+        "ApplyEyeMakeup",
+        "Apply Lipstick",
+        "Archery",
+    )
+
+
+def test_names_of_which_not_all_are_numbered_are_names(tmp_path: Path) -> None:
+    path = _write(tmp_path, "2 hands\nwalking\n1 on 1\n", "labels.txt")
+    assert read_labels(path, 3) == ("2 hands", "walking", "1 on 1")
+
+
+@pytest.mark.parametrize("header", ["id,name\n", ""])
+def test_names_may_have_commas_as_they_are_published(header: str, tmp_path: Path) -> None:
+    long = "Pushing a box so lightly that it does not, or almost does not, move"
+    path = _write(tmp_path, f'{header}0,Approaching a cup\n1,{long}\n2,"Lifting a rod, then letting it drop"\n')
+    assert read_labels(path, 3) == ("Approaching a cup", long, "Lifting a rod, then letting it drop")
+
+
 def test_csv_in_a_txt_is_still_csv(tmp_path: Path) -> None:
     assert read_labels(_write(tmp_path, "id,name\n1,b\n0,a\n", "labels.txt"), 2) == ("a", "b")
 
@@ -58,13 +81,16 @@ def test_a_quoted_name_may_go_over_lines_and_later_lines_keep_their_number(tmp_p
         ("0,a\n", "no name for ids 1, 2"),
         ("0,a\n1,b\n2,c\n3,d\n", "line 4 names class 3, past the last"),
         ("1,a\n2,b\n3,c\n", "ids go from 1 to 3"),
-        ("0,a\n1,b,c\n2,d\n", "line 2: it has 3 fields"),
+        ("0,a,x\n1,b,c\n2,d,z\n", "line 1: it has 3 fields"),
+        ('0,a\n1,"b, c",d\n2,d\n', "line 2: it has 3 fields"),
+        ("1 a\n3 b\n4 c\n", "no name for ids 0, 2"),
+        ("0,Caf\u00e9\n1,Cafe\u0301\n2,x\n", "was given before, on line 1"),
         ("0,a\n1\n2,d\n", "line 2: it has 1 fields"),
         ("0,a\nx,b\n2,d\n", 'line 2: "x" is not a class id'),
         ("0,a\n-1,b\n2,d\n", 'line 2: "-1" is not a class id'),
         ("0,a\n1,\n2,d\n", "line 2: class 1 has no name"),
         ('0,a\n1,"b\n2,c\n', "it is not CSV"),
-        ("0,a\n1,b\x1b[31m\x1b[0m,x\n", "line 2: it has 3 fields"),
+        ("0,a,x\n1,b\x1b[31m\x1b[0m,x\n", "line 1: it has 3 fields"),
     ],
 )
 def test_refused(tmp_path: Path, content: str | bytes, said: str) -> None:
