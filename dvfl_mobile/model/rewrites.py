@@ -1,7 +1,7 @@
 """The rewrites that make the deploy form: each keeps the function and changes only how it is computed.
 
 A rewrite takes trained layers and returns the layer that a phone runs in their place. None of them is an
-approximation: in exact arithmetic each equals what it replaces, and `tests/unit/test_rewrites.py` holds every
+approximation: in exact arithmetic each equals what it replaces, and `tests/unit/model/test_rewrites.py` holds every
 one of them to that by itself.
 """
 

@@ -12,7 +12,7 @@ import pytest
 
 yaml = pytest.importorskip("yaml", reason="workflows are read with PyYAML")
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 WORKFLOWS = CHECKOUT / ".github" / "workflows"
 README = CHECKOUT / "README.md"
 

@@ -18,7 +18,7 @@ import dvfl_mobile
 from dvfl_mobile.cli import main as frame
 from dvfl_mobile.data.clips import frame_indices, prepare
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 DOCS = CHECKOUT / "docs"
 README = CHECKOUT / "README.md"
 PAGES = sorted([*CHECKOUT.glob("*.md"), *DOCS.glob("*.md")])

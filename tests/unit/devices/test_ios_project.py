@@ -12,7 +12,7 @@ import pytest
 
 from dvfl_mobile.devices.ios import device as ios
 
-HARNESS = Path(__file__).parents[2] / "ios_harness"
+HARNESS = Path(__file__).parents[3] / "ios_harness"
 PROJECT = HARNESS / "App" / "Harness.xcodeproj"
 
 pytestmark = pytest.mark.skipif(not HARNESS.is_dir(), reason="the harness is tested from a checkout")

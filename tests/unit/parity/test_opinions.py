@@ -20,7 +20,7 @@ from dvfl_mobile.parity.second_opinion import allowed, compared
 from dvfl_mobile.parity.thresholds import thresholds_for
 from dvfl_mobile.report import parity
 from dvfl_mobile.runners.opinions import OPINIONS, opinions_named
-from tests.unit.test_report import shown
+from tests.unit.report.test_report import shown
 
 NAMES = ("one.avi", "two.avi", "three.avi")
 REFERENCE = np.array([[9, 1, 0], [0, 8, 2], [1, 0, 7]], np.float32)

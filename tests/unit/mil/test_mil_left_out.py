@@ -101,7 +101,7 @@ def test_what_a_definition_leaves_open_stops_by_the_operator(name: str) -> None:
 def test_the_docs_name_every_operator() -> None:
     from dvfl_mobile.mil.operators import KNOWN
 
-    page = Path(__file__).parents[2] / "docs" / "coreml-executor.md"
+    page = Path(__file__).parents[3] / "docs" / "coreml-executor.md"
     if not page.exists():
         pytest.skip("docs are tested from a checkout, not from an installed wheel")
     table = page.read_text(encoding="utf-8").partition("## The operators")[2].partition("Left out")[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 PLACES = ("dvfl_mobile", "converters", "quantization", "benchmarks", "android_harness", "ios_harness", "docs", "tests")
 KINDS = {".py", ".pyi", ".md", ".c", ".h", ".cpp", ".swift", ".kt"}
 # Say: note, message, known, given; median; per-token scaling. The brackets keep this file from finding itself.

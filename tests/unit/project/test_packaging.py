@@ -18,7 +18,7 @@ import pytest
 from dvfl_mobile.devices import environment
 from dvfl_mobile.version import __version__
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 MAPPED = {
     "android_harness": "dvfl_mobile.android_harness",
     "converters": "dvfl_mobile.converters",

@@ -17,7 +17,7 @@ from dvfl_mobile.runners.child.limits import DEADLINE_VARIABLE, MEMORY_VARIABLE,
 
 pytestmark = pytest.mark.installed
 
-PAGE = Path(__file__).parents[2] / "docs" / "untrusted.md"
+PAGE = Path(__file__).parents[3] / "docs" / "untrusted.md"
 NANO_BYTES = 88_800_000
 
 needs_docs = pytest.mark.skipif(not PAGE.exists(), reason="docs are tested from a checkout")

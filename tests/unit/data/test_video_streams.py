@@ -150,7 +150,7 @@ def test_pixels_that_are_not_square_are_not_stretched_as_the_page_says(tmp_path:
     with av.open(str(path)) as container:
         assert container.streams.video[0].sample_aspect_ratio == 2
     assert next(pictures(path)).shape == (64, 96, 3)
-    page = Path(__file__).parents[2] / "docs" / "video.md"
+    page = Path(__file__).parents[3] / "docs" / "video.md"
     if not page.is_file():
         pytest.skip("docs are tested from a checkout, not from an installed wheel")
     text = page.read_text(encoding="utf-8")

@@ -28,7 +28,7 @@ from dvfl_mobile.parity.thresholds import thresholds_for
 
 pytestmark = pytest.mark.installed
 
-STAND_INS = Path(__file__).parents[1]
+STAND_INS = Path(__file__).parents[2]
 TEMPLATE_FOLDER = resources.files("dvfl_mobile.pack") / "templates"
 WRITTEN = {
     "results": results.Results,

@@ -415,7 +415,7 @@ def test_the_real_clips(ucf8: Path) -> None:
 
 
 def test_the_page_tells_every_data_set_as_it_is() -> None:
-    page = Path(__file__).parents[2] / "docs" / "datasets.md"
+    page = Path(__file__).parents[3] / "docs" / "datasets.md"
     if not page.is_file():
         pytest.skip("docs are tested from a checkout, not from an installed wheel")
     text = page.read_text(encoding="utf-8")

@@ -23,7 +23,7 @@ from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.forms import deploy_form
 from tests.golden_cases import GOLDEN_CASES, GoldenCase
 from tests.threads import threads
-from tests.unit.test_deploy import logits, spec_of
+from tests.unit.model.test_deploy import logits, spec_of
 
 NORMALIZERS: tuple[Normalizer, ...] = ("products", "means", "native")
 PROMISED_DB = 55.0

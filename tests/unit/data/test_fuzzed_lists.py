@@ -2,7 +2,7 @@
 
 DVFL_MOBILE_FUZZED_LISTS sets how many lists are tried; 10,000 is the figure that is claimed:
 
-    DVFL_MOBILE_FUZZED_LISTS=10000 python -P -m pytest -q tests/unit/test_fuzzed_lists.py
+    DVFL_MOBILE_FUZZED_LISTS=10000 python -P -m pytest -q tests/unit/data/test_fuzzed_lists.py
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from dvfl_mobile.data.clips import (
 )
 from dvfl_mobile.errors import UsageError
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "official_frame_indices.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "official_frame_indices.json").read_text())
 CASES = [
     (int(key.removeprefix("frames")), int(total), indices)
     for key, cases in GOLDEN.items()

@@ -40,7 +40,7 @@ def train(folder: Path, processes: int, check: bool = True, **environment: str) 
     """Train in new processes; each writes the weights that it got to `folder/RANK.safetensors`."""
     folder.mkdir(exist_ok=True)
     program = folder / "trains.py"
-    program.write_text(_TRAINS.format(root=str(Path(__file__).parents[2])))
+    program.write_text(_TRAINS.format(root=str(Path(__file__).parents[3])))
     command = [sys.executable, "-W", "ignore"]
     if processes > 1:
         command += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]

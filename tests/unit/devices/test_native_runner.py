@@ -21,7 +21,7 @@ from dvfl_mobile.devices.harness.runner import NativeRunner
 from dvfl_mobile.devices.values import DeviceFacts, RunOptions
 from dvfl_mobile.errors import DeviceError
 from tests.transcripts import events_of, lines_of
-from tests.unit.test_bundle import write_bundle
+from tests.unit.devices.test_bundle import write_bundle
 
 CLASSES, SIDE, FRAMES = 5, 32, 2
 FACTS = DeviceFacts(device="android:1", kind="physical", model="Phone", system="Android 14", abi="arm64-v8a")

@@ -21,7 +21,7 @@ from tests.faults import quick
 
 yaml = pytest.importorskip("yaml", reason="CI files are read with PyYAML")
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 ACTION = CHECKOUT / ".github" / "actions" / "parity" / "action.yml"
 WORKFLOW = CHECKOUT / ".github" / "workflows" / "ci.yml"
 GITLAB = CHECKOUT / "integrations" / "gitlab" / "parity.yml"

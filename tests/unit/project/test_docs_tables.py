@@ -17,7 +17,7 @@ from dvfl_mobile.devices.kinds import KINDS
 from dvfl_mobile.recipes import ALIASES, RECIPES
 from dvfl_mobile.wording import percent
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 DOCS = CHECKOUT / "docs"
 
 pytestmark = pytest.mark.skipif(
