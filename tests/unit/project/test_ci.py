@@ -115,7 +115,7 @@ def check_example(document: Any) -> None:
     for job in every(document, "extends"):
         assert job["extends"] == JOB
         assert set(job["variables"]) <= set(read(GITLAB)[JOB]["variables"])
-    for name, rest in re.findall(r"dvfl-mobile (\w+)([^\n]*)", yaml.safe_dump(document, width=10_000)):
+    for name, rest in re.findall(r"dvfl-mobile ([\w-]+)([^\n]*)", yaml.safe_dump(document, width=10_000)):
         known = {spelling for parameter in commands()[name].params for spelling in parameter.opts}
         assert options_in(rest) <= known
 
