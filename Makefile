@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 DEVICE_TOOLS := adb arm64 adb-arm64 qemu-7
 
-.PHONY: demo test venv device-tools lint format types check wheel-test clean help
+.PHONY: demo test venv device-tools lint format types check site wheel-test clean help
 
 demo: venv ## set up, then take the embedded default student to all three targets
 	$(BIN)/dvfl-mobile deploy
@@ -50,6 +50,9 @@ types: venv ## check the types
 	cd build/types && ../../$(BIN)/python -m mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p dvfl_mobile
 
 check: lint types test ## lint, types and test
+
+site: venv ## build the documentation into build/site; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 wheel-test: venv ## run what can differ in a wheel, or TESTS, against the installed wheel, out of reach of this checkout
 	@sh scripts/wheel-test $(BIN)/python $(TESTS)

@@ -1,1 +1,1 @@
-"""The sources of the native programs, in `runner`, which come along with the package: they are built where they run."""
+"""C and C++ sources of the native programs, in `runner`, shipped with the package and built where they run."""

@@ -1,4 +1,4 @@
-"""A/A: an artifact against itself on this machine, again and again. How often is a difference called that isn't there?
+"""A/A test: an artifact against itself on this machine, many times. How often is a false difference reported?
 
     python benchmarks/aa.py FOLDER [--device host] [--repetitions 30] [--runs 120] [--threads N]
 
@@ -14,14 +14,14 @@ import sys
 import time
 from pathlib import Path
 
-from dvfl_mobile.artifacts import open_artifact
-from dvfl_mobile.clips import Clip
+from dvfl_mobile.artifacts.make import open_artifact
+from dvfl_mobile.data.clips import Clip
+from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.devices.base import find_device
 from dvfl_mobile.profiling.document import DeviceProfile
 from dvfl_mobile.profiling.plan import RUNS, Plan
 from dvfl_mobile.profiling.session import profile_device
 from dvfl_mobile.profiling.subjects import Subject
-from dvfl_mobile.shapes import moving_shapes
 
 MOST_CALLED = 2 / 30
 

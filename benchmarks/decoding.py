@@ -1,4 +1,4 @@
-"""Training clips per second, ours against decord and torchcodec: the same frames of the same videos, at the same size.
+"""Training clips decoded per second, against decord and torchcodec: same frames, same videos, same size.
 
     python benchmarks/decoding.py DATA [--rounds 6] [--threads 1 2] [--videos 60] [--size 224]
 
@@ -23,14 +23,14 @@ import numpy as np
 import torch
 from export import interval
 
-from dvfl_mobile.catalog import find_split
-from dvfl_mobile.clips import ClipSpec
-from dvfl_mobile.datasets import VideoRef
-from dvfl_mobile.training.augment import draw_indices
-from dvfl_mobile.training.data import VideoSamples
-from dvfl_mobile.training.draws import Draw, stream
+from dvfl_mobile.data.clips import ClipSpec
+from dvfl_mobile.data.datasets import find_split
+from dvfl_mobile.data.video import probe
+from dvfl_mobile.data.videos import VideoRef
+from dvfl_mobile.training.clips.augment import draw_indices
+from dvfl_mobile.training.clips.data import VideoSamples
+from dvfl_mobile.training.randomness import Stream, random_stream
 from dvfl_mobile.training.settings import Augmentation
-from dvfl_mobile.video import probe
 
 Maker = Callable[[int, int], np.ndarray]
 
@@ -69,7 +69,9 @@ _COUNTS: dict[Path, int] = {}
 def drawn(refs: Sequence[VideoRef], spec: ClipSpec, index: int, epoch: int) -> np.ndarray:
     """The frames that ours draws of a video in an epoch."""
     count = _COUNTS[refs[index].path]
-    return draw_indices(stream(0, Draw.CLIP, epoch, index), count, spec.frames, spec.frame_interval).clip(0, count - 1)
+    return draw_indices(random_stream(0, Stream.CLIP, epoch, index), count, spec.frames, spec.frame_interval).clip(
+        0, count - 1
+    )
 
 
 def resized(frames: torch.Tensor, size: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A small student distilled, against the same student trained on labels alone: same clips, same steps, several seeds.
+"""A small student distilled, against the same student trained on labels alone: same clips, steps and seeds.
 
     python benchmarks/distillation.py TEACHER DATA -o FOLDER [--seeds 3] [--only-seed N] [--epochs 12]
 
@@ -29,21 +29,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dvfl_mobile.catalog import find_split
 from dvfl_mobile.cli.progress import steps
+from dvfl_mobile.data.datasets import find_split
+from dvfl_mobile.evaluation.paired import wilson
 from dvfl_mobile.files import write_text
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.build import build_network
-from dvfl_mobile.model.checkpoint import load_checkpoint
+from dvfl_mobile.model.checkpoint.load import load_checkpoint
 from dvfl_mobile.model.student import Student
-from dvfl_mobile.paired import wilson
-from dvfl_mobile.training.data import Sample, VideoSamples
-from dvfl_mobile.training.initialize import initial_weights
+from dvfl_mobile.training.clips.data import Sample, VideoSamples
+from dvfl_mobile.training.initial_weights import initial_weights
 from dvfl_mobile.training.journal import Journal
 from dvfl_mobile.training.loop import Keeping, Task, train
+from dvfl_mobile.training.process_group import process_group
 from dvfl_mobile.training.run import shape_named
 from dvfl_mobile.training.settings import Augmentation, Distillation, TrainSettings
-from dvfl_mobile.training.team import team
 from dvfl_mobile.training.validation import Score, VideoClips, count_right
 
 # Mild: on clips cut and coloured as the official configuration has it, the teacher that this was made for is right of
@@ -113,7 +113,7 @@ def settings_of(options: argparse.Namespace, arm: str, seed: int) -> TrainSettin
     )
 
 
-def run_seed(options: argparse.Namespace, seed: int, told: Callable[[str, int, Score], None]) -> None:
+def run_seed(options: argparse.Namespace, seed: int, on_score: Callable[[str, int, Score], None]) -> None:
     """The trainings of one seed that FOLDER doesn't have yet."""
     teacher = load_checkpoint(options.teacher, size=options.size)
     split = find_split(options.data, "train", classes=_classes(teacher, options.data))
@@ -130,13 +130,13 @@ def run_seed(options: argparse.Namespace, seed: int, told: Callable[[str, int, S
         settings = settings_of(options, arm, seed)
         network = build_network(architecture, initial_weights(architecture, seed)[0])
         task = Task(samples, None, split.classes, teacher.clip, None if arm == "labels" else answering)
-        with team() as alone, steps() as step:
+        with process_group() as alone, steps() as step:
             journal = Journal(options.out / f"{arm}-{seed}.jsonl", None)
             train(network, task, settings, Keeping(journal=journal), alone, workers=1, step=step)
             network.eval()
             score = count_right(_raw(network, teacher), test, alone, 8, lambda: None)
         write_text(path, json.dumps({"arm": arm, "seed": seed, **vars(score)}) + "\n")
-        told(arm, seed, score)
+        on_score(arm, seed, score)
 
 
 def summary(options: argparse.Namespace) -> list[str]:

@@ -29,15 +29,16 @@ import torch
 from torch import Tensor, nn
 
 from dvfl_mobile.cli.progress import steps
-from dvfl_mobile.clips import normalize
-from dvfl_mobile.converters.base import Request, lower, target_named
+from dvfl_mobile.converters.base import Request, lower
+from dvfl_mobile.data.clips import normalize
+from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.deploy import DeployForm
 from dvfl_mobile.model.student import Student
-from dvfl_mobile.racing import median_interval
-from dvfl_mobile.shapes import moving_shapes
+from dvfl_mobile.profiling.statistics import median_interval
+from dvfl_mobile.targets import target_named
 
 BARS = {"executorch": 1.4, "tflite": 1.3}
 MOST_OVER_PRODUCTS = 1.6
@@ -177,8 +178,9 @@ def race(contenders: Sequence[Contender], rounds: int) -> np.ndarray:
 
 
 def interval(ratios: np.ndarray) -> str:
-    """The median with its 95 % interval."""
-    return "{:.2f} ({:.2f} to {:.2f})".format(*median_interval(ratios))
+    """The median with its 95 % interval, which needs 6 rounds."""
+    found = median_interval(ratios)
+    return f"{np.median(ratios):.2f}" + ("" if found is None else " ({:.2f} to {:.2f})".format(*found))
 
 
 def report(target: str, contenders: Sequence[Contender], times: np.ndarray) -> tuple[list[str], bool]:

@@ -1,4 +1,4 @@
-"""What a child process costs: an artifact run in one against the same artifact run in this process, in turn.
+"""Overhead of the child process: an artifact run in one against the same artifact in this process, interleaved.
 
     python benchmarks/isolation.py FOLDER [--rounds 30]
 
@@ -17,11 +17,11 @@ from statistics import median
 
 import numpy as np
 
-from dvfl_mobile.artifacts import open_artifact
-from dvfl_mobile.racing import median_interval
+from dvfl_mobile.artifacts.make import open_artifact
+from dvfl_mobile.data.drawn import moving_shapes
+from dvfl_mobile.profiling.statistics import median_interval
 from dvfl_mobile.runners.base import open_here, open_runner
-from dvfl_mobile.runners.isolated import IsolatedRunner
-from dvfl_mobile.shapes import moving_shapes
+from dvfl_mobile.runners.child.isolated import IsolatedRunner
 
 WARMUP = 3
 
@@ -45,9 +45,11 @@ def main() -> int:
 
     rounds = range(WARMUP + options.rounds)
     times = np.array([[runner.time(clip, 0, 1)[0] for runner in (child, here)] for _ in rounds], np.float64)[WARMUP:]
-    ratio, low, high = median_interval(times[:, 0] / times[:, 1])
+    ratios = times[:, 0] / times[:, 1]
+    interval = median_interval(ratios)
+    said = "no interval below 6 rounds" if interval is None else "{:.3f} to {:.3f}".format(*interval)
     in_child, in_this = np.median(times, axis=0) / 1e6
-    print(f"a run: {in_this:.1f} ms here, {in_child:.1f} ms in the child: {ratio:.3f} ({low:.3f} to {high:.3f})")
+    print(f"a run: {in_this:.1f} ms here, {in_child:.1f} ms in the child: {np.median(ratios):.3f} ({said})")
     print(f"sending a clip of {clip.nbytes / 1e6:.1f} MB and getting logits: {_sending_ms(child, clip):.1f} ms")
     if sys.platform == "linux":
         print(f"memory of the child: {_mapped(child)}")

@@ -1,4 +1,4 @@
-"""Make the embedded default student of a distilled one: its weights in half precision, and its card, measured.
+"""Make the embedded default student from a distilled checkpoint: half-precision weights and measured figures.
 
     python benchmarks/pico.py STUDENT DATA --result TRAINING.json --teacher CHECKPOINT [--measure-only]
 
@@ -22,17 +22,22 @@ from pathlib import Path
 
 import torch
 
-from dvfl_mobile import __version__, pipeline, quantizing
 from dvfl_mobile.cli.progress import steps
-from dvfl_mobile.evaluation import Question, evaluate
+from dvfl_mobile.evaluation.evaluate import Question, evaluate
 from dvfl_mobile.files import sha256_of, write_text
 from dvfl_mobile.model.build import build_network, sha256_of_weights
 from dvfl_mobile.model.card import ModelCard, RecordedScore, embedded_card
-from dvfl_mobile.model.checkpoint import load_checkpoint
+from dvfl_mobile.model.checkpoint.load import load_checkpoint
 from dvfl_mobile.model.default import DEFAULT_NAME, default_student
 from dvfl_mobile.model.source import WeightSource
 from dvfl_mobile.model.student import METADATA_KEY, Student, StudentMetadata
+from dvfl_mobile.pipeline import quantize as quantizing
+from dvfl_mobile.pipeline.convert import convert
+from dvfl_mobile.pipeline.plan import make_plan
+from dvfl_mobile.pipeline.quantize_plan import plan_for_deploy
 from dvfl_mobile.progress import Step
+from dvfl_mobile.recipes import recipe_named
+from dvfl_mobile.version import __version__
 
 FOLDER = Path(__file__).parents[1] / "dvfl_mobile" / "model" / "embedded"
 RECIPES = {
@@ -77,8 +82,8 @@ def scores(student: Student, data: Path, step: Step) -> Iterator[RecordedScore]:
     with tempfile.TemporaryDirectory() as folder:
         for recipe, targets in RECIPES.items():
             model = _in_recipe(student, recipe, data, step)
-            plan = pipeline.make_plan(list(targets), recipe, Path(folder), None)
-            for artifact in pipeline.convert(model, plan, step):
+            plan = make_plan(list(targets), recipe, Path(folder), None)
+            for artifact in convert(model, plan, step):
                 pooled = evaluate(artifact, Question(data), step=step).pooled
                 assert pooled is not None
                 if is_first:
@@ -92,9 +97,9 @@ def scores(student: Student, data: Path, step: Step) -> Iterator[RecordedScore]:
 
 
 def _in_recipe(student: Student, recipe: str, data: Path, step: Step) -> Student | quantizing.QuantizedForm:
-    calibration = quantizing.plan_for_deploy(
-        pipeline.recipe_named(recipe),
-        str(data) if pipeline.recipe_named(recipe).is_calibrated else None,
+    calibration = plan_for_deploy(
+        recipe_named(recipe),
+        str(data) if recipe_named(recipe).is_calibrated else None,
         data_root=None,
         samples=64,
     )

@@ -27,21 +27,24 @@ import numpy as np
 from export import interval
 from real_clips import write_lists
 
-from dvfl_mobile import artifacts, pipeline, quantizing
-from dvfl_mobile.artifacts import Artifact
+from dvfl_mobile.artifacts.make import Artifact, open_artifact
 from dvfl_mobile.cli.progress import steps
+from dvfl_mobile.data.gather import ClipSet, gather_clips
+from dvfl_mobile.files import CACHE_VARIABLE
 from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.model.student import Student
+from dvfl_mobile.pipeline import quantize as quantizing
+from dvfl_mobile.pipeline.convert import convert
+from dvfl_mobile.pipeline.load import load_student
+from dvfl_mobile.pipeline.plan import make_plan
+from dvfl_mobile.pipeline.quantize_plan import Calibration, QuantizePlan
+from dvfl_mobile.profiling.race import race
 from dvfl_mobile.progress import Step
-from dvfl_mobile.quantization.cache import CACHE_VARIABLE
-from dvfl_mobile.quantization.forms import QuantizedForm, raw_clip
-from dvfl_mobile.quantization.graphs import in_double, run_clips
-from dvfl_mobile.quantization.recipes import recipe_named
-from dvfl_mobile.quantization.stored import load_form
-from dvfl_mobile.racing import race
+from dvfl_mobile.quantization.graph.forms import QuantizedForm
+from dvfl_mobile.quantization.graph.graphs import in_double, run_clips
+from dvfl_mobile.quantization.graph.stored import load_form
 from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.pytorch import TorchRunner
-from dvfl_mobile.sources import ClipSet, gather_clips
 
 HEAD = ["recipe", "target", "top-1 right", "top-1 as float", "SQNR", "size", "fp32 / this"]
 TIMED_HERE = ("executorch", "tflite")
@@ -79,7 +82,7 @@ class Truth:
 
 
 def truth_of(student: Student, clips: Path, count: int, step: Step) -> Truth:
-    found = gather_clips(clips, raw_clip(student), student.classes, step, count)
+    found = gather_clips(clips, student.raw_clip, student.classes, step, count)
     runner = TorchRunner(student)
     with step("reference logits (PyTorch)", count) as advance:
         logits = [_advanced(runner.run(clip[None]), advance) for clip in found.pixels]
@@ -148,9 +151,9 @@ def _bar(met: bool, text: str) -> str:
 def run(options: argparse.Namespace, step: Step) -> tuple[list[list[str]], list[str]]:
     with tempfile.TemporaryDirectory() as folder:
         clips, labels, count = write_lists(options.data, Path(folder))
-        student = pipeline.load_student(options.checkpoint, labels)
+        student = load_student(options.checkpoint, labels)
         truth = truth_of(student, clips, count, step)
-    plan = quantizing.QuantizePlan(recipe_named("static_wi8_ai8"), str(options.data), samples=options.samples)
+    plan = QuantizePlan.ptq(Calibration(str(options.data), samples=options.samples))
     start = time.monotonic()
     form = quantizing.quantize(student, plan, None, step).form
     cost = time.monotonic() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
@@ -176,12 +179,12 @@ def _rows(
     step: Step,
 ) -> list[Measured]:
     out = options.out / name
-    made = pipeline.convert(model, pipeline.make_plan([], recipe, out), step)
+    made = convert(model, make_plan([], recipe, out), step)
     if name == "fp32":
         bases |= {artifact.manifest.target: artifact for artifact in made}
     return [
         measure(name, one, bases.get(one.manifest.target), truth, options.rounds, step)
-        for one in (artifacts.open_artifact(artifact.folder) for artifact in made)
+        for one in (open_artifact(artifact.folder) for artifact in made)
     ]
 
 

@@ -15,12 +15,16 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from dvfl_mobile import pipeline
 from dvfl_mobile.cli.progress import steps
-from dvfl_mobile.datasets import VideoRef, by_group, find_videos
-from dvfl_mobile.parity import ParityReport, Verdict
+from dvfl_mobile.data.videos import VideoRef, by_group, find_videos
+from dvfl_mobile.documents import Verdict
+from dvfl_mobile.parity.report import ParityReport
+from dvfl_mobile.pipeline.compare import PARITY_NAME
+from dvfl_mobile.pipeline.deploy import deploy
+from dvfl_mobile.pipeline.load import load_student
+from dvfl_mobile.pipeline.plan import make_plan
+from dvfl_mobile.pipeline.summary import DeployRow
 from dvfl_mobile.progress import Step
-from dvfl_mobile.report.summary import DeployRow
 from dvfl_mobile.wording import decibels
 
 
@@ -47,7 +51,7 @@ def _write(path: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) ->
 
 def line(row: DeployRow) -> list[str]:
     """A line of the table, from the summary's row and the report that stands beside the artifact."""
-    report = ParityReport.model_validate_json((Path(row.path) / pipeline.PARITY_NAME).read_text(encoding="utf-8"))
+    report = ParityReport.model_validate_json((Path(row.path) / PARITY_NAME).read_text(encoding="utf-8"))
     size = f"{row.size_bytes / 1e6:.1f} MB"
     if report.pooled is None:
         return [row.target, row.recipe, size, "not run here", "", "", ""]
@@ -70,10 +74,10 @@ def run(checkpoint: Path, data: Path, recipes: Sequence[str], out: Path, step: S
     """The lines of the table, and whether nothing failed."""
     with tempfile.TemporaryDirectory() as folder:
         clips, labels, count = write_lists(data, Path(folder))
-        student = pipeline.load_student(checkpoint, labels)
+        student = load_student(checkpoint, labels)
         lines, good = [], True
         for recipe in recipes:
-            summary = pipeline.deploy(student, pipeline.make_plan([], recipe, out), clips, count, step)
+            summary = deploy(student, make_plan([], recipe, out), clips, count, step)
             lines += [line(row) for row in summary.rows]
             good = good and summary.verdict is not Verdict.FAIL
     return lines, good

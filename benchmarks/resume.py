@@ -1,4 +1,4 @@
-"""Kill a training at random steps, again and again, and compare its weights with those of one that nothing happened to.
+"""Kill a training at random steps, and compare its final weights with those of an uninterrupted run.
 
     python benchmarks/resume.py DATA [--kills 20]
 

@@ -1,0 +1,1 @@
+"""Converters: one for each target, from a model to its file."""

@@ -1,4 +1,4 @@
-"""Core AI: one `.aimodel` for iOS 27 and macOS 27, by Apple's coreai-torch."""
+"""Core AI converter: one `.aimodel` for iOS 27 and macOS 27, by Apple's coreai-torch."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from dvfl_mobile.converters.base import STATIC, Lowered, Request
+from dvfl_mobile.converters.base import Lowered, Request
 from dvfl_mobile.delegation import Delegation, Operation, module_path
+from dvfl_mobile.recipes import RECIPES
+from dvfl_mobile.targets import target_named
 
 METADATA_PREFIX = "dvfl_mobile."
 """The asset's metadata, in its `metadata.json`, hold each part of classes and ClipSpec under this prefix."""
 
-_UNDECIDED = "Core AI decides on the device which of CPU, GPU and Neural Engine runs each operator."
 _MOVES = ("transpose", "reshape", "slice", "pad")
 _GRAPH_BYTES = 4 * 2**20  # what an asset has besides weights: a quarter of a MB for the five blocks of a nano in int8
 _WITHOUT_WORK = ("coreai.constant", "coreai.output")
@@ -33,13 +34,14 @@ def lower(request: Request, path: Path) -> Lowered:
     from coreai_torch import TorchConverter, get_decomp_table
     from coreai_torch.debugging.debug_info import strip_debug_info
 
-    form = _Half(request.form) if request.recipe == "fp16" else request.form
+    is_half = RECIPES[request.recipe].computes_in("coreai") == "float16"
+    form = _Half(request.form) if is_half else request.form
     exported = torch.export.export(form, (torch.zeros(request.shape),)).run_decompositions(get_decomp_table())
     # Whole debug info, since it alone tells which module an operator comes from.
     converter = TorchConverter(mode=TorchConverter.Mode.DEBUG)
     _register_lowerings(converter)
     program = converter.add_exported_program(exported, input_names=["clip"], output_names=["logits"]).to_coreai()
-    operations = list(_operations(program, _modules(exported), is_static=request.recipe in STATIC))
+    operations = list(_operations(program, _modules(exported), is_static=RECIPES[request.recipe].is_calibrated))
     # It also holds the paths of this machine's files.
     strip_debug_info(program)
     metadata = AIModelAssetMetadata()
@@ -47,7 +49,7 @@ def lower(request: Request, path: Path) -> Lowered:
         metadata.set_custom(METADATA_PREFIX + key, json.dumps(value, ensure_ascii=False))
     _check_room(exported, path)
     program.save_asset(path, metadata, minimum_os=OSVersion.v27)
-    return Lowered(Delegation.of("Core AI", None, operations, _UNDECIDED))
+    return Lowered(Delegation.of("Core AI", None, operations, target_named("coreai").undecided))
 
 
 def _check_room(exported: Any, path: Path) -> None:

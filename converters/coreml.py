@@ -1,4 +1,4 @@
-"""Core ML: one `.mlpackage`, an ML program for iOS 16 and later."""
+"""Core ML converter: one `.mlpackage`, an ML program for iOS 16 and later."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ from typing import Any
 
 import numpy as np
 
-from dvfl_mobile.converters.base import STATIC, Lowered, Request
+from dvfl_mobile.converters.base import Lowered, Request
 from dvfl_mobile.delegation import Delegation, Operation, module_path
 from dvfl_mobile.errors import UsageError
+from dvfl_mobile.recipes import RECIPES
+from dvfl_mobile.targets import target_named
 
 METADATA_PREFIX = "dvfl_mobile."
 """The package's user-defined metadata hold each part of classes and ClipSpec under this prefix."""
 
-MINIMUM_OS = ("iOS 16", "iOS 17", "iOS 18")
-_HALF = ("fp16", "palettized_wi4_afp16", *STATIC)
 _BLOCK, _GROUP = 32, 32
 _SMALL = 37_000  # weights of fewer values stay float16: a twentieth of the nano, and its first layers
-
-_UNDECIDED = "Core ML decides on the device which of CPU, GPU and Neural Engine runs each operator."
 
 
 def lower(request: Request, path: Path) -> Lowered:
     """Convert the deploy form and write the package to `path`.
 
     Raises:
-        UsageError: `request.minimum_os` is none of `MINIMUM_OS`.
+        UsageError: `request.minimum_os` is none of the target's choices.
     """
     import coremltools as ct
     import torch
 
-    if request.minimum_os not in MINIMUM_OS:
+    target, recipe = target_named("coreml"), RECIPES[request.recipe]
+    choices = [f"iOS {oldest}" for oldest in target.ios]
+    if request.minimum_os not in choices:
         raise UsageError(
-            f"Core ML has no minimum {request.minimum_os!r}.", hint=f"Choose one of: {', '.join(MINIMUM_OS)}."
+            f"Core ML has no minimum {request.minimum_os!r}.", hint=f"Choose one of: {', '.join(choices)}."
         )
+    is_half = recipe.computes_in("coreml") == "float16"
     program = torch.export.export(request.form, (torch.zeros(request.shape),)).run_decompositions({})
     model = ct.convert(
         program,
@@ -46,16 +47,16 @@ def lower(request: Request, path: Path) -> Lowered:
         inputs=[ct.TensorType(name="clip", shape=request.shape, dtype=np.float32)],
         outputs=[ct.TensorType(name="logits", dtype=np.float32)],
         minimum_deployment_target=getattr(ct.target, request.minimum_os.replace(" ", "")),
-        compute_precision=ct.precision.FLOAT16 if request.recipe in _HALF else ct.precision.FLOAT32,
+        compute_precision=ct.precision.FLOAT16 if is_half else ct.precision.FLOAT32,
         skip_model_load=True,
     )
-    operations = list(_operations(model._mil_program, _modules(program), is_static=request.recipe in STATIC))
+    operations = list(_operations(model._mil_program, _modules(program), is_static=recipe.is_calibrated))
     model = _compressed(model, request)
     for key, value in json.loads(request.metadata).items():
         model.user_defined_metadata[METADATA_PREFIX + key] = json.dumps(value, ensure_ascii=False)
     model.save(str(path))
     _tidy(path)
-    return Lowered(Delegation.of("Core ML", None, operations, _UNDECIDED))
+    return Lowered(Delegation.of("Core ML", None, operations, target.undecided))
 
 
 def _compressed(model: Any, request: Request) -> Any:

@@ -1,4 +1,4 @@
-"""ExecuTorch: one `.pte` for XNNPACK, on Android, iOS and any Linux."""
+"""ExecuTorch converter: one `.pte` for XNNPACK, on Android, iOS and Linux."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dvfl_mobile.converters.base import STATIC, Lowered, Request
+from dvfl_mobile.converters.base import Lowered, Request
 from dvfl_mobile.converters.xnnpack_graph import rewriting
 from dvfl_mobile.delegation import Delegation, Operation, module_path
+from dvfl_mobile.recipes import RECIPES
 
 METADATA_METHOD = "dvfl_mobile_metadata"
 """The program's method that returns classes and ClipSpec as JSON; it takes nothing and runs nothing."""
@@ -28,7 +29,8 @@ def lower(request: Request, path: Path) -> Lowered:
             partitioner=[XnnpackPartitioner()],
             constant_methods={METADATA_METHOD: request.metadata},
         )
-    operations = list(_operations(edge.exported_program().graph_module, is_static=request.recipe in STATIC))
+    is_static = RECIPES[request.recipe].is_calibrated
+    operations = list(_operations(edge.exported_program().graph_module, is_static=is_static))
     with path.open("wb") as file:
         edge.to_executorch().write_to_file(file)
     calls = sum(operation.operator == "delegate" for operation in operations)

@@ -1,51 +1,22 @@
-"""TFLite: one `.tflite` for LiteRT, by litert-torch (the new name of ai-edge-torch)."""
+"""TFLite converter: one `.tflite` for LiteRT, by litert-torch (formerly ai-edge-torch)."""
 
 from __future__ import annotations
 
 import math
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dvfl_mobile.converters.base import STATIC, Lowered, Request
+from dvfl_mobile.converters.base import Lowered, Request
 from dvfl_mobile.delegation import Delegation, Operation, module_of_tensor
+from dvfl_mobile.recipes import RECIPES, Recipe, WeightRule
 
 METADATA_FILE = "dvfl_mobile.json"
 """The associated file that holds classes and ClipSpec. TFLite's associated files are a ZIP archive after the model's
 last byte, which the runtime passes over and every unzip reads."""
-
-
-@dataclass(frozen=True)
-class _WeightRule:
-    """Which weights to store in fewer bits.
-
-    Attributes:
-        operator: of ai-edge-quantizer's `TFLOperationName`.
-        bits: 16 is float16, fewer are integers by channel.
-        is_dynamic: compute with them as integers; otherwise each is read through a dequantize.
-        tensors: a regular expression that the operator's output must match.
-    """
-
-    operator: str
-    bits: int
-    is_dynamic: bool = False
-    tensors: str = ".*"
-
-
-_WEIGHT_RULES = {
-    "fp16": (_WeightRule("ALL_SUPPORTED", 16),),
-    "dynamic_wi8_afp32": (
-        _WeightRule("FULLY_CONNECTED", 8, is_dynamic=True),
-        _WeightRule("CONV_2D", 8, is_dynamic=True),
-        _WeightRule("DEPTHWISE_CONV_2D", 8),
-    ),
-    "weight_only_wi8_afp32": (_WeightRule("ALL_SUPPORTED", 8),),
-    "weight_only_wi4_afp32": (_WeightRule("ALL_SUPPORTED", 8), _WeightRule("FULLY_CONNECTED", 4)),
-}
 
 
 def lower(request: Request, path: Path) -> Lowered:
@@ -53,22 +24,23 @@ def lower(request: Request, path: Path) -> Lowered:
     import litert_torch
     import torch
 
+    recipe = RECIPES[request.recipe]
     model = litert_torch.convert(
-        request.form, sample_kwargs={"clip": torch.zeros(request.shape)}, quant_config=_quantized(request.recipe)
+        request.form, sample_kwargs={"clip": torch.zeros(request.shape)}, quant_config=_quantized(recipe)
     )
     # Not by its own export: where the disk is full, LLVM ends the process on the spot.
     path.write_bytes(model.model_content())
-    if request.recipe in _WEIGHT_RULES:
-        _quantize_weights(path, _WEIGHT_RULES[request.recipe])
+    if recipe.weight_rules:
+        _quantize_weights(path, recipe.weight_rules)
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         # A fixed date: the same checkpoint gives the same bytes.
         archive.writestr(zipfile.ZipInfo(METADATA_FILE, (1980, 1, 1, 0, 0, 0)), request.metadata)
-    return _lowered(path, is_static=request.recipe in STATIC)
+    return _lowered(path, is_static=recipe.is_calibrated)
 
 
-def _quantized(recipe: str) -> Any:
-    """What litert-torch must be told of a graph that holds quantize operators; without it they stay float, silently."""
-    if recipe not in STATIC:
+def _quantized(recipe: Recipe) -> Any:
+    """What litert-torch must know of a graph that holds quantize operators; without it they stay float, silently."""
+    if not recipe.is_calibrated:
         return None
     from litert_torch.quantize import pt2e_quantizer, quant_config
 
@@ -77,7 +49,7 @@ def _quantized(recipe: str) -> Any:
     return quant_config.QuantConfig(pt2e_quantizer=pt2e_quantizer.PT2EQuantizer().set_global(static))
 
 
-def _quantize_weights(path: Path, rules: Sequence[_WeightRule]) -> None:
+def _quantize_weights(path: Path, rules: Sequence[WeightRule]) -> None:
     """Store weights in fewer bits, by ai-edge-quantizer."""
     from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 
@@ -89,7 +61,7 @@ def _quantize_weights(path: Path, rules: Sequence[_WeightRule]) -> None:
         )
         names = algorithm_manager.AlgorithmName
         work.update_quantization_recipe(
-            regex=rule.tensors,
+            regex=".*",
             operation_name=getattr(qtyping.TFLOperationName, rule.operator),
             op_config=qtyping.OpQuantizationConfig(
                 weight_tensor_config=weights,

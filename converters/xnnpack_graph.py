@@ -1,4 +1,4 @@
-"""Passes over XNNPACK's own graph, at the last point before ExecuTorch serializes it.
+"""Optimization passes over XNNPACK's graph, run just before ExecuTorch serializes it.
 
 ExecuTorch gives every convolution its channels-last input by a transpose, whatever the tensor's memory already
 looks like. The deploy form keeps tokens channels last throughout, so those transposes come in pairs that undo

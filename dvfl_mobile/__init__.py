@@ -1,125 +1,29 @@
 """Take a DVFL-Net video action recognizer from a checkpoint to a phone: convert, check against PyTorch, ship.
 
-The public API is what `__all__` names. Each name is imported when it is first used, so that
-`import dvfl_mobile` costs nothing and loads no torch.
+The public API is the names in `__all__`, and nothing else: every module below is private, and may change in any
+release. The names stand in `__init__.pyi`, where type checkers read them. Each is imported when it is first used, so
+that `import dvfl_mobile` costs nothing and loads no torch.
 """
 
 from __future__ import annotations
 
+import ast
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from dvfl_mobile.artifacts import Artifact as Artifact
-    from dvfl_mobile.artifacts import open_artifact as open_artifact
-    from dvfl_mobile.clips import Clip as Clip
-    from dvfl_mobile.clips import ClipSpec as ClipSpec
-    from dvfl_mobile.errors import DvflMobileError as DvflMobileError
-    from dvfl_mobile.evaluation import EvaluationReport as EvaluationReport
-    from dvfl_mobile.evaluation import Question as Question
-    from dvfl_mobile.evaluation import evaluate as evaluate
-    from dvfl_mobile.manifest import Manifest as Manifest
-    from dvfl_mobile.model.architecture import Architecture as Architecture
-    from dvfl_mobile.model.checkpoint import load_checkpoint as load_checkpoint
-    from dvfl_mobile.model.default import default_student as default_student
-    from dvfl_mobile.model.deploy import DeployForm as DeployForm
-    from dvfl_mobile.model.network import VideoFocalNet as VideoFocalNet
-    from dvfl_mobile.model.student import Student as Student
-    from dvfl_mobile.model.student import save_student as save_student
-    from dvfl_mobile.parity import ParityReport as ParityReport
-    from dvfl_mobile.parity import Verdict as Verdict
-    from dvfl_mobile.pipeline import Plan as Plan
-    from dvfl_mobile.pipeline import check as check
-    from dvfl_mobile.pipeline import convert as convert
-    from dvfl_mobile.pipeline import deploy as deploy
-    from dvfl_mobile.pipeline import make_plan as make_plan
-    from dvfl_mobile.pipeline import predict as predict
-    from dvfl_mobile.quantization.forms import QuantizedForm as QuantizedForm
-    from dvfl_mobile.quantization.recipes import recipe_named as recipe_named
-    from dvfl_mobile.quantization.stored import load_form as load_form
-    from dvfl_mobile.quantization.stored import save_form as save_form
-    from dvfl_mobile.quantizing import QuantizePlan as QuantizePlan
-    from dvfl_mobile.quantizing import quantize as quantize
-    from dvfl_mobile.report.prediction import Prediction as Prediction
-    from dvfl_mobile.report.summary import DeploySummary as DeploySummary
-    from dvfl_mobile.runners.base import open_runner as open_runner
-    from dvfl_mobile.video import read_clip as read_clip
+from dvfl_mobile.version import __version__ as __version__
 
-__version__ = "0.1.0"
 
-_HOMES = {
-    "Architecture": "dvfl_mobile.model.architecture",
-    "Artifact": "dvfl_mobile.artifacts",
-    "Clip": "dvfl_mobile.clips",
-    "ClipSpec": "dvfl_mobile.clips",
-    "DeployForm": "dvfl_mobile.model.deploy",
-    "DeploySummary": "dvfl_mobile.report.summary",
-    "DvflMobileError": "dvfl_mobile.errors",
-    "EvaluationReport": "dvfl_mobile.evaluation",
-    "Manifest": "dvfl_mobile.manifest",
-    "ParityReport": "dvfl_mobile.parity",
-    "Plan": "dvfl_mobile.pipeline",
-    "Prediction": "dvfl_mobile.report.prediction",
-    "QuantizePlan": "dvfl_mobile.quantizing",
-    "QuantizedForm": "dvfl_mobile.quantization.forms",
-    "Question": "dvfl_mobile.evaluation",
-    "Student": "dvfl_mobile.model.student",
-    "Verdict": "dvfl_mobile.parity",
-    "VideoFocalNet": "dvfl_mobile.model.network",
-    "check": "dvfl_mobile.pipeline",
-    "convert": "dvfl_mobile.pipeline",
-    "default_student": "dvfl_mobile.model.default",
-    "deploy": "dvfl_mobile.pipeline",
-    "evaluate": "dvfl_mobile.evaluation",
-    "load_checkpoint": "dvfl_mobile.model.checkpoint",
-    "load_form": "dvfl_mobile.quantization.stored",
-    "make_plan": "dvfl_mobile.pipeline",
-    "open_artifact": "dvfl_mobile.artifacts",
-    "open_runner": "dvfl_mobile.runners.base",
-    "predict": "dvfl_mobile.pipeline",
-    "quantize": "dvfl_mobile.quantizing",
-    "read_clip": "dvfl_mobile.video",
-    "recipe_named": "dvfl_mobile.quantization.recipes",
-    "save_form": "dvfl_mobile.quantization.stored",
-    "save_student": "dvfl_mobile.model.student",
-}
+def _homes() -> dict[str, str]:
+    """The module of each public name, as the stub imports it."""
+    stub = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom) and node.module]
+    return {alias.name: f"{node.module}" for node in imports for alias in node.names if alias.name != "__version__"}
 
-__all__ = [
-    "Architecture",
-    "Artifact",
-    "Clip",
-    "ClipSpec",
-    "DeployForm",
-    "DeploySummary",
-    "DvflMobileError",
-    "EvaluationReport",
-    "Manifest",
-    "ParityReport",
-    "Plan",
-    "Prediction",
-    "QuantizePlan",
-    "QuantizedForm",
-    "Question",
-    "Student",
-    "Verdict",
-    "VideoFocalNet",
-    "check",
-    "convert",
-    "default_student",
-    "deploy",
-    "evaluate",
-    "load_checkpoint",
-    "load_form",
-    "make_plan",
-    "open_artifact",
-    "open_runner",
-    "predict",
-    "quantize",
-    "read_clip",
-    "recipe_named",
-    "save_form",
-    "save_student",
-]
+
+_HOMES = _homes()
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""`python -m dvfl_mobile` is `dvfl-mobile`."""
+"""`python -m dvfl_mobile` runs the same as `dvfl-mobile`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of an artifact the fast path runs, and what falls back: by operator, module and share of multiply-adds."""
+"""Delegation of an artifact's operators: which a delegate runs and which fall back, with shares of multiply-adds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from dvfl_mobile.documents import Document
 
 _MOST = 2**63 - 1
 
@@ -24,14 +26,12 @@ class Operation(NamedTuple):
     is_int8: bool | None = None
 
 
-class OperatorRow(BaseModel):
+class OperatorRow(Document):
     """Operators of one kind in one module that share a fate.
 
     Attributes:
         is_int8: whether they read and give int8; None in an artifact without quantized activations.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     operator: str
     module: str
@@ -41,17 +41,15 @@ class OperatorRow(BaseModel):
     is_int8: bool | None = None
 
 
-class Delegation(BaseModel):
+class Delegation(Document):
     """Where the operators of an artifact run.
 
     Attributes:
         delegate: who runs what is delegated, such as `XNNPACK`.
         calls: pieces the graph falls into on the delegate; None where only the device decides.
         rows: every operator of the artifact, grouped.
-        undecided: why it can't be told here; empty where it was.
+        undecided: why it is unknown here; empty where it isn't.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     delegate: str
     calls: int | None

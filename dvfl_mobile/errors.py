@@ -1,4 +1,4 @@
-"""Every error that dvfl-mobile raises on purpose, and the exit code that each one ends with.
+"""The exception hierarchy, with the exit code of each class.
 
 ::
 
@@ -19,6 +19,9 @@ An interrupt (Ctrl-C) ends with 130. Anything else that escapes is a bug and end
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class DvflMobileError(Exception):
@@ -90,6 +93,22 @@ class MissingDependencyError(DvflMobileError):
         )
         self.package = package
         self.extra = extra
+
+
+@contextmanager
+def needs(package: str, *, extra: str, why: str = "") -> Iterator[None]:
+    """Around an import, or a look at what is installed: what isn't there becomes the error that names its extra.
+
+    Args:
+        package, extra, why: see `MissingDependencyError`.
+
+    Raises:
+        MissingDependencyError: it can't be imported, or isn't installed.
+    """
+    try:
+        yield
+    except ImportError as error:  # importlib.metadata's PackageNotFoundError is one
+        raise MissingDependencyError(package, extra=extra, why=why) from error
 
 
 class CheckFailedError(DvflMobileError):

@@ -1,4 +1,4 @@
-"""Writing that is either whole or absent: atomic files and directories, hashes, one lock per directory."""
+"""Atomic writes of files and directories, hashes, and one lock per directory."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dvfl_mobile.errors import OutputError
+from dvfl_mobile.spelling import option, spelled
+
+CACHE_VARIABLE = "DVFL_MOBILE_CACHE"
 
 _PARTIAL = ".partial"
 
 _OS_PROBLEMS = {
-    errno.ENOSPC: ("the disk is full", "Free some space, or write elsewhere with -o."),
-    errno.EDQUOT: ("the disk quota is used up", "Free some space, or write elsewhere with -o."),
-    errno.EACCES: ("no permission to write there", "Write elsewhere with -o."),
-    errno.EPERM: ("no permission to write there", "Write elsewhere with -o."),
-    errno.EROFS: ("the file system is read-only", "Write elsewhere with -o."),
-    errno.ENOTDIR: ("a part of the path is a file, not a folder", "Write elsewhere with -o."),
-    errno.EEXIST: ("a file stands where a folder is needed", "Write elsewhere with -o."),
+    errno.ENOSPC: ("the disk is full", "Free some space, or write elsewhere with {out}."),
+    errno.EDQUOT: ("the disk quota is used up", "Free some space, or write elsewhere with {out}."),
+    errno.EACCES: ("no permission to write there", "Write elsewhere with {out}."),
+    errno.EPERM: ("no permission to write there", "Write elsewhere with {out}."),
+    errno.EROFS: ("the file system is read-only", "Write elsewhere with {out}."),
+    errno.ENOTDIR: ("a part of the path is a file, not a folder", "Write elsewhere with {out}."),
+    errno.EEXIST: ("a file stands where a folder is needed", "Write elsewhere with {out}."),
     errno.EISDIR: ("a folder stands where a file is needed", "Name a file that can be written."),
-    errno.ENAMETOOLONG: ("the path is too long", "Write to a shorter path with -o."),
+    errno.ENAMETOOLONG: ("the path is too long", "Write to a shorter path with {out}."),
     errno.ENOENT: ("the path does not exist", "Make its folder first, or write elsewhere."),
-    errno.EFBIG: ("the file system takes no file of that size", "Write elsewhere with -o."),
-    errno.EIO: ("the disk reported an error", "Check the disk, or write elsewhere with -o."),
+    errno.EFBIG: ("the file system takes no file of that size", "Write elsewhere with {out}."),
+    errno.EIO: ("the disk reported an error", "Check the disk, or write elsewhere with {out}."),
 }
 
 
@@ -43,7 +46,7 @@ def writing_to(path: Path) -> Iterator[None]:
         if number not in _OS_PROBLEMS:
             raise
         problem, hint = _OS_PROBLEMS[number]
-        raise OutputError(f"Can't write {path}: {problem}.", hint=hint) from error
+        raise OutputError(f"Can't write {path}: {problem}.", hint=spelled(hint)) from error
 
 
 def _number(error: OSError) -> int | None:
@@ -111,7 +114,9 @@ def _swap_in(new: Path, path: Path) -> None:
         new.rename(path)
         return
     if not path.is_dir():
-        raise OutputError(f"Can't write {path}: a file stands where a folder goes.", hint="Write elsewhere with -o.")
+        raise OutputError(
+            f"Can't write {path}: a file stands where a folder goes.", hint=f"Write elsewhere with {option('out')}."
+        )
     old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", suffix=_PARTIAL, dir=path.parent))
     path.rename(old / path.name)
     try:
@@ -143,7 +148,7 @@ def directory_lock(path: Path, *, wait: bool = False) -> Iterator[None]:
         except BlockingIOError as error:
             raise OutputError(
                 f"{path} is being written by another run.",
-                hint="Wait for it to end, or write elsewhere with -o.",
+                hint=f"Wait for it to end, or write elsewhere with {option('out')}.",
             ) from error
         remove_partials(path)
         yield
@@ -186,3 +191,11 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def cache_folder() -> Path:
+    """`$DVFL_MOBILE_CACHE`, else `dvfl-mobile` in the user's own cache folder."""
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dvfl-mobile"

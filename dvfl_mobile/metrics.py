@@ -1,4 +1,4 @@
-"""How far two sets of logits lie apart, in float64. Every value must be finite, and within float32's range."""
+"""Distances between two sets of logits, in float64. Every value must be finite, and within float32's range."""
 
 from __future__ import annotations
 

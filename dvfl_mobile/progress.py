@@ -1,4 +1,4 @@
-"""How long work tells of its steps, without knowing who shows them."""
+"""The progress protocol: long work reports its steps, without knowing who shows them."""
 
 from __future__ import annotations
 

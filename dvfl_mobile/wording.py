@@ -1,16 +1,18 @@
-"""Figures and foreign text as people read them: units, rounding, and names that can't disturb a line."""
+"""Format numbers and foreign text for people: units, rounding, and text safe for one line."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from decimal import ROUND_FLOOR, Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
 NOT_FINITE = "not finite"
 _MOST_OF_A_PLACE = 120
+_Named = TypeVar("_Named")
 
 
 def printable(text: Any) -> Any:
@@ -40,9 +42,26 @@ def rounded_down(value: float, digits: int) -> Decimal:
     return Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-digits), ROUND_FLOOR)
 
 
-def plural(count: int, noun: str) -> str:
-    """`1 clip`, `2 clips`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """`1 clip`, `2 clips`; `nouns` where it isn't the noun with an s: `2 classes`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {nouns or noun + 's'}"
+
+
+def first_few(names: Sequence[_Named], most: int = 5, write: Callable[[_Named], str] = str) -> str:
+    """`a, b, c, d, e and 3 more`: the first of them, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(write, names[:most])) + more
+
+
+def first_few_only(names: Sequence[_Named], most: int = 5, write: Callable[[_Named], str] = str) -> str:
+    """`a, b, c, d, e, …`: the first of them, where their number stands beside them."""
+    return ", ".join([*map(write, names[:most]), *(["…"] if len(names) > most else [])])
+
+
+def either(choices: Sequence[object]) -> str:
+    """`16, 17 or 18`."""
+    *others, last = map(str, choices)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def first_problem(error: ValidationError) -> str:

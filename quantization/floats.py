@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from dvfl_mobile.spelling import option
+
 _MOVES = """
 cast clone constexpr_affine_dequantize dequantize dequantize_per_channel dequantize_per_tensor expand expand_dims
 permute_copy quantize quantize_per_tensor reshape slice slice_by_index slice_copy split squeeze squeeze_copy transpose
@@ -38,7 +40,8 @@ class FloatPart:
 
 _CONTEXT = "A mean over many tokens is finer than any of them, and its few values are added to all tokens."
 _NORM = "Squares double the range that int8 has to hold, and a root of their mean divides every token."
-_LEVEL = "Brings tokens that differ in size by thousands to one size, so that int8 can hold them."
+_TOKENS = "Brings tokens that differ in size by thousands to one size, so that int8 can hold them."
+_TOKEN_OPERATORS = ("abs", "add", "mean", "mul", "reduce_mean", "rsqrt")
 
 FLOAT_PARTS: tuple[FloatPart, ...] = (
     FloatPart("gates", "*.gates", "Six columns; every context is multiplied by them.", is_product=True),
@@ -54,10 +57,8 @@ FLOAT_PARTS: tuple[FloatPart, ...] = (
         "Addends of different size and sign: rounded once, where the next product reads the sum.",
         operators=("add", "mul"),
     ),
-    FloatPart(
-        "levelling", "*.modulation.proj", _LEVEL, operators=("abs", "add", "mean", "mul", "reduce_mean", "rsqrt")
-    ),
-    FloatPart("levelling", "*.modulation.h*", _LEVEL, operators=("abs", "add", "mean", "mul", "reduce_mean", "rsqrt")),
+    FloatPart("per-token scaling", "*.modulation.proj", _TOKENS, operators=_TOKEN_OPERATORS),
+    FloatPart("per-token scaling", "*.modulation.h*", _TOKENS, operators=_TOKEN_OPERATORS),
     FloatPart(
         "residual sums",
         "stage*.block*",
@@ -77,7 +78,7 @@ def float_part_of(module: str, operator: str, count: int, keep: Sequence[str] = 
     """
     for pattern in keep:
         if fnmatchcase(module, pattern):
-            return FloatPart("kept float", pattern, "By request: --keep, or what auto chose.")
+            return FloatPart("kept float", pattern, f"By request: {option('keep')}, or what auto chose.")
     for part in FLOAT_PARTS:
         fits = fnmatchcase(module, part.modules) and (not part.operators or operator in part.operators)
         if fits and (part.most is None or count <= part.most):

@@ -1,18 +1,18 @@
-"""Scale: how an 8-bit integer stands for a real number. Free of torch."""
+"""Scale and zero point of int8 tensors. Free of torch."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from dvfl_mobile.documents import Document
 
 ACTIVATION_RANGE = (-128, 127)
 WEIGHT_RANGE = (-127, 127)
 LEAST_SCALE = 2.0**-24
 
 
-class Scale(BaseModel):
+class Scale(Document):
     """`real = scale · (integer - zero_point)`, integers from -128 to 127."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     scale: float = Field(gt=0, allow_inf_nan=False)
     zero_point: int = Field(ge=-128, le=127)

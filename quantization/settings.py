@@ -1,26 +1,36 @@
-"""Quantization: all that, with the weights, fixes a quantized form. Free of torch, so that a manifest can hold it."""
+"""Settings of a quantized form: all that, with its weights, fixes it. Free of torch: manifests hold them."""
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
+from dvfl_mobile.documents import Document
+from dvfl_mobile.errors import UsageError
 from dvfl_mobile.quantization.scales import Scale
+from dvfl_mobile.spelling import option
+from dvfl_mobile.wording import percent
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+def upgraded(document: Any) -> Any:
+    """A document of schema version 1, which called the per-token scaled layers `levels`, as one of version 2."""
+    if not isinstance(document, Mapping) or document.get("schema_version") != 1:
+        return document
+    renamed = {"per_token_scaled" if name == "levels" else name: value for name, value in document.items()}
+    return {**renamed, "schema_version": 2}
 
 
-class CalibrationFacts(_Part):
+class CalibrationFacts(Document):
     """On what the scales were found.
 
     Attributes:
         source: a data set's name, a folder or a list; `noise` where no video was used.
         is_noise: the scales were found on random pixels: nobody should ship them.
         clips: how many.
-        classes: how many classes they are balanced over; 0 where nobody told classes.
+        classes: how many classes they are balanced over; 0 where the source names none.
         seed: of the choice of videos.
         observer: how ranges were chosen.
         sha256: of all clips' pixels in their order.
@@ -37,7 +47,7 @@ class CalibrationFacts(_Part):
     notes: tuple[str, ...] = ()
 
 
-class QatSettings(_Part):
+class QatSettings(Document):
     """How to train on with rounding in place.
 
     Attributes:
@@ -60,7 +70,7 @@ class QatSettings(_Part):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 
-class TrainingFacts(_Part):
+class TrainingFacts(Document):
     """How the weights were trained on with rounding in place (quantization-aware training)."""
 
     epochs: int
@@ -75,35 +85,97 @@ class TrainingFacts(_Part):
     clips: int
 
 
-class Quantization(_Part):
+class Quantization(Document):
     """How a model is quantized, without its weights.
 
     Attributes:
         recipe: its name.
         method: `ptq` after training, `qat` in training, `none` for recipes without scales of activations.
         keep: patterns of modules that stay float, by request or by `auto`.
-        levels: linear layers that bring their tokens to one size (`rewrites.LevelledLinear`).
+        per_token_scaled: linear layers that bring their tokens to one size (`rewrites.PerTokenScaledLinear`); `levels`
+            in schema version 1.
         scales: of every int8 tensor, by the edge's name; one set for all targets.
         products: the int8 products by their modules' paths, in order, each with the edge that it reads.
         calibration: on what these were found.
         training: how the weights were trained on; None for `ptq`.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     recipe: str
     method: Literal["none", "ptq", "qat"]
     keep: tuple[str, ...] = ()
-    levels: tuple[str, ...] = ()
-    scales: dict[str, Scale] = {}
-    products: dict[str, str] = {}
+    per_token_scaled: tuple[str, ...] = ()
+    scales: dict[str, Scale] = Field(default_factory=dict)
+    products: dict[str, str] = Field(default_factory=dict)
     calibration: CalibrationFacts | None = None
     training: TrainingFacts | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_any_version(cls, document: Any) -> Any:
+        return upgraded(document)
+
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What whoever ships it must be told."""
+        """What whoever ships it must know."""
         if self.calibration is None or not self.calibration.is_noise:
             return ()
         return (
             "Calibrated on noise, not on video: the scales fit nothing, and no artifact of them should be shipped.",
         )
+
+
+class Compared(Protocol):
+    """Logits of some clips compared with the float network's."""
+
+    @property
+    def sqnr_db(self) -> float:
+        """Over every logit."""
+
+    @property
+    def agreeing(self) -> int:
+        """Clips whose top-1 is the float network's."""
+
+
+class Promise(Document):
+    """What the mixed network must reach on the clips that it is chosen on; at least one of the two.
+
+    Attributes:
+        min_agreement: least share of clips, 0 to 1, whose top-1 is the reference's.
+        min_sqnr_db: least SQNR of all logits together.
+    """
+
+    min_agreement: float | None = Field(default=None, ge=0, le=1)
+    min_sqnr_db: float | None = Field(default=None, allow_inf_nan=False)
+
+    def is_kept(self, figures: Compared, clips: int) -> bool:
+        """Whether so many clips' figures reach it."""
+        agrees = self.min_agreement is None or figures.agreeing / clips >= self.min_agreement
+        return agrees and (self.min_sqnr_db is None or figures.sqnr_db >= self.min_sqnr_db)
+
+    def __str__(self) -> str:
+        said = []
+        if self.min_agreement is not None:
+            said.append(f"top-1 agreement of at least {percent(self.min_agreement)}")
+        if self.min_sqnr_db is not None:
+            said.append(f"SQNR of at least {self.min_sqnr_db:g} dB")
+        return " and ".join(said)
+
+
+def promised(min_agreement: float | None = None, min_sqnr_db: float | None = None) -> Promise:
+    """The promise of at least one of the two.
+
+    Raises:
+        UsageError: neither is asked for, or one that can't be meant.
+    """
+    if min_agreement is None and min_sqnr_db is None:
+        raise UsageError(
+            "Nothing is promised.", hint=f"Give {option('min_agreement')}, {option('min_sqnr_db')}, or both."
+        )
+    if min_agreement is not None and not 0 <= min_agreement <= 1:
+        raise UsageError(
+            f"An agreement of {min_agreement:g} can't be.", hint="Give a share: 0.98 is 98 % of the clips."
+        )
+    if min_sqnr_db is not None and not math.isfinite(min_sqnr_db):
+        raise UsageError(f"An SQNR of {min_sqnr_db:g} dB can't be asked for.", hint="Give decibels, such as 25.")
+    return Promise(min_agreement=min_agreement, min_sqnr_db=min_sqnr_db)

@@ -68,7 +68,7 @@ def run_command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
 def warm_children(monkeypatch: pytest.MonkeyPatch) -> None:
     """Artifacts are opened in children that needn't import their runtimes first."""
     if sys.platform == "linux":
-        from dvfl_mobile.runners import process
+        from dvfl_mobile.runners.child import process
         from tests import warm
 
         monkeypatch.setattr(process, "_start", warm.start)

@@ -16,15 +16,18 @@ from unittest import mock
 
 import pytest
 
-from dvfl_mobile import artifacts, pipeline
-from dvfl_mobile.artifacts import Artifact
-from dvfl_mobile.converters.base import TARGETS, versions
+from dvfl_mobile.artifacts.make import Artifact, folder_of, open_artifact
+from dvfl_mobile.converters.base import versions
 from dvfl_mobile.delegation import Delegation, Operation
 from dvfl_mobile.errors import MissingDependencyError
 from dvfl_mobile.files import directory_lock
 from dvfl_mobile.model.student import Student
-from dvfl_mobile.parity import ParityReport
-from dvfl_mobile.quantization.recipes import RECIPES
+from dvfl_mobile.parity.report import ParityReport
+from dvfl_mobile.pipeline.check import check
+from dvfl_mobile.pipeline.convert import convert
+from dvfl_mobile.pipeline.plan import make_plan
+from dvfl_mobile.recipes import RECIPES
+from dvfl_mobile.targets import TARGETS
 from tests.quantized import small_form, small_student
 from tests.threads import threads
 
@@ -82,18 +85,18 @@ def shared_conversions(factory: pytest.TempPathFactory) -> Make:
                 incoming.write_bytes(pickle.dumps((made.report, made.graphs, made.operations)))
                 incoming.rename(beside)
         report, graphs, operations = pickle.loads(beside.read_bytes())
-        place = artifacts.folder_of(small_student(), TARGETS[target], RECIPES[recipe], out)
-        return Made(small_student(), artifacts.open_artifact(place), report, graphs, operations)
+        place = folder_of(small_student(), TARGETS[target], RECIPES[recipe], out)
+        return Made(small_student(), open_artifact(place), report, graphs, operations)
 
     return make
 
 
 def _converted(target: str, recipe: str, out: Path) -> Made:
-    plan = pipeline.make_plan([target], recipe, out)
+    plan = make_plan([target], recipe, out)
     with threads(1), mock.patch.object(sys, "argv", COMMAND):
         with recorded_graphs(target) as graphs, _recorded_operations() as operations:
-            [artifact] = pipeline.convert(_model_for(recipe), plan)
-        return Made(small_student(), artifact, pipeline.check(artifact), tuple(graphs), tuple(operations))
+            [artifact] = convert(_model_for(recipe), plan)
+        return Made(small_student(), artifact, check(artifact), tuple(graphs), tuple(operations))
 
 
 def _model_for(recipe: str) -> Any:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from dvfl_mobile.quantization import graphs
+from dvfl_mobile.quantization.graph import graphs
 
 exported = graphs.exported
 """The real one."""

@@ -12,22 +12,14 @@ from unittest import mock
 
 import numpy as np
 
-from dvfl_mobile.artifacts import Artifact
-from dvfl_mobile.clips import Clip
-from dvfl_mobile.devices.values import (
-    Core,
-    DeviceFacts,
-    DeviceKind,
-    DeviceState,
-    Measurement,
-    OperatorTime,
-    RunOptions,
-)
+from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.artifacts.manifest import Manifest
+from dvfl_mobile.data.clips import Clip
+from dvfl_mobile.data.drawn import moving_shapes
+from dvfl_mobile.devices.values import Core, DeviceFacts, DeviceKind, DeviceState, Measurement, OperatorTime, RunOptions
 from dvfl_mobile.errors import DvflMobileError
-from dvfl_mobile.manifest import Manifest
 from dvfl_mobile.profiling.subjects import Subject, subject_of
 from dvfl_mobile.runners.values import Facts
-from dvfl_mobile.shapes import moving_shapes
 
 MS = 1_000_000
 PAUSE_NS = 500 * MS
@@ -43,7 +35,7 @@ def steady(_folder: Path, _round: int, runs: int) -> list[int]:
 
 @dataclass
 class FakeDevice:
-    """A device that takes the times it is told to take.
+    """A device that takes given times.
 
     Attributes:
         times: of runs.
@@ -51,6 +43,7 @@ class FakeDevice:
         operators: what a round with operators gives.
         logits: what it computes; None: what the reference form does.
         fails_at: the round, over all artifacts, that raises `error`.
+        times_operators: whether it says that it times them.
         open_now, most_open: artifacts that are there, now and at most.
     """
 
@@ -59,6 +52,7 @@ class FakeDevice:
     times: Times = steady
     states: Sequence[DeviceState] = (DeviceState(),)
     operators: tuple[OperatorTime, ...] = ()
+    times_operators: bool = True
     logits: np.ndarray | None = None
     sha256: str | None = None
     fails_at: int | None = None
@@ -136,15 +130,16 @@ class FakeRunner:
 
 def make_artifact(out: Path, target: str = "tflite", recipe: str = "fp32") -> Artifact:
     """An artifact of the small student whose file holds no model: for devices that don't look at it."""
-    from dvfl_mobile import artifacts, pipeline
     from dvfl_mobile.model.default import seeded_student
+    from dvfl_mobile.pipeline.convert import convert
+    from dvfl_mobile.pipeline.plan import make_plan
     from tests.checkpoints import SMALL
     from tests.conversions import skip_without
     from tests.faults import quick
 
     skip_without(target)
-    with mock.patch.object(artifacts, "lower", quick.lower):
-        [made] = pipeline.convert(seeded_student(SMALL), pipeline.make_plan([target], recipe, out))
+    with mock.patch("dvfl_mobile.artifacts.make.lower", quick.lower):
+        [made] = convert(seeded_student(SMALL), make_plan([target], recipe, out))
     return made
 
 
@@ -157,7 +152,7 @@ def make_subject(artifact: Artifact) -> Subject:
 @cache
 def expected(folder: Path) -> np.ndarray:
     """The reference form's logits of the drawn clip, `(K,)`."""
-    from dvfl_mobile.artifacts import open_artifact
+    from dvfl_mobile.artifacts.make import open_artifact
 
     found = make_subject(open_artifact(folder)).expected
     assert found is not None

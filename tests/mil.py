@@ -84,7 +84,7 @@ def quick_conversion() -> Iterator[None]:
 def run_model(model: Any, *inputs: np.ndarray) -> Outputs:
     """What the executor makes of the saved package of an `MLModel`; skipped if an operator isn't in its table."""
 
-    from dvfl_mobile.runners.mil.executor import MilExecutor
+    from dvfl_mobile.mil.executor import MilExecutor
 
     description = model.get_spec().description
     skip_unless_known(operator for function in model._mil_program.functions.values() for operator in names_of(function))
@@ -115,7 +115,7 @@ def names_of(block: Any) -> Iterator[str]:
 
 
 def skip_unless_known(operators: Iterable[str]) -> None:
-    from dvfl_mobile.runners.mil.operators import OPERATORS
+    from dvfl_mobile.mil.operators import OPERATORS
 
     left_out = sorted({name for name in operators if name not in OPERATORS and name not in STRUCTURE})
     if left_out:

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from dvfl_mobile.clips import prepare
+from dvfl_mobile.data.clips import prepare
+from dvfl_mobile.data.video import drawn_indices, pictures, probe
 from dvfl_mobile.pack import stages
 from dvfl_mobile.pack.archive import OpenPack
-from dvfl_mobile.pack.drawn import formula_pictures
-from dvfl_mobile.video import drawn_indices, pictures, probe
+from dvfl_mobile.pack.making.drawn import formula_pictures
 
 Array = Any
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from dvfl_mobile import artifacts, manifest
-from dvfl_mobile.artifacts import Artifact
+from dvfl_mobile.artifacts import manifest
+from dvfl_mobile.artifacts.make import Artifact, open_artifact
 
 FACTOR, CLIP, EPSILON = 1.5, 0.25, 3e-2
 
@@ -59,9 +59,9 @@ def planted(
         _SCALES[fault.target](path, node, scale)
     else:
         _EPSILONS[fault.target](path, nth)
-    told = artifact.manifest.model_copy(update={"files": manifest.entries(folder, artifact.manifest.file)})
-    manifest.write(told, folder)
-    return artifacts.open_artifact(folder)
+    changed = artifact.manifest.model_copy(update={"files": manifest.entries(folder, artifact.manifest.file)})
+    manifest.write(changed, folder)
+    return open_artifact(folder)
 
 
 def _edit_weight(fault: Fault, path: Path, weight: np.ndarray) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.quantization.settings import CalibrationFacts
-from dvfl_mobile.shapes import moving_shapes
 from tests.checkpoints import SMALL
 from tests.threads import threads
 
@@ -38,7 +38,7 @@ def facts(clips: Any, observer: str = "mse") -> CalibrationFacts:
 @cache
 def small_form(observer: str = "mse", keep: tuple[str, ...] = (), recipe: str = "static_wi8_ai8") -> Any:
     """The small student's quantized form: the same in each of a run's processes, whatever ran there before."""
-    from dvfl_mobile.quantization import ptq
+    from dvfl_mobile.quantization.calibrate import ptq
 
     with threads(1):
         return ptq.quantize(small_student(), recipe, drawn(), facts(drawn(), observer), keep)

@@ -11,17 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.data.clips import ClipSpec
+from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.build import build_network
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.shapes import moving_shapes
-from dvfl_mobile.training.data import Sample
-from dvfl_mobile.training.initialize import seeded_weights
+from dvfl_mobile.training.clips.data import Sample
+from dvfl_mobile.training.initial_weights import seeded_weights
 from dvfl_mobile.training.journal import Journal
 from dvfl_mobile.training.loop import Keeping, Outcome, Task, train
+from dvfl_mobile.training.process_group import process_group
 from dvfl_mobile.training.settings import Augmentation, Distillation, TrainSettings
-from dvfl_mobile.training.team import team
 
 # Two stages of the small network: enough for every kind of weight.
 TINY = Architecture(
@@ -30,7 +30,7 @@ TINY = Architecture(
 CLASSES = ("left", "right", "up", "down")
 CLIPS = 11
 
-# Everything that is random is on: mixing, stochastic depth, the order of clips.
+# Everything that is random is on: mixing, drop path, the order of clips.
 QUICK = TrainSettings(
     epochs=3,
     warmup_epochs=1,
@@ -98,7 +98,7 @@ def trained(
         best=best,
     )
     workers = changes.pop("workers", 1)
-    with team() as processes:
+    with process_group() as processes:
         more = {} if step is None else {"step": step}
         return train(network, task(settings, **changes), settings, keeping, processes, workers=workers, **more)
 
@@ -107,8 +107,8 @@ def distilling(settings: TrainSettings = QUICK, **changes: Any) -> TrainSettings
     return settings.model_copy(update={"distillation": Distillation(**changes)})
 
 
-class Told(NamedTuple):
-    """What a command ended with, and said."""
+class Ended(NamedTuple):
+    """How a command ended, and what it printed."""
 
     code: int
     out: str

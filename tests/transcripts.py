@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from dvfl_mobile.devices.protocol import VERSION, Asked, TensorFacts
+from dvfl_mobile.devices.harness.protocol import VERSION, Asked, TensorFacts
 
 INPUT = TensorFacts(shape=(8, 3, 64, 64), dtype="float32")
 TIMES = Asked(mode="time", clips=1, classes=5, input=INPUT, warmup=2, runs=6)

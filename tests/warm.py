@@ -32,7 +32,7 @@ MOST_BYTES = 200_000
 
 
 def start(connection: socket.socket, folder: str | None) -> Forked:
-    """In place of `runners.process._start`, on Linux.
+    """In place of `runners.child.process._start`, on Linux.
 
     Args:
         connection: the child's end, over which it is asked.
@@ -100,7 +100,7 @@ def _server(what: str) -> _Server:
 
 
 def _serve(wire: socket.socket, parent: int, what: str) -> None:
-    from dvfl_mobile.runners import child
+    from dvfl_mobile.runners.child import child
 
     child._end_with(parent)
     if what == "runtimes":
@@ -120,27 +120,29 @@ def _serve(wire: socket.socket, parent: int, what: str) -> None:
 
 
 def _import_runtimes() -> None:
-    from dvfl_mobile.converters.base import TARGETS
     from dvfl_mobile.errors import MissingDependencyError
     from dvfl_mobile.runners.base import runtime_of
+    from dvfl_mobile.targets import every
 
-    for target in TARGETS:
+    for target in every():
         with suppress(MissingDependencyError):
-            runtime_of(target)
+            runtime_of(target.runner)
 
 
 def _import_training() -> None:
     import safetensors.torch
     import torch.distributed
 
-    from dvfl_mobile.quantization import ptq, qat, stored
+    from dvfl_mobile.quantization.calibrate import ptq
+    from dvfl_mobile.quantization.graph import stored
+    from dvfl_mobile.quantization.qat import train
     from dvfl_mobile.training import loop
 
-    assert all((safetensors.torch, torch.distributed, ptq, qat, stored, loop))
+    assert all((safetensors.torch, torch.distributed, ptq, stored, train, loop))
 
 
 def _watch(wire: socket.socket, message: bytes, first: int, stderr: int, status: int) -> NoReturn:
-    """Fork the child, tell its number, wait for its end and tell how it ended."""
+    """Fork the child, tell its number, wait for its end and send how it ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     watcher = os.getpid()
     pid = os.fork()
@@ -172,7 +174,7 @@ def _watch(wire: socket.socket, message: bytes, first: int, stderr: int, status:
 
 def _be(program: Sequence[str], watcher: int) -> NoReturn:
     """The program, or without one the child that opens artifacts."""
-    from dvfl_mobile.runners import child
+    from dvfl_mobile.runners.child import child
 
     code = 1
     try:

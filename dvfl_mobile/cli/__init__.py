@@ -1,1 +1,1 @@
-"""The command line: `main.py` holds the table of commands, each command has a short file of its own."""
+"""The command line: `main.py` holds the table of commands; `commands/` has a module for each."""

@@ -1,4 +1,4 @@
-"""What the command line says, and where: results on stdout, everything else on stderr."""
+"""Console output: results on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dvfl_mobile.wording import printable
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from dvfl_mobile.documents import Document
 
 DEBUG_VARIABLE = "DVFL_MOBILE_DEBUG"
 
@@ -20,7 +20,7 @@ def debugging() -> bool:
     return os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0")
 
 
-def print_json(document: BaseModel | dict[str, Any]) -> None:
+def print_json(document: Document | dict[str, Any]) -> None:
     """Print the one document of a `--json` run on stdout."""
     text = json.dumps(document, indent=2) if isinstance(document, dict) else document.model_dump_json(indent=2)
     sys.stdout.write(text + "\n")

@@ -1,4 +1,4 @@
-"""Steps of several devices at once on stderr: a line for each on a terminal, elsewhere one for each finished step."""
+"""Progress of several devices on stderr: a live line for each on a terminal, else one line for each finished step."""
 
 from __future__ import annotations
 

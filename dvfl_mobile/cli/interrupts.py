@@ -1,4 +1,4 @@
-"""Ctrl-C and its relatives: the run unwinds, so that whatever was half-written is removed."""
+"""Signal handling: Ctrl-C, SIGTERM and SIGHUP unwind the run, so that partial output is removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dvfl-mobile`: the table of commands, and how each way of ending becomes a message and an exit code."""
+"""`dvfl-mobile`: the table of commands, and the mapping of errors to messages and exit codes."""
 
 from __future__ import annotations
 
@@ -14,27 +14,31 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from dvfl_mobile import __version__
 from dvfl_mobile.cli.console import DEBUG_VARIABLE, debugging, print_error
 from dvfl_mobile.cli.interrupts import raising_interrupts
+from dvfl_mobile.cli.spelling import COMMAND_LINE
 from dvfl_mobile.errors import DvflMobileError, InputError, MissingDependencyError
 from dvfl_mobile.files import writing_to
+from dvfl_mobile.spelling import speaking
+from dvfl_mobile.version import __version__
 
 COMMANDS = {
-    "data": "dvfl_mobile.cli.data:app",
-    "train": "dvfl_mobile.cli.train:train",
-    "distill": "dvfl_mobile.cli.distill:distill",
-    "deploy": "dvfl_mobile.cli.deploy:deploy",
-    "quantize": "dvfl_mobile.cli.quantize:quantize",
-    "convert": "dvfl_mobile.cli.convert:convert",
-    "parity": "dvfl_mobile.cli.parity:parity",
-    "evaluate": "dvfl_mobile.cli.evaluate:evaluate",
-    "profile": "dvfl_mobile.cli.profile:profile",
-    "devices": "dvfl_mobile.cli.devices:devices",
-    "pack": "dvfl_mobile.cli.pack:pack",
-    "predict": "dvfl_mobile.cli.predict:predict",
-    "inspect": "dvfl_mobile.cli.inspect:inspect",
-    "doctor": "dvfl_mobile.cli.doctor:doctor",
+    "data": "dvfl_mobile.cli.commands.data:app",
+    "train": "dvfl_mobile.cli.commands.train:train",
+    "distill": "dvfl_mobile.cli.commands.distill:distill",
+    "deploy": "dvfl_mobile.cli.commands.deploy:deploy",
+    "quantize": "dvfl_mobile.cli.commands.quantize:quantize",
+    "convert": "dvfl_mobile.cli.commands.convert:convert",
+    "parity": "dvfl_mobile.cli.commands.parity:parity",
+    "check-package": "dvfl_mobile.cli.commands.check_package:check_package",
+    "evaluate": "dvfl_mobile.cli.commands.evaluate:evaluate",
+    "profile": "dvfl_mobile.cli.commands.profile:profile",
+    "devices": "dvfl_mobile.cli.commands.devices:devices",
+    "pack": "dvfl_mobile.cli.commands.pack:pack",
+    "check-app": "dvfl_mobile.cli.commands.check_app:check_app",
+    "predict": "dvfl_mobile.cli.commands.predict:predict",
+    "inspect": "dvfl_mobile.cli.commands.inspect:inspect",
+    "doctor": "dvfl_mobile.cli.commands.doctor:doctor",
 }
 
 EXIT_CODES = (
@@ -52,7 +56,7 @@ _EXTRAS = {"torch": "all", "torchao": "quantize", "safetensors": "all", "av": "v
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process; `arguments` default to the process's own."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    with _debug_asked_for(given) as rest:
+    with _debug_asked_for(given) as rest, speaking(COMMAND_LINE):
         code = _run(rest)
     _close_stdout()
     raise SystemExit(code)

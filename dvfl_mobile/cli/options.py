@@ -1,4 +1,4 @@
-"""Options that several commands share, each spelled once: write `out: Out = DEFAULT_OUT` in a command."""
+"""Options that several commands share, each declared once: write `out: Out = DEFAULT_OUT` in a command."""
 
 from __future__ import annotations
 
@@ -7,7 +7,51 @@ from typing import Annotated, Literal
 
 import typer
 
+from dvfl_mobile import targets
+from dvfl_mobile.devices import kinds
+from dvfl_mobile.wording import either
+
 DEFAULT_OUT = Path("out")
+_COUNTS = ("", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def target_help() -> str:
+    """Help on --target: those of the table that are made by default come first."""
+    known = sorted(targets.every(), key=lambda target: target.only_by_name)
+    usual = sum(not target.only_by_name for target in known)
+    names = either([target.name for target in known])
+    return f"{names}; may be given several times. Default: all of the first {_COUNTS[usual]} that are installed."
+
+
+def minimum_ios_help() -> str:
+    """Help on --minimum-ios: which targets let one choose, and from what."""
+    choosing = [target for target in targets.every() if target.ios]
+    titles = ", ".join(target.title for target in choosing)
+    choices = either(sorted({oldest for target in choosing for oldest in target.ios}))
+    return f"{titles} only: the oldest iOS to run on, {choices}. Default: 17, or what the recipe needs."
+
+
+def device_help() -> str:
+    """Help on --device of commands that take one."""
+    *others, last = kinds.spellings(emulated=True)
+    *others, last = kinds.spellings(emulated=True)
+    return f"Where to run it: {', '.join(others)}, or {last}. Default: this machine. See: dvfl-mobile devices"
+
+
+def devices_help() -> str:
+    """Help on --device of commands that time: an emulated device has no latency."""
+    named = ", ".join(kinds.spellings(emulated=False))
+    return f"host, {named}, or all that are ready; may be given several times. Default: host. See: dvfl-mobile devices"
+
+
+def min_delegated_help() -> str:
+    """Help on --min-delegated: of which targets only the device knows."""
+    undecided = ", ".join(target.name for target in targets.every() if target.undecided)
+    return (
+        "End with 5 if less than this share of the multiply-adds is delegated, 0 to 1; with 7 where only the device "
+        f"knows ({undecided})."
+    )
+
 
 Checkpoint = Annotated[
     Path | None,
@@ -27,8 +71,7 @@ Targets = Annotated[
     typer.Option(
         "--target",
         metavar="TARGET",
-        help="executorch, coreml, tflite or coreai; may be given several times. Default: all of the first three that "
-        "are installed.",
+        help=target_help(),
         show_default=False,
     ),
 ]
@@ -140,7 +183,7 @@ MinimumIos = Annotated[
     typer.Option(
         "--minimum-ios",
         metavar="N",
-        help="Core ML only: the oldest iOS to run on, 16, 17 or 18. Default: 17, or what the recipe needs.",
+        help=minimum_ios_help(),
         show_default=False,
     ),
 ]
@@ -151,8 +194,7 @@ MinDelegated = Annotated[
         min=0.0,
         max=1.0,
         metavar="SHARE",
-        help="End with 5 if less than this share of the multiply-adds is delegated, 0 to 1; with 7 where only the "
-        "device knows (coreml, coreai).",
+        help=min_delegated_help(),
         show_default=False,
     ),
 ]
@@ -183,8 +225,31 @@ DeviceName = Annotated[
     typer.Option(
         "--device",
         metavar="DEVICE",
-        help="Where to run it: host:native, android:SERIAL, ios:UDID, or arm64:CPU (emulated). Default: this machine. "
-        "See: dvfl-mobile devices",
+        help=device_help(),
+        show_default=False,
+    ),
+]
+MinSqnr = Annotated[
+    float | None,
+    typer.Option(
+        "--min-sqnr",
+        metavar="DB",
+        help="The least SQNR that passes, in place of the recipe's. Needs --because.",
+        show_default=False,
+    ),
+]
+Because = Annotated[
+    str | None,
+    typer.Option(
+        "--because", metavar="TEXT", help="Why --min-sqnr is right; every report shows it.", show_default=False
+    ),
+]
+Annotations = Annotated[
+    Literal["github"] | None,
+    typer.Option(
+        "--annotations",
+        metavar="KIND",
+        help="Also print what failed on stderr as annotations of a CI server: github.",
         show_default=False,
     ),
 ]

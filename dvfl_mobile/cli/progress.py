@@ -1,4 +1,4 @@
-"""Long steps on stderr: a spinner on a terminal, one line for each finished step, and silence from the libraries."""
+"""Progress on stderr: a spinner on a terminal, else a line for each finished step; libraries' output is muted."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where artifacts run: this machine, a phone, an emulated Arm core; each found by a name such as `android:SERIAL`."""
+"""Devices that artifacts run on: this machine, phones and emulated Arm cores, named such as `android:SERIAL`."""

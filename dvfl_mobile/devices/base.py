@@ -1,39 +1,20 @@
-"""What every device is, and the table of those there are."""
+"""The Device protocol, and the table of device kinds."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Protocol
 
+from dvfl_mobile.artifacts.manifest import Manifest
+from dvfl_mobile.devices import kinds
 from dvfl_mobile.devices.values import DeviceFacts, DeviceState, FoundDevice, Measurement, RunOptions
 from dvfl_mobile.errors import UsageError
-from dvfl_mobile.manifest import Manifest
 from dvfl_mobile.runners.base import Runner
 from dvfl_mobile.runners.values import Pixels
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of device: the module that finds them, and what stands after the colon in their names."""
-
-    module: str
-    argument: str
-    meaning: str
-
-
-KINDS = MappingProxyType(
-    {
-        "host": Kind("dvfl_mobile.devices.host", "[native]", "this machine; native: by the harness's own programs"),
-        "android": Kind("dvfl_mobile.devices.android", "SERIAL", "a phone that adb knows"),
-        "ios": Kind("dvfl_mobile.devices.ios", "UDID", "an iPhone or iPad that this Mac's Xcode knows"),
-        "arm64": Kind("dvfl_mobile.devices.emulated", "CPU", "an Arm core under qemu: its numbers, never its latency"),
-    }
-)
+from dvfl_mobile.spelling import command
 
 
 class DeviceRunner(Runner, Protocol):
@@ -48,9 +29,15 @@ class DeviceRunner(Runner, Protocol):
 
 
 class Device(Protocol):
-    """A place to run artifacts; `facts.device` is its name."""
+    """A place to run artifacts.
+
+    Attributes:
+        facts: of the device; `facts.device` is its name.
+        times_operators: whether a runtime on it records how long each operator takes.
+    """
 
     facts: DeviceFacts
+    times_operators: bool
 
     def state(self) -> DeviceState:
         """What can change while it is used, as it is now."""
@@ -80,17 +67,17 @@ def find_device(name: str) -> Device:
         MissingDependencyError: what reaches it isn't installed.
     """
     kind, _, argument = name.partition(":")
-    if kind not in KINDS:
-        known = ", ".join(f"{known}:{entry.argument}" for known, entry in KINDS.items())
-        raise UsageError(f"There is no device {name!r}.", hint=f"Name one of {known}; see: dvfl-mobile devices")
+    if kind not in kinds.KINDS:
+        known = ", ".join(f"{known}:{entry.argument}" for known, entry in kinds.KINDS.items())
+        raise UsageError(f"There is no device {name!r}.", hint=f"Name one of {known}; see: {command('devices')}")
     return _module(kind).find(argument)
 
 
 def found_devices() -> list[FoundDevice]:
     """Every device that can be seen from here, ready or not; a kind whose tool isn't installed gives none."""
-    return [device for kind in KINDS for device in _module(kind).found()]
+    return [device for kind in kinds.KINDS for device in _module(kind).found()]
 
 
 def _module(kind: str) -> _Module:
-    module: _Module = importlib.import_module(KINDS[kind].module)
+    module: _Module = importlib.import_module(kinds.KINDS[kind].module)
     return module

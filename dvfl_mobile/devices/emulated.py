@@ -1,4 +1,4 @@
-"""Emulated Arm cores: the linux-arm64 programs under qemu, with the kernels that phones use, and no latency at all."""
+"""Emulated Arm cores: the linux-arm64 programs under qemu. They run the phone's kernels; latency isn't reported."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.devices.base import DeviceRunner
-from dvfl_mobile.devices.building import bundle_for
-from dvfl_mobile.devices.bundle import CHECK, Bundle
-from dvfl_mobile.devices.local import LocalPlace
-from dvfl_mobile.devices.native import NativeRunner
-from dvfl_mobile.devices.place import Place
+from dvfl_mobile.devices.harness.build import bundle_for
+from dvfl_mobile.devices.harness.bundle import CHECK, Bundle
+from dvfl_mobile.devices.harness.place import Place
+from dvfl_mobile.devices.harness.runner import NativeRunner
+from dvfl_mobile.devices.host_native import LocalPlace
 from dvfl_mobile.devices.values import Core, DeviceFacts, DeviceState, FoundDevice
 from dvfl_mobile.errors import DeviceError, UsageError
-from dvfl_mobile.manifest import Manifest
 
 QEMU_VARIABLE = "DVFL_MOBILE_QEMU"
 SYSROOT_VARIABLE = "DVFL_MOBILE_ARM64_SYSROOT"
@@ -60,6 +60,8 @@ class EmulatedArm:
         DeviceError: qemu isn't there, or is one that computes wrongly, or Arm's C library isn't there.
         UsageError: there is no such CPU.
     """
+
+    times_operators = True
 
     def __init__(self, cpu: str) -> None:
         if cpu not in CPUS:

@@ -1,4 +1,4 @@
-"""This machine as a device: artifacts run by the runtimes' own Python packages, each measurement in a new process.
+"""This machine as a device: artifacts run by the runtimes' Python packages, each measurement in a new process.
 
 `host:native` is the same machine, with artifacts run by the harness's own programs.
 """
@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dvfl_mobile.artifacts.manifest import Manifest, verify
 from dvfl_mobile.devices.host_state import host_facts, host_state
 from dvfl_mobile.devices.values import DeviceFacts, DeviceState, FoundDevice, Measurement, RunOptions
 from dvfl_mobile.errors import InconclusiveError, UsageError
-from dvfl_mobile.manifest import Manifest, verify
 from dvfl_mobile.runners.base import check_runs_here, open_runner
-from dvfl_mobile.runners.isolated import MeasuredRunner
+from dvfl_mobile.runners.child.isolated import MeasuredRunner
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
+from dvfl_mobile.spelling import option
+from dvfl_mobile.targets import target_named
 
 if TYPE_CHECKING:
     from dvfl_mobile.devices.base import Device
-
-_APPLE_S = ("coreml", "coreai")
 
 
 class HostRunner:
@@ -57,12 +57,13 @@ class HostRunner:
 
         Raises:
             InconclusiveError: a reference executor runs such artifacts here, whose times say nothing.
-            UsageError: the runtime or the system can't be told what the options say.
+            UsageError: the runtime or the system can't do what the options say.
         """
         _check_times_mean_something(self._manifest)
         if options.compute_units is not None:
             raise UsageError(
-                "--compute-units is for Core ML on an iPhone or iPad.", hint="Leave it out, or name one with --device."
+                f"{option('compute_units')} is for Core ML on an iPhone or iPad.",
+                hint=f"Leave it out, or name one with {option('device')}.",
             )
         # As many threads as cores to run on: more would only wait for each other.
         threads = options.threads or len(options.cores) or None
@@ -93,6 +94,9 @@ class HostRunner:
 class Host:
     """This machine."""
 
+    # The runtimes' Python packages record no times of operators.
+    times_operators = False
+
     def __init__(self) -> None:
         self.facts: DeviceFacts = host_facts("host")
 
@@ -121,7 +125,7 @@ def find(argument: str) -> Device:
         return Host()
     if argument != "native":
         raise UsageError(f"There is no device 'host:{argument}'.", hint="It is host, or host:native.")
-    local = importlib.import_module("dvfl_mobile.devices.local")
+    local = importlib.import_module("dvfl_mobile.devices.host_native")
     native: Device = local.NativeHost()
     return native
 
@@ -132,9 +136,9 @@ def found() -> Sequence[FoundDevice]:
 
 
 def _check_times_mean_something(manifest: Manifest) -> None:
-    if manifest.target in _APPLE_S and platform.system() != "Darwin":
+    if target_named(manifest.target).is_executed_on(platform.system()):
         raise InconclusiveError(
             f"An artifact for {manifest.target} isn't timed on {platform.system()}: a reference executor runs it here, "
             "made to compute the right numbers and not to be fast.",
-            hint="Profile it on an iPhone or iPad with --device ios:UDID, from a Mac.",
+            hint=f"Profile it on an iPhone or iPad with {option('device', 'ios:UDID')}, from a Mac.",
         )

@@ -1,12 +1,12 @@
-"""This machine as a device: what it is, and what of it changes while it is used. Read from /sys and /proc on Linux."""
+"""Facts and state of this machine; on Linux read from /sys and /proc."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from dvfl_mobile.devices.environment import look_around
 from dvfl_mobile.devices.values import Core, DeviceFacts, DeviceState
-from dvfl_mobile.environment import look_around
 
 _SYS = Path("/sys")
 
@@ -68,7 +68,7 @@ def _battery(root: Path) -> Path | None:
 
 
 def _temperatures(root: Path) -> dict[str, float]:
-    """Degrees Celsius by zone; zones of one type are told apart by their folder's name."""
+    """Degrees Celsius by zone; zones of one type are distinguished by their folder's name."""
     found: dict[str, float] = {}
     for zone in sorted(root.glob("class/thermal/thermal_zone*")):
         milli, kind = _number(zone / "temp"), _text(zone / "type") or zone.name

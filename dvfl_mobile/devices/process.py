@@ -1,4 +1,4 @@
-"""A program that may never end: run with a deadline, its output bounded, and nothing of it left behind."""
+"""Run a subprocess with a deadline and bounded output; its whole process group ends with it."""
 
 from __future__ import annotations
 

@@ -1,27 +1,25 @@
-"""What a device says of itself, what it is asked, and what it measured."""
+"""Value types of devices: facts, state, run options and measurements."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from dvfl_mobile.documents import Document
 
 DeviceKind = Literal["physical", "emulated"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Core(_Part):
+class Core(Document):
     """A core of a CPU; `most_khz` is its highest frequency, where the system tells."""
 
     number: int = Field(ge=0)
     most_khz: int | None = None
 
 
-class DeviceFacts(_Part):
+class DeviceFacts(Document):
     """What doesn't change while a device is used.
 
     Attributes:
@@ -45,7 +43,7 @@ class DeviceFacts(_Part):
     memory_bytes: int | None = None
 
 
-class DeviceState(_Part):
+class DeviceState(Document):
     """What changes while a device is used, read before and after; None and empty where the system doesn't tell.
 
     Attributes:
@@ -65,7 +63,7 @@ class DeviceState(_Part):
     is_low_power: bool | None = None
 
 
-class OperatorTime(_Part):
+class OperatorTime(Document):
     """What one operator takes, the median over the runs that were looked at.
 
     Attributes:
@@ -101,7 +99,7 @@ class RunOptions:
     compute_units: str | None = None
 
 
-class Measurement(_Part):
+class Measurement(Document):
     """What came of one process that loaded an artifact and ran one clip again and again; all times raw.
 
     Attributes:
@@ -124,7 +122,7 @@ class Measurement(_Part):
     operators: tuple[OperatorTime, ...] = ()
 
 
-class FoundDevice(_Part):
+class FoundDevice(Document):
     """A line of `dvfl-mobile devices`.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""What fails only when the GPU delegate builds its program, after it has taken an operator: it then gives up all.
+"""Failures of the GPU delegate's program build: an operator it accepted, but can't compile, makes it give up all.
 
 The same sources as of the rules: each operator's parser in `model_builder.cc`, and how `object_reader.h` reads
 constants. Not all of it is repeated here, only what artifacts of this project were found to meet, or could.

@@ -1,4 +1,4 @@
-"""TFLite's numbers: of operators, of types and of operators' options, as its published schema has them."""
+"""TFLite's enumerations: operator codes, tensor types and option types, as in its published schema."""
 
 from __future__ import annotations
 

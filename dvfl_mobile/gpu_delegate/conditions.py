@@ -1,4 +1,4 @@
-"""Conditions of single operators that TFLite's GPU delegate takes, by the published rules: see `rules`.
+"""Conditions on single operators, by the published rules of TFLite's GPU delegate: see `rules`.
 
 Each function gives the reason why an operator is refused, and nothing where it isn't.
 """

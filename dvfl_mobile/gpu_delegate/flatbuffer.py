@@ -1,4 +1,4 @@
-"""Reading tables of a FlatBuffer that a stranger may have written: every offset is checked, and no value is believed.
+"""A FlatBuffer reader for untrusted files: every offset and size is checked.
 
 Only what is asked for is read, a few bytes at a time, so that a file's weights are never held in memory.
 """

@@ -1,4 +1,4 @@
-"""The operators of a `.tflite`, as far as rules on delegates look at them: shapes, types, versions and options.
+"""The operators of a `.tflite` as delegation rules see them: shapes, types, versions and options.
 
 Read by this project's own reader of FlatBuffers: without LiteRT, and safe on files from strangers. Places of fields,
 codes of operators and of types are those of TFLite's published schema (`schema.fbs`, version 3).

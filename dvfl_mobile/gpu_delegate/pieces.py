@@ -1,4 +1,4 @@
-"""Into how many pieces a graph falls, by the way in which TFLite's runtime splits it for a delegate.
+"""Partition a graph into delegated pieces, as TFLite's runtime does.
 
 That is `PartitionGraphIntoIndependentNodeSubsets` in `tflite/graph_info.cc`, and for float16 weights
 `FP16GraphPartitionHelper` in `tflite/delegates/utils.cc`, both at the tag that the rules are of.

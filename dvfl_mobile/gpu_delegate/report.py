@@ -1,4 +1,4 @@
-"""The GPU-delegate compatibility report: what the published rules say of every operator of a `.tflite`.
+"""The GPU compatibility report: what the published rules say of every operator of a `.tflite`.
 
 No GPU is asked. The delegate of a phone may be of another release, and its driver may refuse what the rules take.
 """
@@ -13,11 +13,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from dvfl_mobile.artifacts.manifest import Manifest
+from dvfl_mobile.documents import Document
 from dvfl_mobile.gpu_delegate.graph import Graph, Operator, Tensor, read_graph
 from dvfl_mobile.gpu_delegate.pieces import delegated_pieces
 from dvfl_mobile.gpu_delegate.rules import EDITIONS, Edition, Fate, judge, unpacks_float16
-from dvfl_mobile.manifest import Manifest
-from dvfl_mobile.parity import Document
 from dvfl_mobile.wording import plural
 
 NAME = "gpu-delegate.json"

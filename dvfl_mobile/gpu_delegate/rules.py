@@ -1,4 +1,4 @@
-"""Which operators TFLite's GPU delegate (OpenCL and OpenGL ES) takes, by the rules that its sources publish.
+"""Which operators TFLite's GPU delegate (OpenCL and OpenGL ES) accepts, by the rules in its published sources.
 
 Read in `google-ai-edge/LiteRT` at tag v2.2.0 (commit 145c7523f): `tflite/tools/versioning/gpu_compatibility.cc` for
 each operator's own conditions, and `tflite/delegates/gpu/common/model_builder.cc` with `object_reader.h` and

@@ -1,0 +1,1 @@
+"""Locate the operator at which an artifact leaves its reference."""

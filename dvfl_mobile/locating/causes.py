@@ -1,4 +1,4 @@
-"""The likely cause of an operator's error, from what it should have given and what it gave."""
+"""Guess the cause of an operator's deviation, from its expected and its actual output."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ def _saturated(segment: Segment) -> Finding | None:
 def _epsilon(segment: Segment) -> Finding | None:
     kind, node = kind_of(segment.node), segment.node
     if kind == "add" and isinstance(node.args[1], float):
-        told = node.args[1]
+        stated = node.args[1]
         offset = float((segment.found - segment.expected).double().mean())
         if not _explains(segment, segment.expected + offset):
             return None
-        return _wrong_epsilon(told, told + offset)
+        return _wrong_epsilon(stated, stated + offset)
     if kind == "layer_norm":
-        told = float(node.args[4]) if len(node.args) > 4 else 1e-5  # type: ignore[arg-type]
+        stated = float(node.args[4]) if len(node.args) > 4 else 1e-5  # type: ignore[arg-type]
         source = segment.anchors.get(node.all_input_nodes[0])
         if source is None:
             return None
@@ -93,7 +93,7 @@ def _epsilon(segment: Segment) -> Finding | None:
         actual = float((1 / root.square() - variance).median())
         if actual < 0 or not _explains(segment, (centred / (variance + actual).sqrt()).float()):
             return None
-        return _wrong_epsilon(told, actual)
+        return _wrong_epsilon(stated, actual)
     if kind == "rsqrt":
         offset = float((1 / segment.found.double().square() - 1 / segment.expected.double().square()).median())
         if not _explains(segment, torch.rsqrt(1 / segment.expected.square() + offset)):
@@ -102,8 +102,8 @@ def _epsilon(segment: Segment) -> Finding | None:
     return None
 
 
-def _wrong_epsilon(told: float, actual: float) -> Finding:
-    return Finding(Cause.EPSILON, f"An epsilon of {actual:.4g} in place of {told:.4g} explains the difference.")
+def _wrong_epsilon(stated: float, actual: float) -> Finding:
+    return Finding(Cause.EPSILON, f"An epsilon of {actual:.4g} in place of {stated:.4g} explains the difference.")
 
 
 def _factor(segment: Segment) -> Finding | None:

@@ -1,4 +1,4 @@
-"""What locating found, as a document: free of torch, so that reports can hold it."""
+"""Location: the document that locating ends with. Free of torch, so that reports can load it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, FiniteFloat
 
+from dvfl_mobile.artifacts.manifest import ArtifactFacts
+from dvfl_mobile.documents import Decibels, Document, Line
 from dvfl_mobile.metrics import Floats
-from dvfl_mobile.parity import ArtifactFacts, Decibels, Document, Line
 
 
 class Cause(StrEnum):
@@ -57,8 +58,8 @@ class ValueStats(Document):
         )
 
 
-class OperatorError(Document):
-    """One operator of the artifact, in order.
+class OperatorDeviation(Document):
+    """How far one operator of the artifact is from the reference's.
 
     Attributes:
         operator: as the artifact calls it.
@@ -93,7 +94,7 @@ class Place(Document):
         evidence: the figures that show the cause.
     """
 
-    error: OperatorError
+    error: OperatorDeviation
     node: Line
     reference: ValueStats
     expected: ValueStats
@@ -126,5 +127,5 @@ class Location(Document):
     place: Place | None
     beyond: tuple[int, ...]
     unmatched: tuple[Line, ...]
-    rows: tuple[OperatorError, ...] = Field(min_length=1)
+    rows: tuple[OperatorDeviation, ...] = Field(min_length=1)
     notes: tuple[Line, ...] = ()

@@ -1,36 +1,30 @@
-"""Where an artifact first leaves its reference: by module and operator, with a likely cause."""
+"""Locate the first operator at which an artifact leaves its reference, with a likely cause."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from dvfl_mobile import __version__, artifacts
-from dvfl_mobile.artifacts import Artifact
-from dvfl_mobile.converters.base import target_named
+from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.artifacts.manifest import ArtifactFacts
+from dvfl_mobile.artifacts.reference import reference_of
 from dvfl_mobile.locating.causes import cause_of, saturated_share
-from dvfl_mobile.locating.document import Location, OperatorError, Place, ValueStats
+from dvfl_mobile.locating.document import Location, OperatorDeviation, Place, ValueStats
 from dvfl_mobile.locating.matching import match
 from dvfl_mobile.locating.measuring import Segment, segments
 from dvfl_mobile.locating.reference import ReferenceGraph, module_of, operator_of, reference_graph
 from dvfl_mobile.locating.rounding import MARGIN_DB, rounding_of
 from dvfl_mobile.metrics import sqnr_db
-from dvfl_mobile.parity import ArtifactFacts
+from dvfl_mobile.quantization.graph.forms import freeze
+from dvfl_mobile.quantization.lowerable import Lowerable, load_lowerable
 from dvfl_mobile.runners.tracing import MOVE, ROUND, trace
 from dvfl_mobile.runners.values import Logits, Pixels
-
-if TYPE_CHECKING:
-    from dvfl_mobile.quantization.forms import QuantizedForm
-    from dvfl_mobile.quantization.settings import Quantization
-
-_QAT_NOTE = (
-    "It was trained on with rounding in place, so that its weights aren't the stored reference's: operators are held "
-    "against the float student. Name the quantized form with --reference to hold them against its own weights."
-)
+from dvfl_mobile.spelling import option
+from dvfl_mobile.targets import target_named
+from dvfl_mobile.version import __version__
 
 
 def locate(
@@ -81,22 +75,25 @@ def locate(
 
 
 def _reference_of(artifact: Artifact, path: Path | None) -> tuple[ReferenceGraph, tuple[str, ...]]:
-    from dvfl_mobile.model.checkpoint import load_checkpoint
-    from dvfl_mobile.quantization import stored
-    from dvfl_mobile.quantization.archive import is_form
-
     target, known = target_named(artifact.manifest.target), artifact.manifest.quantization
-    settings: Quantization | QuantizedForm | None = known if known is not None and known.scales else None
-    if path is not None and is_form(path):
-        form = stored.load_form(path)
-        return reference_graph(form.student, target, form if form.settings.scales else None), ()
-    student = load_checkpoint(path) if path else artifacts.reference_of(artifact)
-    notes = (_QAT_NOTE,) if known is not None and known.method == "qat" else ()
-    return reference_graph(student, target, settings), notes
+    model: Lowerable = reference_of(artifact) if path is None else load_lowerable(path)
+    if model.quantization is not None or known is None:
+        return reference_graph(model, target), ()
+    # The weights are float, and the manifest tells how to round them; training with rounding in place changed others.
+    notes = (_about_qat(),) if known.method == "qat" else ()
+    return reference_graph(freeze(model.student, known) if known.scales else model, target), notes
 
 
-def _rows(found: Iterable[Segment]) -> tuple[list[OperatorError], Place | None]:
-    rows: list[OperatorError] = []
+def _about_qat() -> str:
+    return (
+        "It was trained on with rounding in place, so that its weights aren't the stored reference's: operators are "
+        f"held against the float student. Name the quantized form with {option('reference')} to hold them against its "
+        "own weights."
+    )
+
+
+def _rows(found: Iterable[Segment]) -> tuple[list[OperatorDeviation], Place | None]:
+    rows: list[OperatorDeviation] = []
     place = None
     for segment in found:
         rows.append(_row(len(rows), segment))
@@ -105,10 +102,10 @@ def _rows(found: Iterable[Segment]) -> tuple[list[OperatorError], Place | None]:
     return rows, place
 
 
-def _row(index: int, segment: Segment) -> OperatorError:
+def _row(index: int, segment: Segment) -> OperatorDeviation:
     signal = float(segment.expected.square().mean())
     through = float(segment.reference.square().mean()), float((segment.found - segment.reference).square().mean())
-    return OperatorError(
+    return OperatorDeviation(
         index=index,
         operator=segment.step.operator,
         name=segment.step.name,
@@ -121,7 +118,7 @@ def _row(index: int, segment: Segment) -> OperatorError:
     )
 
 
-def _place(row: OperatorError, segment: Segment) -> Place:
+def _place(row: OperatorDeviation, segment: Segment) -> Place:
     finding = cause_of(segment)
     return Place(
         error=row,

@@ -1,4 +1,4 @@
-"""Which node of the reference each operator of an artifact computes."""
+"""Match each operator of an artifact to the reference node that it computes."""
 
 from __future__ import annotations
 

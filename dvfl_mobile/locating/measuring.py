@@ -1,4 +1,4 @@
-"""Each operator's own error: the reference's operator, computed again on what the artifact's own operator read.
+"""Each operator's own error: the reference operator recomputed on the artifact's own inputs.
 
 Errors add up along the depth, so that values far from the reference say nothing of the operator that gave them. Here
 every operator starts afresh from the artifact's values, and what remains is what it did itself.

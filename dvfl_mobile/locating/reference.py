@@ -1,4 +1,4 @@
-"""The reference of an artifact as a graph: the nodes that its converter lowered, which can be computed one by one."""
+"""The reference graph of an artifact: the nodes that its converter lowered, computable one by one."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-from dvfl_mobile.converters.base import Target
 from dvfl_mobile.delegation import module_path
-from dvfl_mobile.model.student import Student
-from dvfl_mobile.quantization import graphs
-from dvfl_mobile.quantization.forms import QuantizedForm, freeze, levelled_form, raw_clip
-from dvfl_mobile.quantization.settings import Quantization
+from dvfl_mobile.quantization.graph import graphs
+from dvfl_mobile.quantization.graph.forms import deploy_form
+from dvfl_mobile.quantization.lowerable import Lowerable
 from dvfl_mobile.runners.tracing import MOVE
+from dvfl_mobile.targets import Target
 
 _aten = torch.ops.aten
 _KINDS: Mapping[Any, str] = {
@@ -92,25 +91,13 @@ class ReferenceGraph:
         return values.reshape(shape)
 
 
-def reference_graph(
-    student: Student, target: Target, quantization: Quantization | QuantizedForm | None
-) -> ReferenceGraph:
-    """The graph that a target's artifact of a student has to compute.
-
-    Args:
-        quantization: how it was quantized, as its manifest tells; or the quantized form itself, which alone has the
-            weights of quantization-aware training; None: it has no scales.
-    """
-    form: nn.Module
-    if quantization is None:
-        form = levelled_form(student, (), target.normalizer)
-        return ReferenceGraph(form, raw_clip(student).shape, {})
-    if isinstance(quantization, QuantizedForm):
-        made = quantization
-    else:
-        made = freeze(student, quantization, dict(levelled_form(student, quantization.levels).named_parameters()))
-    floats = dict(levelled_form(student, made.settings.levels, target.normalizer).named_parameters())
-    return ReferenceGraph(made.form(target.normalizer), raw_clip(student).shape, floats)
+def reference_graph(model: Lowerable, target: Target) -> ReferenceGraph:
+    """The graph that a target's artifact of a model has to compute."""
+    student, quantization = model.student, model.quantization
+    floats: dict[str, nn.Parameter] = {}
+    if quantization is not None:
+        floats = dict(deploy_form(student, quantization.per_token_scaled, target.normalizer).named_parameters())
+    return ReferenceGraph(model.form(target.normalizer), student.raw_clip.shape, floats)
 
 
 def kind_of(node: Node) -> str:

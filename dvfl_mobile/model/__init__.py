@@ -1,0 +1,1 @@
+"""The model: reference form, deploy form, checkpoints and students."""

@@ -1,8 +1,10 @@
-"""The shape of a Video-FocalNet: every option of the official constructor, without torch."""
+"""Architecture: every option of the official Video-FocalNet constructor. Free of torch."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from dvfl_mobile.documents import Document
 
 _VARIANTS = {
     "pico": ((1, 1, 2, 1), 32),
@@ -13,7 +15,7 @@ _VARIANTS = {
 }
 
 
-class Architecture(BaseModel):
+class Architecture(Document):
     """Everything that fixes the reference form; names and defaults are the official constructor's.
 
     Attributes:
@@ -28,8 +30,6 @@ class Architecture(BaseModel):
         layerscale_value: initial value only; a checkpoint's own values replace it.
         drop_rate, drop_path_rate: used in training only.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     embed_dim: int = Field(default=96, ge=1, le=4096)
     depths: tuple[int, ...] = (1, 1, 2, 1)

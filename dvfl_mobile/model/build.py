@@ -1,4 +1,4 @@
-"""A reference form around given weights, without drawing initial ones first."""
+"""Build the reference form around given weights, without initializing it first."""
 
 from __future__ import annotations
 

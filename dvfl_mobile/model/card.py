@@ -1,4 +1,4 @@
-"""The card of the embedded default student, in numbers: what it was made of, and how often it is right.
+"""The card of the embedded default student: its training data and measured accuracy.
 
 `embedded/pico.json` beside the weights; `embedded/pico.md` says the same to a reader. `benchmarks/pico.py` measures
 and writes both figures and weights, so that neither is ever of another network.
@@ -9,18 +9,16 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from dvfl_mobile.documents import Document
 
 EMBEDDED = files("dvfl_mobile.model") / "embedded"
 WEIGHTS = EMBEDDED / "pico.safetensors"
 CARD = EMBEDDED / "pico.json"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RecordedScore(_Part):
+class RecordedScore(Document):
     """How many test videos were answered rightly by the same weights in one recipe.
 
     Attributes:
@@ -48,7 +46,7 @@ class RecordedScore(_Part):
         return self.right / self.videos
 
 
-class ModelCard(_Part):
+class ModelCard(Document):
     """What is known of the embedded student.
 
     Attributes:

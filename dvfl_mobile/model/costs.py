@@ -1,22 +1,19 @@
-"""What a network costs: parameters and multiply-adds, counted, beside those that the paper gives."""
+"""A network's cost: parameters and multiply-adds, counted, beside the paper's figures."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
-
+from dvfl_mobile.documents import Document
 from dvfl_mobile.model.architecture import Architecture
 
 
-class Costs(BaseModel):
+class Costs(Document):
     """Of one network, for one clip.
 
     Attributes:
         parameters: all trained numbers.
         multiply_adds: of convolutions and matrix products; a multiply-add is two FLOP by one way of counting and one by
-            another, and papers on vision mostly write "GFLOPs" for these. None where nobody told.
+            another, and papers on vision mostly write "GFLOPs" for these. None where unknown.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     parameters: int
     multiply_adds: int | None

@@ -1,7 +1,7 @@
 """The embedded default student, for when no checkpoint is at hand; and students of seeded weights, for tests and races.
 
 The embedded one is trained: `card` says on what, and how often it is right. Seeded weights show that conversion,
-parity and timing work and say nothing about accuracy; `Student.is_trained` tells the two apart.
+parity and timing work and say nothing about accuracy; `WeightSource.kind` says which a student has.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.build import build_network, sha256_of_weights, weight_shapes
 from dvfl_mobile.model.card import WEIGHTS
-from dvfl_mobile.model.checkpoint import load_checkpoint
+from dvfl_mobile.model.checkpoint.load import load_checkpoint
+from dvfl_mobile.model.class_names import numbered_names
 from dvfl_mobile.model.source import WeightSource
 from dvfl_mobile.model.student import Student
 
@@ -51,7 +52,7 @@ def seeded_student(
     return Student(
         network=build_network(architecture, weights),
         architecture=architecture,
-        classes=tuple(classes or (f"class_{index}" for index in range(architecture.num_classes))),
+        classes=tuple(classes or numbered_names(architecture.num_classes)),
         clip=ClipSpec.official(architecture.num_frames, architecture.img_size),
         source=WeightSource(
             kind="seeded",

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.model import rewrites
 from dvfl_mobile.model.network import Block, Mlp, PatchEmbed, SpatioTemporalFocalModulation, Stage, VideoFocalNet
-from dvfl_mobile.model.rewrites import Normalizer
+from dvfl_mobile.targets import Normalizer
 
 
 class DeployForm(nn.Module):

@@ -8,12 +8,11 @@ one of them to that by itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-Normalizer = Literal["products", "means", "native"]
+from dvfl_mobile.targets import Normalizer
 
 _LEAST_SIZE = 1e-6  # keeps the size of an empty token from being divided by
 
@@ -152,7 +151,7 @@ class LayerNorm(nn.Module):
         return self.standardize(tokens) * self.scale + self.shift
 
 
-class LevelledLinear(nn.Module):
+class PerTokenScaledLinear(nn.Module):
     """A linear layer whose tokens are brought to one size before it and back after: `(...,in)` to `(...,out)`.
 
     `W x + b = size · W (x / size) + b`, with a size for each token, `size = mean |x|` over its channels: exact, and

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from dvfl_mobile.documents import Document
+
+SEEDED_NOTE = (
+    "These weights are seeded, not trained: the figures say how closely the artifact computes what PyTorch "
+    "computes, and nothing about accuracy."
+)
 
 
-class WeightSource(BaseModel):
+class WeightSource(Document):
     """Where weights came from, in a way that can be checked again.
 
     Attributes:
@@ -19,14 +26,12 @@ class WeightSource(BaseModel):
         size_bytes: of the checkpoint file, or of all tensors.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     kind: Literal["checkpoint", "seeded"]
     name: str = Field(min_length=1)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     size_bytes: int = Field(ge=0)
 
-    @property
-    def is_seeded(self) -> bool:
-        """True where the weights never saw a video: nothing computed with them says anything about accuracy."""
-        return self.kind == "seeded"
+
+def weights_notes(weights: str) -> tuple[str, ...]:
+    """What a reader must know of weights of that kind."""
+    return (SEEDED_NOTE,) if weights == "seeded" else ()

@@ -1,4 +1,4 @@
-"""Student: a network with everything that its logits need to mean something, and how it is stored."""
+"""Student: a network with its architecture, classes, ClipSpec and source, and how it is stored."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from dvfl_mobile.clips import ClipSpec
-from dvfl_mobile.errors import MissingDependencyError
+from dvfl_mobile.data.clips import ClipSpec
+from dvfl_mobile.documents import Document
+from dvfl_mobile.errors import needs
 from dvfl_mobile.files import atomic_file
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.source import WeightSource
+from dvfl_mobile.targets import Normalizer, Target
 
 if TYPE_CHECKING:
+    from dvfl_mobile.model.deploy import DeployForm
     from dvfl_mobile.model.network import VideoFocalNet
 
 METADATA_KEY = "dvfl_mobile"
@@ -47,15 +48,39 @@ class Student:
             raise ValueError(f"clip {self.clip.shape} does not fit {self.architecture}")
 
     @property
-    def is_trained(self) -> bool:
-        """False for seeded weights: what such a student predicts says nothing about accuracy."""
-        return not self.source.is_seeded
+    def raw_clip(self) -> ClipSpec:
+        """The clip with raw pixels in it, as artifacts take it."""
+        return self.clip.model_copy(update={"pixels": "raw"})
+
+    # What `quantization.lowerable.Lowerable` asks for.
+
+    @property
+    def student(self) -> Student:
+        """Itself."""
+        return self
+
+    @property
+    def quantization(self) -> None:
+        """None: it is float."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """None: nothing was quantized."""
+        return ()
+
+    def form(self, normalizer: Normalizer) -> DeployForm:
+        """The deploy form in a target's layout."""
+        from dvfl_mobile.model.deploy import DeployForm
+
+        return DeployForm(self.network, self.raw_clip, normalizer)
+
+    def to_lower(self, target: Target) -> DeployForm:
+        """The deploy form in the target's layout."""
+        return self.form(target.normalizer)
 
 
-class StudentMetadata(BaseModel):
+class StudentMetadata(Document):
     """What a stored student says of itself, as JSON in the safetensors header under `METADATA_KEY`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
     architecture: Architecture
@@ -73,10 +98,8 @@ def save_student(student: Student, path: Path) -> None:
         OutputError: the place can't be written, or the disk is full.
         MissingDependencyError: safetensors isn't installed.
     """
-    try:
+    with needs("safetensors", extra="all", why="students are stored as safetensors"):
         from safetensors.torch import save
-    except ImportError as error:
-        raise MissingDependencyError("safetensors", extra="all", why="students are stored as safetensors") from error
     from dvfl_mobile.model.build import sha256_of_weights
 
     weights = {key: value.contiguous() for key, value in student.network.state_dict().items()}

@@ -1,8 +1,10 @@
-"""Text from files, made fit for a message: short, on one line, and unable to steer a terminal."""
+"""Make text from files safe for messages: short, on one line, without control characters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from dvfl_mobile.wording import first_few
 
 _SHOWN = 10
 
@@ -16,5 +18,4 @@ def brief(value: object, limit: int = 80) -> str:
 
 def listed(names: Sequence[str]) -> str:
     """The first ten names, and how many more there are."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(brief(name, 160) for name in names[:_SHOWN]) + more
+    return first_few(names, _SHOWN, lambda name: brief(name, 160))

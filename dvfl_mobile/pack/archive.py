@@ -1,4 +1,4 @@
-"""The pack as a zip: the same bytes for the same contents, and read without trust in whoever made it."""
+"""The pack's zip: written reproducibly, read without trust."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from dvfl_mobile.artifacts.manifest import FileEntry
 from dvfl_mobile.errors import InputError
 from dvfl_mobile.files import atomic_file
-from dvfl_mobile.manifest import FileEntry
 from dvfl_mobile.pack import contents
 from dvfl_mobile.pack.contents import GoldenVideo, Pack
+from dvfl_mobile.spelling import option, spelled
 from dvfl_mobile.wording import printable
 
 MOST_BYTES = 5_000_000
@@ -28,7 +29,7 @@ _MOST_READ = 8 * 2**20
 _MOST_UNPACKED = 64 * 2**20
 _MOST_MEMBERS = 256
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_HINT = "Make the pack again with: dvfl-mobile pack"
+_HINT = "Make the pack again with: {pack}"
 
 
 @dataclass(frozen=True)
@@ -96,18 +97,18 @@ def read(path: Path) -> OpenPack:
     if not path.is_file():
         raise InputError(
             f"{path} does not exist." if not path.exists() else f"{path} is no file.",
-            hint="Name the pack that the app's tests have, with --pack pack.zip.",
+            hint=f"Name the pack that the app's tests have, with {option('pack_path', 'pack.zip')}.",
         )
     if path.stat().st_size > _MOST_READ:
-        raise InputError(f"{path} is larger than any pack: {path.stat().st_size:,} bytes.", hint=_HINT)
+        raise InputError(f"{path} is larger than any pack: {path.stat().st_size:,} bytes.", hint=spelled(_HINT))
     try:
         with zipfile.ZipFile(path) as archive:
             files = _members(archive, path)
     # What the zip module raises on nonsense, and zlib in it.
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise InputError(f"{path} can't be read as a zip: {error}.", hint=_HINT) from error
+        raise InputError(f"{path} can't be read as a zip: {error}.", hint=spelled(_HINT)) from error
     if contents.NAME not in files:
-        raise InputError(f"{path} is no pack: it holds no {contents.NAME}.", hint=_HINT)
+        raise InputError(f"{path} is no pack: it holds no {contents.NAME}.", hint=spelled(_HINT))
     head = files.pop(contents.NAME)
     pack = contents.read(head, f"{contents.NAME} in {path}")
     _check_members(pack, files, path)
@@ -117,19 +118,19 @@ def read(path: Path) -> OpenPack:
 def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, bytes]:
     infos = archive.infolist()
     if len(infos) > _MOST_MEMBERS or sum(info.file_size for info in infos) > _MOST_UNPACKED:
-        raise InputError(f"{path} holds more than a pack does.", hint=_HINT)
+        raise InputError(f"{path} holds more than a pack does.", hint=spelled(_HINT))
     files: dict[str, bytes] = {}
     left = _MOST_UNPACKED
     for info in infos:
         _refuse_strange(info, path)
         if info.filename in files:
-            raise InputError(f"{path} holds {printable(info.filename)} twice.", hint=_HINT)
+            raise InputError(f"{path} holds {printable(info.filename)} twice.", hint=spelled(_HINT))
         # What a member announces of its size need not be true.
         with archive.open(info) as member:
             files[info.filename] = member.read(left + 1)
         left -= len(files[info.filename])
         if left < 0:
-            raise InputError(f"{path} holds more than a pack does.", hint=_HINT)
+            raise InputError(f"{path} holds more than a pack does.", hint=spelled(_HINT))
     return files
 
 
@@ -138,20 +139,22 @@ def _refuse_strange(info: zipfile.ZipInfo, path: Path) -> None:
     # Zips from systems without modes say 0.
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG) or info.is_dir() or info.flag_bits & 1:
-        raise InputError(f"{path} holds {printable(info.filename)}, which is no plain file.", hint=_HINT)
+        raise InputError(f"{path} holds {printable(info.filename)}, which is no plain file.", hint=spelled(_HINT))
     parts = PurePosixPath(info.filename).parts
     if not parts or ".." in parts or info.filename.startswith("/") or "\\" in info.filename or ":" in info.filename:
-        raise InputError(f"{path} holds a path that leads out of it: {printable(info.filename)}.", hint=_HINT)
+        raise InputError(f"{path} holds a path that leads out of it: {printable(info.filename)}.", hint=spelled(_HINT))
 
 
 def _check_members(pack: Pack, files: Mapping[str, bytes], path: Path) -> None:
     listed = {entry.path: entry for entry in pack.members}
     for name in sorted(listed.keys() ^ files.keys()):
         where = f"is missing from {path}" if name in listed else f"in {path} isn't listed in its {contents.NAME}"
-        raise InputError(f"{printable(name)} {where}.", hint=_HINT)
+        raise InputError(f"{printable(name)} {where}.", hint=spelled(_HINT))
     for name, data in files.items():
         if hashlib.sha256(data).hexdigest() != listed[name].sha256:
-            raise InputError(f"{printable(name)} in {path} isn't what was packed: its bytes changed.", hint=_HINT)
+            raise InputError(
+                f"{printable(name)} in {path} isn't what was packed: its bytes changed.", hint=spelled(_HINT)
+            )
     for video in pack.videos:
         thumbnails = len(video.frames) * pack.grid**2 * 3
         sizes: dict[str, int | None] = {video.file: None, video.thumbnails: thumbnails}
@@ -159,4 +162,4 @@ def _check_members(pack: Pack, files: Mapping[str, bytes], path: Path) -> None:
             sizes[video.clip] = math.prod(pack.clip.shape)
         for needed, size in sizes.items():
             if needed not in files or size not in (None, len(files[needed])):
-                raise InputError(f"{printable(needed)} in {path} is missing or has another size.", hint=_HINT)
+                raise InputError(f"{printable(needed)} in {path} is missing or has another size.", hint=spelled(_HINT))

@@ -1,4 +1,4 @@
-"""`pack.json`: what a pack holds, and what every stage must make of it."""
+"""`pack.json`: the contents of a pack, with the expected result of every stage."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Annotated, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
-from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.artifacts.manifest import FileEntry, TensorEntry
+from dvfl_mobile.data.clips import ClipSpec
+from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.errors import InputError
-from dvfl_mobile.manifest import FileEntry, TensorEntry
-from dvfl_mobile.parity import Line
+from dvfl_mobile.spelling import command
 from dvfl_mobile.wording import first_problem
 
 NAME = "pack.json"
@@ -22,7 +23,7 @@ MOST_CLASSES = 4096
 _MOST_VIDEOS = 32
 _MOST_BYTES = 256 * 2**20
 
-Model = TypeVar("Model", bound="Part")
+Model = TypeVar("Model", bound=Document)
 Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,63}$")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Hex = Annotated[str, Field(pattern="^(?:[0-9a-f]{2})*$", max_length=200_000)]
@@ -30,13 +31,7 @@ Count = Annotated[int, Field(ge=0, le=2**31)]
 Logits = Annotated[tuple[FiniteFloat, ...], Field(min_length=1, max_length=MOST_CLASSES)]
 
 
-class Part(BaseModel):
-    """What every part of a pack and of results is: frozen and closed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Values(Part):
+class Values(Document):
     """An array: how many values, the SHA-256 of all its bytes, and every `stride`-th value in hex.
 
     Of uint8 arrays a sample is one byte, of floats the four of a little-endian float32.
@@ -55,7 +50,7 @@ class Values(Part):
         return floats_of(self.samples)
 
 
-class Statistics(Part):
+class Statistics(Document):
     """Of all values of an array."""
 
     minimum: float
@@ -64,7 +59,7 @@ class Statistics(Part):
     std: float
 
 
-class Artifact(Part):
+class Artifact(Document):
     """What the manifest says of the artifact that the pack was made for."""
 
     model: Line
@@ -79,7 +74,7 @@ class Artifact(Part):
     output: TensorEntry
 
 
-class Tolerances(Part):
+class Tolerances(Document):
     """How far an app may be off, at each stage that isn't held to the bit.
 
     Attributes:
@@ -99,7 +94,7 @@ class Tolerances(Part):
     video_sqnr_reason: str
 
 
-class GoldenPicture(Part):
+class GoldenPicture(Document):
     """A picture by the formula, one of each frame, and what resizing and cropping must make of them."""
 
     name: Name
@@ -108,7 +103,7 @@ class GoldenPicture(Part):
     pixels: Values
 
 
-class GoldenVideo(Part):
+class GoldenVideo(Document):
     """A video, and what each stage must make of it.
 
     Attributes:
@@ -147,7 +142,7 @@ class GoldenVideo(Part):
         return self
 
 
-class Pack(Part):
+class Pack(Document):
     """Everything that a pack says.
 
     Attributes:
@@ -195,7 +190,7 @@ def read(data: bytes, where: str) -> Pack:
     Raises:
         InputError: it can't be understood.
     """
-    return read_document(Pack, data, where, "Make the pack again with: dvfl-mobile pack")
+    return read_document(Pack, data, where, f"Make the pack again with: {command('pack')}")
 
 
 def read_document(kind: type[Model], data: bytes, where: str, hint: str) -> Model:

@@ -1,4 +1,4 @@
-"""Resizing and cropping as it must be, and as apps get it wrong: whole clips by each."""
+"""The right resize and crop, and the wrong ones that apps use, on whole clips."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dvfl_mobile.clips import ClipSpec, prepare
+from dvfl_mobile.data.clips import ClipSpec, prepare
 
 RIGHT = "right"
 

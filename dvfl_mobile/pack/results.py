@@ -1,4 +1,4 @@
-"""`pack-results.json`: what an app made of a pack. It comes from outside, so everything in it is bounded."""
+"""`pack-results.json`: an app's results. It is untrusted, so every size in it is bounded."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.errors import InputError
 from dvfl_mobile.pack.contents import (
     MOST_CLASSES,
@@ -16,12 +17,11 @@ from dvfl_mobile.pack.contents import (
     Hex,
     Name,
     Pack,
-    Part,
     Sha256,
     Values,
     read_document,
 )
-from dvfl_mobile.parity import Line
+from dvfl_mobile.spelling import option
 from dvfl_mobile.wording import printable
 
 MOST_BYTES = 16 * 2**20
@@ -31,14 +31,14 @@ ShortLine = Annotated[Line, Field(max_length=200)]
 FloatHex = Annotated[str, Field(pattern="^(?:[0-9a-f]{8})*$", max_length=8 * MOST_CLASSES)]
 
 
-class PictureResult(Part):
+class PictureResult(Document):
     """What the app's resize made of a formula picture."""
 
     name: Name
     pixels: Values | None
 
 
-class ClipResult(Part):
+class ClipResult(Document):
     """What the app made of a clip of the pack, from its pixels on.
 
     Attributes:
@@ -50,7 +50,7 @@ class ClipResult(Part):
     logits: FloatHex | None
 
 
-class FrameResult(Part):
+class FrameResult(Document):
     """A frame that the app decoded, upright RGB; `thumbnail` as hex."""
 
     width: Count
@@ -59,7 +59,7 @@ class FrameResult(Part):
     thumbnail: Hex
 
 
-class VideoResult(Part):
+class VideoResult(Document):
     """What the app made of a video of the pack, from its file on."""
 
     name: Name
@@ -71,7 +71,7 @@ class VideoResult(Part):
     logits: FloatHex | None
 
 
-class Results(Part):
+class Results(Document):
     """Everything that an app says. A stage that is null wasn't given, and leaves the verdict open.
 
     Attributes:
@@ -119,7 +119,8 @@ def check_belongs(results: Results, path: Path, pack: Pack, pack_sha256: str, pa
     """
     if results.pack_sha256 != pack_sha256:
         raise InputError(
-            f"{path} is of another pack than {pack_path}.", hint="Name the pack that the app's tests have, with --pack."
+            f"{path} is of another pack than {pack_path}.",
+            hint=f"Name the pack that the app's tests have, with {option('pack_path')}.",
         )
     known = (
         ({one.name for one in pack.pictures}, results.pictures),

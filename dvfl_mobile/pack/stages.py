@@ -1,4 +1,4 @@
-"""What of a stage goes into a pack and into results: few enough values to send, enough to tell one fault from another.
+"""Compact values of each stage: few enough to send, enough to distinguish the faults.
 
 All of it is whole numbers or a plain choice of values, so that Kotlin and Swift get the same.
 """

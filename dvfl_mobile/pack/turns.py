@@ -1,4 +1,4 @@
-"""The eight ways in which a picture can lie: turned by quarters, and mirrored."""
+"""The eight orientations of a picture: quarter turns and mirroring."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How long an artifact takes on a device, how sure that is, and whether what was timed computed the right thing."""
+"""Profiling: an artifact's latency on a device, with its uncertainty and a check of the timed output."""

@@ -1,4 +1,4 @@
-"""A/A and A/B: what rounds of one artifact differ by, and whether those of another differ by more."""
+"""A/A and A/B comparison: the noise between rounds of one artifact, and whether another differs by more."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from dvfl_mobile.parity import Verdict
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.profiling.document import Comparison, Interval, Noise, Round
 from dvfl_mobile.profiling.statistics import Floats, chance_ratio, medians, ratio_interval
+from dvfl_mobile.spelling import option
 
 _LEAST_ROUNDS = 4
 
@@ -90,13 +91,13 @@ def _judge(interval: Interval | None, bound: float | None) -> Verdict:
 def _sentence(ratio: float, interval: Interval | None, noise: Noise | None, result: _Result) -> str:
     if interval is None or noise is None:
         return f"B takes {ratio:.3f} times as long as A in the few rounds there were: too few to tell."
-    told = f"B takes {ratio:.3f} times as long as A ({interval[0]:.3f} to {interval[1]:.3f})"
+    measured = f"B takes {ratio:.3f} times as long as A ({interval[0]:.3f} to {interval[1]:.3f})"
     floor = f"{100 * (noise.floor - 1):.1f} %"
     if result != "no difference":
-        return f"{told}: B is {result}, by more than the {floor} that noise alone gives here."
+        return f"{measured}: B is {result}, by more than the {floor} that noise alone gives here."
     if interval[0] <= 1 <= interval[1]:
-        return f"{told}: no difference. Below {floor} none can be told here."
-    return f"{told}: no difference, since noise alone gives up to {floor} here."
+        return f"{measured}: no difference. Below {floor} none can be measured here."
+    return f"{measured}: no difference, since noise alone gives up to {floor} here."
 
 
 def _bound_sentence(bound: float | None, verdict: Verdict) -> str:
@@ -105,6 +106,7 @@ def _bound_sentence(bound: float | None, verdict: Verdict) -> str:
     found = {
         Verdict.PASS: f" It is at most {bound:g}, as asked.",
         Verdict.FAIL: f" It is above the {bound:g} that was asked for.",
-        Verdict.INCONCLUSIVE: f" Whether it is above {bound:g} can't be told from these runs; more --runs may.",
+        Verdict.INCONCLUSIVE: f" Whether it is above {bound:g} can't be decided from these runs; more "
+        f"{option('runs')} may.",
     }
     return found[verdict]

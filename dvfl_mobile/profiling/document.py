@@ -1,4 +1,4 @@
-"""What a profile found: `profile.json`, every sample in it."""
+"""ProfileReport: the document `profile.json`, with every sample."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Literal
 
 from pydantic import Field, FiniteFloat, model_validator
 
+from dvfl_mobile.artifacts.manifest import ArtifactFacts
 from dvfl_mobile.devices.values import DeviceFacts, DeviceState, OperatorTime
-from dvfl_mobile.parity import ArtifactFacts, Decibels, Document, Line, Verdict, worst_of
+from dvfl_mobile.documents import Decibels, Document, Line, Verdict, worst_of
 
 Interval = tuple[FiniteFloat, FiniteFloat]
 
@@ -43,7 +44,7 @@ class Summary(Document):
         median_interval_ns: 95 %, over rounds; None below six.
         load_ns, first_ns: medians over rounds, of loading and of the first inference after it.
         clips_per_s, frames_per_s: at the median.
-        real_time_factor: how many times as fast as a camera of 30 frames a second; see `profiling.throughput`.
+        real_time_factor: clips analysed in the time that one spans at 30 frames a second, `summary.clip_span_s`.
         peak_memory_bytes: the most of any round.
     """
 

@@ -1,4 +1,4 @@
-"""What a measurement's reader must know of it, found in its data and in the device's states.
+"""Findings: what makes a measurement doubtful, found in its samples and in the device's states.
 
 Nothing is corrected: a finding says what was seen and what shows it. Each detector is a function below, and a line in
 `_DETECTORS`.
@@ -14,6 +14,7 @@ import numpy as np
 from dvfl_mobile.devices.values import DeviceFacts, DeviceState
 from dvfl_mobile.profiling.document import Finding, Round, Sustained
 from dvfl_mobile.profiling.statistics import P90_NEEDS_RUNS, Floats, medians, trend
+from dvfl_mobile.spelling import option
 from dvfl_mobile.wording import percent, plural
 
 _LEAST_ROUNDS = 6
@@ -186,7 +187,7 @@ def _warm_up(evidence: Evidence) -> Iterator[Finding]:
         if len(firsts) >= _LEAST_ROUNDS and slower >= len(firsts) - 1 and np.median(firsts) > 1 + _COLD:
             yield _finding(
                 "warm_up",
-                "Warm-up was too short: more --warmup runs are needed.",
+                f"Warm-up was too short: more {option('warmup')} runs are needed.",
                 f"The first run that counts was slower than its round's median in {slower} of "
                 f"{plural(len(firsts), 'round')}, by {100 * (float(np.median(firsts)) - 1):.0f} %.",
             )

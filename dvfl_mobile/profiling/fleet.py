@@ -1,4 +1,4 @@
-"""Several devices at once: each in a thread of its own, and one that fails takes nothing from the others."""
+"""Profile several devices in parallel, a thread each; one that fails doesn't stop the others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from threading import Event
 
-from dvfl_mobile import __version__
 from dvfl_mobile.devices.base import Device, find_device, found_devices
 from dvfl_mobile.devices.values import FoundDevice
 from dvfl_mobile.errors import DeviceError, DvflMobileError
@@ -16,6 +15,8 @@ from dvfl_mobile.profiling.plan import Plan
 from dvfl_mobile.profiling.session import StoppedError, check_is_physical, profile_device
 from dvfl_mobile.profiling.subjects import Subject
 from dvfl_mobile.progress import Step
+from dvfl_mobile.spelling import command
+from dvfl_mobile.version import __version__
 
 ALL = "all"
 
@@ -42,7 +43,7 @@ def ready_devices(found: Sequence[FoundDevice]) -> list[str]:
     """
     ready = [each.device for each in found if each.is_ready and each.kind == "physical"]
     if not ready:
-        raise DeviceError("No device is ready.", hint="See what keeps each: dvfl-mobile devices")
+        raise DeviceError("No device is ready.", hint=f"See what keeps each: {command('devices')}")
     return ready
 
 

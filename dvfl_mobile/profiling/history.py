@@ -1,4 +1,4 @@
-"""Profiles over time: a JSON object a line for each, and what became slower from one version to the next."""
+"""The profile history, JSON lines, and regressions from one version to the next."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, FiniteFloat, ValidationError
 
+from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.errors import InputError
 from dvfl_mobile.files import writing_to
-from dvfl_mobile.parity import Document, Line
 from dvfl_mobile.profiling.document import ArtifactProfile, DeviceProfile, Interval, ProfileReport
 from dvfl_mobile.profiling.statistics import Floats, medians, unpaired_interval
-from dvfl_mobile.wording import plural
+from dvfl_mobile.spelling import option
+from dvfl_mobile.wording import first_few_only, plural
 
 NAME = "profile-history.jsonl"
 MOST_BYTES = 256 * 2**20
@@ -168,7 +169,8 @@ def read(path: Path) -> tuple[list[Entry], tuple[str, ...]]:
             data = file.read(MOST_BYTES + 1)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(
-            f"There is no history {path}.", hint="Profile an artifact first, or name the file with --history-file."
+            f"There is no history {path}.",
+            hint=f"Profile an artifact first, or name the file with {option('history_file')}.",
         ) from error
     if len(data) > MOST_BYTES:
         raise InputError(f"{path} is larger than any history.", hint="Name the file that profile wrote.")
@@ -184,13 +186,15 @@ def read(path: Path) -> tuple[list[Entry], tuple[str, ...]]:
     return sorted(entries, key=lambda entry: entry.when), tuple(_about_torn(torn, last=len(lines)))
 
 
-def history_of(path: Path, model: str | None = None, target: str | None = None, recipe: str | None = None) -> History:
+def history_of(
+    history_file: Path, model: str | None = None, target: str | None = None, recipe: str | None = None
+) -> History:
     """The versions in a history, each against the one before it; of one artifact only where it is named.
 
     Raises:
         InputError: see `read`.
     """
-    entries, notes = read(path)
+    entries, notes = read(history_file)
     chosen = [
         entry
         for entry in entries
@@ -202,7 +206,7 @@ def history_of(path: Path, model: str | None = None, target: str | None = None, 
     groups: dict[tuple[object, ...], list[Entry]] = {}
     for entry in chosen:
         groups.setdefault(entry.subject, []).append(entry)
-    return History(path=str(path), series=tuple(map(_series, groups.values())), notes=notes)
+    return History(path=str(history_file), series=tuple(map(_series, groups.values())), notes=notes)
 
 
 def _entry(report: ProfileReport, device: DeviceProfile, profile: ArtifactProfile) -> Entry:
@@ -244,9 +248,9 @@ def _append_whole(handle: int, data: bytes) -> None:
 def _about_torn(numbers: Sequence[int], last: int) -> Iterator[str]:
     if not numbers:
         return
-    named = ", ".join(map(str, numbers[:5])) + (", …" if len(numbers) > 5 else "")
     why = " A run was ended while it wrote it." if numbers == [last] else ""
-    yield f"{plural(len(numbers), 'line')} of the history can't be read and isn't shown: {named}.{why}"
+    lines = plural(len(numbers), "line")
+    yield f"{lines} of the history can't be read and isn't shown: {first_few_only(numbers)}.{why}"
 
 
 def _series(entries: Sequence[Entry]) -> Series:

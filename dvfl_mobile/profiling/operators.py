@@ -1,4 +1,4 @@
-"""What each operator takes, by the module it comes from, and what isn't delegated."""
+"""Operator times by module, and what isn't delegated."""
 
 from __future__ import annotations
 

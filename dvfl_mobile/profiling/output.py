@@ -1,4 +1,4 @@
-"""Whether what was timed computed the right thing: a fast wrong answer is no latency."""
+"""Check the output of the timed runs: a wrong answer's latency isn't reported."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.metrics import sqnr_db
-from dvfl_mobile.parity import Verdict, thresholds_for
+from dvfl_mobile.parity.thresholds import thresholds_for
 from dvfl_mobile.profiling.document import OutputCheck, Round
 from dvfl_mobile.profiling.subjects import Subject
 from dvfl_mobile.runners.values import Logits
@@ -54,10 +55,10 @@ def _judged(subject: Subject, *, finite: bool, reached: float | None, required: 
         return Verdict.INCONCLUSIVE, f"Whether the output is right wasn't checked: {subject.why_not}"
     if reached is None:
         return Verdict.FAIL, "The output is wrong: it has another shape than the reference form's."
-    told = f"{decibels(reached)} against the reference form on the timed clip"
+    nearness = f"{decibels(reached)} against the reference form on the timed clip"
     if reached < required:
-        return Verdict.FAIL, f"The output is wrong: {told}, and {required:g} dB is the least."
-    return Verdict.PASS, f"The output is right: {told}, and every timed process gave those very logits."
+        return Verdict.FAIL, f"The output is wrong: {nearness}, and {required:g} dB is the least."
+    return Verdict.PASS, f"The output is right: {nearness}, and every timed process gave those very logits."
 
 
 def _other_bytes(count: int, *, same_options: bool) -> tuple[Verdict, str]:

@@ -1,4 +1,4 @@
-"""How a profile is taken: how many rounds of how many runs, and how long."""
+"""The plan of a profile: rounds, runs and durations."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dvfl_mobile.errors import UsageError
+from dvfl_mobile.spelling import option
 
 if TYPE_CHECKING:
     from dvfl_mobile.devices.values import RunOptions
@@ -78,7 +79,8 @@ def seconds_of(text: str) -> float:
     seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
     if not 10 <= seconds <= _MOST_S:
         raise UsageError(
-            f"--sustained {text} is no time from 10 seconds to 24 hours.", hint="Give one such as 90s, 10m or 1h."
+            f"{option('sustained_s', text)} is no time from 10 seconds to 24 hours.",
+            hint="Give one such as 90s, 10m or 1h.",
         )
     return seconds
 
@@ -93,5 +95,5 @@ def cores_of(text: str | None) -> tuple[int, ...]:
         return ()
     words = text.split(",")
     if not all(re.fullmatch(r"\d{1,4}", word) for word in words) or len(set(words)) < len(words):
-        raise UsageError(f"--cores {text} is no list of cores.", hint="Give different numbers, such as 4,5.")
+        raise UsageError(f"{option('cores', text)} is no list of cores.", hint="Give different numbers, such as 4,5.")
     return tuple(map(int, words))

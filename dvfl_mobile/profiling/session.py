@@ -1,4 +1,4 @@
-"""One session on one device: rounds of one artifact, of two in turn, or without a pause for minutes."""
+"""A profiling session on one device: rounds of one artifact, of two in turn, or sustained for minutes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from threading import Event
 
 import numpy as np
 
+from dvfl_mobile.artifacts.manifest import ArtifactFacts
 from dvfl_mobile.devices.base import Device, DeviceRunner
 from dvfl_mobile.devices.values import Measurement, OperatorTime, RunOptions
 from dvfl_mobile.errors import DeviceError, UsageError
-from dvfl_mobile.parity import ArtifactFacts
 from dvfl_mobile.profiling.comparing import compare, noise_of
 from dvfl_mobile.profiling.document import ArtifactProfile, DeviceProfile, OutputCheck, Round, verdict_of
 from dvfl_mobile.profiling.findings import Evidence, find
@@ -23,13 +23,14 @@ from dvfl_mobile.profiling.subjects import Subject, sha256_of_artifact
 from dvfl_mobile.profiling.summary import summarize
 from dvfl_mobile.profiling.sustained import sustained_curve
 from dvfl_mobile.progress import Step, silent
+from dvfl_mobile.spelling import command, option
 
 _CHUNK_S = 30.0
 _OPERATOR_RUNS = 5
 
 
 class StoppedError(Exception):
-    """The session was told to end early, and gives nothing."""
+    """The session was asked to end early, and gives nothing."""
 
 
 class _Session:
@@ -80,7 +81,7 @@ class _Session:
             raise DeviceError(
                 f"{self._device.facts.device} timed {counts[0]} runs and {counts[2]} for warm-up; "
                 f"{options.runs} and {options.warmup} were asked for.",
-                hint="Run it again; if that doesn't help, report it with what --debug adds.",
+                hint=f"Run it again; if that doesn't help, report it with what {option('debug')} adds.",
             )
 
 
@@ -108,7 +109,9 @@ def profile_device(
     """
     check_is_physical(device)
     if plan.sustained_s is not None and len(subjects) > 1:
-        raise UsageError("--sustained and --against exclude each other: heat would be the other's.")
+        raise UsageError(
+            f"{option('sustained_s')} and {option('rival')} exclude each other: heat would be the other's."
+        )
     before = device.state()
     with ExitStack() as stack:
         with step(f"open on {device.facts.device}"):
@@ -151,7 +154,7 @@ def check_is_physical(device: Device) -> None:
         raise UsageError(
             f"{device.facts.device} is emulated: how long it takes says nothing of any phone, and isn't shown as "
             "latency.",
-            hint=f"What it computes can be checked: dvfl-mobile parity ARTIFACT --device {device.facts.device}",
+            hint=f"What it computes can be checked: {command('parity', 'ARTIFACT', device=device.facts.device)}",
         )
 
 
@@ -169,7 +172,7 @@ def _sustain(session: _Session, plan: Plan, advance: Callable[[], None]) -> None
     or so in each half minute, and how busy the device was is in the result.
     """
     assert plan.sustained_s is not None
-    began, told = time.monotonic(), 0
+    began, shown_s = time.monotonic(), 0
     runs = max(5, plan.warmup)
     while (left := plan.sustained_s - (time.monotonic() - began)) > 0:
         found = session.measure(0, plan.options(runs))
@@ -177,9 +180,9 @@ def _sustain(session: _Session, plan: Plan, advance: Callable[[], None]) -> None
         left = plan.sustained_s - (time.monotonic() - began)
         runs = max(1, round(min(_CHUNK_S, max(left, pace_s)) / pace_s))
         done = min(round(plan.sustained_s), round(time.monotonic() - began))
-        for _ in range(done - told):
+        for _ in range(done - shown_s):
             advance()
-        told = done
+        shown_s = done
 
 
 def _profile(session: _Session, index: int, subject: Subject, runner: DeviceRunner, plan: Plan) -> ArtifactProfile:

@@ -1,4 +1,4 @@
-"""Figures of run times, and what may be concluded from them.
+"""Statistics of run times, and what may be concluded from them.
 
 Runs of one process aren't independent samples: what slows one mostly slows the next, and a process keeps the luck of
 its memory layout to its end (Mytkowicz et al., ASPLOS 2009; Georges et al., OOPSLA 2007). So the unit of every interval

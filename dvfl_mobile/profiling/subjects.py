@@ -1,14 +1,15 @@
-"""What is profiled: an artifact, the clip it is timed on, and the reference form's logits for that clip."""
+"""The subject of a profile: an artifact, its timed clip, and the reference form's logits for that clip."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 
-from dvfl_mobile.artifacts import Artifact, reference_of
-from dvfl_mobile.clips import Clip
+from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.artifacts.manifest import Manifest
+from dvfl_mobile.artifacts.reference import reference_of
+from dvfl_mobile.data.clips import Clip
 from dvfl_mobile.errors import DvflMobileError
-from dvfl_mobile.manifest import Manifest
 from dvfl_mobile.runners.values import Logits
 
 

@@ -1,4 +1,4 @@
-"""Figures of an artifact's rounds, and what they mean for a camera."""
+"""Figures of an artifact's rounds, and the frame rate that they allow."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.profiling.document import Round, Summary
 from dvfl_mobile.profiling.statistics import P90_NEEDS_RUNS, P99_NEEDS_RUNS, median_interval, medians, percentile
 

@@ -1,4 +1,4 @@
-"""Running for minutes: how time changes as a device warms, and what it settles at."""
+"""Sustained runs: how latency changes as a device warms, and where it settles."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 from dvfl_mobile.errors import InconclusiveError
 from dvfl_mobile.profiling.document import Round, Sustained, Window
 from dvfl_mobile.profiling.statistics import Floats, trend
+from dvfl_mobile.spelling import option
 
 WINDOWS = 40
 _LEAST_WINDOWS = 6
 _STEADY_WINDOWS = 5
 _HEAD_WINDOWS = 3
 STEADY_CHANGE = 0.02
-"""Steady: no trend can be told, or one of less than 2 % from its first window to its last."""
+"""Steady: no trend can be found, or one of less than 2 % from its first window to its last."""
 _TREND_P = 0.05
 
 
@@ -30,7 +31,8 @@ def sustained_curve(rounds: Sequence[Round], asked_s: float) -> Sustained:
     windows = _windows(elapsed, durations, span)
     if len(windows) < _LEAST_WINDOWS:
         raise InconclusiveError(
-            f"{len(durations)} runs fit into {span:.0f} s: too few for a curve.", hint="Give --sustained more time."
+            f"{len(durations)} runs fit into {span:.0f} s: too few for a curve.",
+            hint=f"Give {option('sustained_s')} more time.",
         )
     values = np.array([window.median_ns for window in windows])
     start = _steady_from(values)

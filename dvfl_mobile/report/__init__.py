@@ -1,0 +1,1 @@
+"""Reports: documents rendered for terminals, Markdown, JUnit XML, HTML and plots."""

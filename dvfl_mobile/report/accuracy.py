@@ -1,4 +1,4 @@
-"""A checkpoint's accuracy on a terminal and as Markdown; the cells of their tables are the same."""
+"""Render a checkpoint's accuracy: terminal and Markdown, from the same cells."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dvfl_mobile.accuracy import AccuracyReport, ClassScore
-from dvfl_mobile.confusion import confusion_matrix
-from dvfl_mobile.evaluation import Score
+from dvfl_mobile.evaluation.accuracy import AccuracyReport, ClassScore
+from dvfl_mobile.evaluation.confusion import confusion_matrix
+from dvfl_mobile.evaluation.document import Score
 from dvfl_mobile.model.costs import Costs
-from dvfl_mobile.report import confusion, tables
-from dvfl_mobile.report import markdown as md
-from dvfl_mobile.report.terminal import grid, paragraph
+from dvfl_mobile.report import confusion
+from dvfl_mobile.report.formats import markdown as md
+from dvfl_mobile.report.formats.terminal import grid, paragraph
+from dvfl_mobile.runners.values import runner_in_words
 from dvfl_mobile.wording import percent, plural
 
 _COST_COLUMNS = ("of one clip", "this", "the paper's")
@@ -70,7 +71,7 @@ def _what_ran(report: AccuracyReport) -> str:
     shared = f" in {report.processes} processes" if report.processes > 1 else ""
     return (
         f"{plural(report.videos.count, 'video')}, {plural(report.views, 'clip')}{crops} of each{shared}. "
-        f"Runner: {tables.runner_facts(report.runner)}."
+        f"Runner: {runner_in_words(report.runner)}."
     )
 
 

@@ -1,18 +1,17 @@
-"""Judged results of a conformance pack: on a terminal, as Markdown and as JUnit XML; the cells are the same."""
+"""Render a conformance report: terminal, Markdown and JUnit XML, from the same cells."""
 
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dvfl_mobile.pack.build import BuiltPack
+from dvfl_mobile.documents import Verdict
+from dvfl_mobile.pack.judging.verdict import STAGES, PackReport, StageCheck
+from dvfl_mobile.pack.making.build import BuiltPack
 from dvfl_mobile.pack.turns import UPRIGHT
-from dvfl_mobile.pack.verdict import STAGES, PackReport, StageCheck
-from dvfl_mobile.parity import Verdict
-from dvfl_mobile.report import junit as xml
-from dvfl_mobile.report import markdown as md
-from dvfl_mobile.report import tables
-from dvfl_mobile.report.terminal import grid, headline, paragraph
+from dvfl_mobile.report.formats import junit as xml
+from dvfl_mobile.report.formats import markdown as md
+from dvfl_mobile.report.formats.terminal import grid, headline, paragraph
 
 _STAGE_COLUMNS = ("stage", "of", "worst", "required", "")
 _CHECK_COLUMNS = ("stage", "what", "measured", "required", "")
@@ -73,7 +72,7 @@ def markdown(report: PackReport) -> str:
 
 def junit(report: PackReport) -> str:
     """One suite: a case for each check. What was left out is skipped, with its reason."""
-    name = f"{tables.artifact_title(report.artifact)}.conformance"
+    name = f"{report.artifact.title}.conformance"
     suite = xml.open_suite(
         name,
         {
@@ -94,7 +93,7 @@ def junit(report: PackReport) -> str:
 
 def title(report: PackReport) -> str:
     """`a phone app on Pixel 8 against nano/tflite/fp16`."""
-    return f"{report.app} on {report.device} against {tables.artifact_title(report.artifact)}"
+    return f"{report.app} on {report.device} against {report.artifact.title}"
 
 
 def source(report: PackReport) -> str:

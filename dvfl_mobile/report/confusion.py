@@ -1,4 +1,4 @@
-"""Which classes are taken for which: as a picture, and the worst pairs as rows of a table."""
+"""Render the confusion matrix as a picture, and its worst pairs as rows of a table."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dvfl_mobile.confusion import Confused
-from dvfl_mobile.report import plots
+from dvfl_mobile.evaluation.confusion import Confused
+from dvfl_mobile.report.formats import plots
 
 PICTURE_NAME = "confusion.png"
 COLUMNS = ("class", "taken for", "videos")

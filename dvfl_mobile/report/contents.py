@@ -1,4 +1,4 @@
-"""What is in an artifact: its manifest on the terminal, with what is delegated and what fell back."""
+"""Render an artifact's manifest on the terminal, with what is delegated and what falls back."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.delegation import Delegation, OperatorRow
-from dvfl_mobile.manifest import Manifest
-from dvfl_mobile.parity import weights_notes
+from dvfl_mobile.model.source import weights_notes
 from dvfl_mobile.quantization.floats import MOVES, FloatPart, float_part_of
 from dvfl_mobile.quantization.settings import Quantization
-from dvfl_mobile.wording import plural, printable
+from dvfl_mobile.wording import first_few_only, plural, printable
 
 _NUMBERS = ("operators", "count", "multiply-adds", "share")
 _NO_MODULE = "(no module)"
@@ -51,7 +51,7 @@ def share(delegation: Delegation) -> str:
 
 def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     clip, count = manifest.clip, len(manifest.classes)
-    shown = ", ".join(manifest.classes[:4]) + (", …" if count > 4 else "")
+    shown = first_few_only(manifest.classes, 4)
     yield "model", f"{manifest.model}, {count} classes: {shown}"
     yield "weights", f"{manifest.weights.name} (sha256 {manifest.weights.sha256[:12]}…)"
     yield "target", f"{manifest.target}, for {manifest.minimum_os} and later"

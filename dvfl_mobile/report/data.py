@@ -1,12 +1,13 @@
-"""What was found of a data set, on a terminal."""
+"""Render a data set's check on the terminal."""
 
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dvfl_mobile.data_check import DataReport, SplitFacts
-from dvfl_mobile.report.terminal import grid, paragraph
+from dvfl_mobile.data.check import DataReport, SplitFacts
+from dvfl_mobile.report.formats.terminal import grid, paragraph
+from dvfl_mobile.spelling import option
 
 _COLUMNS = ("split", "videos", "published", "classes", "videos of a class")
 _NAMED = 10
@@ -23,7 +24,7 @@ def terminal(report: DataReport) -> RenderableType:
         parts += [Text(), grid(_COLUMNS, [_row(one) for one in report.splits], right={1, 2, 3})]
     damaged = [f"Damaged: {line}" for line in report.damaged[:_NAMED]]
     if len(report.damaged) > _NAMED:
-        damaged.append(f"and {len(report.damaged) - _NAMED} more damaged videos; --json names all.")
+        damaged.append(f"and {len(report.damaged) - _NAMED} more damaged videos; {option('json')} names all.")
     return Group(
         *parts,
         *paragraph([leak_sentence(report)] if len(report.splits) > 1 or report.leak else []),

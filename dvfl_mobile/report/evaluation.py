@@ -1,4 +1,4 @@
-"""Evaluations on a terminal, as Markdown and as JUnit XML; the cells of their tables are the same."""
+"""Render evaluations: terminal, Markdown and JUnit XML, from the same cells."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dvfl_mobile.confusion import confusion_matrix
-from dvfl_mobile.evaluation import ClassFigures, EvaluationReport, PairedFigures, Score, points, points_up
-from dvfl_mobile.parity import Verdict
-from dvfl_mobile.report import confusion, tables
-from dvfl_mobile.report import junit as xml
-from dvfl_mobile.report import markdown as md
-from dvfl_mobile.report.terminal import grid, headline, paragraph
+from dvfl_mobile.documents import Verdict
+from dvfl_mobile.evaluation.confusion import confusion_matrix
+from dvfl_mobile.evaluation.document import ClassFigures, EvaluationReport, PairedFigures, Score
+from dvfl_mobile.evaluation.figures import points, points_up
+from dvfl_mobile.report import confusion
+from dvfl_mobile.report.formats import junit as xml
+from dvfl_mobile.report.formats import markdown as md
+from dvfl_mobile.report.formats.terminal import grid, headline, paragraph
+from dvfl_mobile.runners.values import runner_in_words
+from dvfl_mobile.spelling import option
 from dvfl_mobile.wording import percent, plural
 
 _ACCURACY_COLUMNS = ("", "reference", "artifact")
@@ -25,7 +28,7 @@ _MOST_CLASSES = 30
 
 def terminal(report: EvaluationReport) -> RenderableType:
     """The verdict and why, both accuracies, how they differ, and the classes."""
-    title = f"{tables.artifact_title(report.artifact)} on {report.videos.source}"
+    title = f"{report.artifact.title} on {report.videos.source}"
     parts: list[RenderableType] = [
         headline(report.verdict, title),
         Text(_what_ran(report)),
@@ -52,7 +55,7 @@ def terminal(report: EvaluationReport) -> RenderableType:
 def markdown(report: EvaluationReport) -> str:
     """The same, for the summary of a CI job."""
     parts = [
-        f"### Evaluation of {md.escape(tables.artifact_title(report.artifact))}: **{report.verdict.value}**",
+        f"### Evaluation of {md.escape(report.artifact.title)}: **{report.verdict.value}**",
         md.escape(_what_ran(report)),
         md.escape(report.reason),
     ]
@@ -71,13 +74,13 @@ def markdown(report: EvaluationReport) -> str:
 def draw(report: EvaluationReport, path: Path) -> None:
     """The artifact's confusion matrix as a picture. Raises what `confusion.draw` does."""
     matrix = confusion_matrix([(row.label, row.artifact_top1) for row in report.rows], len(report.class_names))
-    title = f"{tables.artifact_title(report.artifact)} on {report.videos.source}"
+    title = f"{report.artifact.title} on {report.videos.source}"
     confusion.draw(matrix, report.class_names, title, path)
 
 
 def junit(report: EvaluationReport) -> str:
     """One suite: a case for the verdict, and one for each class."""
-    title = f"{tables.artifact_title(report.artifact)}.evaluation"
+    title = f"{report.artifact.title}.evaluation"
     facts = {f"runner.{key}": value for key, value in report.runner.items()}
     facts |= {f"reference.{key}": value for key, value in report.reference.items()}
     suite = xml.open_suite(
@@ -124,7 +127,7 @@ def _what_ran(report: EvaluationReport) -> str:
         return f"No video from {report.videos.source} was run."
     return (
         f"{plural(report.videos.count, 'video')}, {plural(report.views, 'clip')}{crops} of each. "
-        f"Runner: {tables.runner_facts(report.runner)}. Reference: {tables.runner_facts(report.reference)}."
+        f"Runner: {runner_in_words(report.runner)}. Reference: {runner_in_words(report.reference)}."
     )
 
 
@@ -159,7 +162,7 @@ def _paired_rows(report: EvaluationReport, pooled: PairedFigures) -> list[tuple[
         (f"  at least, at {sure}", points_up(pooled.drop_at_least)),
         (f"  at most, at {sure}", points(pooled.drop_at_most)),
         (f"  bootstrap, {sure} interval", resampled),
-        ("  allowed (--max-drop)", points(report.max_drop)),
+        (f"  allowed ({option('max_drop')})", points(report.max_drop)),
     ]
 
 

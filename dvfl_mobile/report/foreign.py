@@ -1,12 +1,12 @@
-"""The report on a package that this project didn't make, on a terminal."""
+"""Render the comparison of a foreign Core ML package on the terminal."""
 
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dvfl_mobile.foreign import PackageReport
-from dvfl_mobile.report.terminal import grid, headline, paragraph
+from dvfl_mobile.parity.mlpackage import PackageReport
+from dvfl_mobile.report.formats.terminal import grid, headline, paragraph
 from dvfl_mobile.wording import decibels, plural
 
 _COLUMNS = ("output", "SQNR", "required", "largest difference", "cosine", "")

@@ -1,4 +1,4 @@
-"""What the GPU delegate would take, on the terminal: a line for each edition of its rules, then what is refused."""
+"""Render the GPU compatibility report on the terminal: a line for each version of the rules, then the refusals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.text import Text
 
 from dvfl_mobile.gpu_delegate.report import GpuDelegateReport, GpuRow, GpuRules
 from dvfl_mobile.gpu_delegate.rules import Fate
-from dvfl_mobile.report.terminal import grid, paragraph
+from dvfl_mobile.report.formats.terminal import grid, paragraph
 from dvfl_mobile.wording import percent, plural, printable
 
 _COLUMNS = ("module", "operator", "count", "multiply-adds", "why")

@@ -1,4 +1,4 @@
-"""Where an artifact leaves its reference: on a terminal, and as a plot of every operator along the depth."""
+"""Render a location: on the terminal, and as a plot of every operator by depth."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dvfl_mobile.locating.document import Location, OperatorError, Place
-from dvfl_mobile.report import plots
-from dvfl_mobile.report.terminal import grid, paragraph
-from dvfl_mobile.wording import decibels, percent, plural
+from dvfl_mobile.locating.document import Location, OperatorDeviation, Place
+from dvfl_mobile.report.formats import plots
+from dvfl_mobile.report.formats.terminal import grid, paragraph
+from dvfl_mobile.wording import decibels, first_few, percent, plural
 
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 64
@@ -69,8 +69,8 @@ def _stat_rows(place: Place) -> list[tuple[str, ...]]:
     return rows
 
 
-def _block_rows(rows: Sequence[OperatorError]) -> list[tuple[str, ...]]:
-    blocks: dict[str, list[OperatorError]] = {}
+def _block_rows(rows: Sequence[OperatorDeviation]) -> list[tuple[str, ...]]:
+    blocks: dict[str, list[OperatorDeviation]] = {}
     for row in rows:
         blocks.setdefault(block_of(row.module), []).append(row)
     found: list[tuple[str, ...]] = []
@@ -99,18 +99,14 @@ def _remarks(location: Location) -> list[str]:
     remarks = [f"Tolerance: {location.tolerance}"]
     more = [location.rows[index] for index in location.beyond[1:]]
     if more:
-        named = ", ".join(f"{row.operator} in {row.module}" for row in more[:_MOST_NAMED])
-        remarks.append(f"Beyond tolerance too, by errors of their own: {named}{_and_more(more)}.")
+        named = first_few(more, _MOST_NAMED, lambda row: f"{row.operator} in {row.module}")
+        remarks.append(f"Beyond tolerance too, by errors of their own: {named}.")
     if location.runtime_db is not None:
         remarks.append(f"The traced logits agree with the runtime's to {decibels(location.runtime_db)}.")
     if location.unmatched:
         named = ", ".join(location.unmatched[:_MOST_NAMED])
         remarks.append(f"{plural(len(location.unmatched), 'operator')} answer to none of the reference's: {named}.")
     return [*remarks, *location.notes]
-
-
-def _and_more(rows: Sequence[OperatorError]) -> str:
-    return f" and {len(rows) - _MOST_NAMED} more" if len(rows) > _MOST_NAMED else ""
 
 
 def _shown(value: float | None) -> float:
@@ -174,7 +170,7 @@ def plot(location: Location, path: Path) -> None:
     plots.write(figure, path)
 
 
-def _draw_blocks(axes: Any, rows: Sequence[OperatorError]) -> None:
+def _draw_blocks(axes: Any, rows: Sequence[OperatorDeviation]) -> None:
     """A line where each block begins, and its name below."""
     starts: list[tuple[int, str]] = []
     for row in rows:

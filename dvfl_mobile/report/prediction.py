@@ -1,59 +1,14 @@
-"""Prediction: the classes that an artifact finds likeliest in one video."""
+"""Render a prediction: the likeliest classes of one video."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dvfl_mobile.manifest import Manifest
-from dvfl_mobile.parity import Document, Line, weights_notes
+from dvfl_mobile.pipeline.prediction import Prediction
 
-_TOP = 5
 _BAR_WIDTH = 24
-
-
-class ClassProbability(Document):
-    """A class and its probability by the softmax of the logits, 0 to 1."""
-
-    name: Line
-    probability: float
-
-
-class Prediction(Document):
-    """What an artifact says of one video: its likeliest classes first."""
-
-    schema_version: Literal[1] = 1
-    video: Line
-    model: Line
-    target: str
-    recipe: str
-    classes: tuple[ClassProbability, ...]
-    notes: tuple[Line, ...]
-
-
-def make_prediction(
-    video: str, manifest: Manifest, logits: NDArray[np.float32], notes: Sequence[str] = ()
-) -> Prediction:
-    """The likeliest classes by `logits`, `(K,)`; `notes` are what a reader must know of the clip."""
-    odds = np.exp(logits.astype(np.float64) - logits.max())
-    probabilities = odds / odds.sum()
-    best = np.argsort(-probabilities, kind="stable")[:_TOP]
-    return Prediction(
-        video=video,
-        model=manifest.model,
-        target=manifest.target,
-        recipe=manifest.recipe,
-        classes=tuple(
-            ClassProbability(name=manifest.classes[index], probability=float(probabilities[index])) for index in best
-        ),
-        notes=(*weights_notes(manifest.weights.kind), *notes),
-    )
 
 
 def terminal(prediction: Prediction) -> RenderableType:

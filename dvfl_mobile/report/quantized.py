@@ -1,70 +1,15 @@
-"""QuantizeSummary: what a quantized form is, and how near it stays to float, on the terminal and as JSON."""
+"""Render a QuantizeSummary: the recipe, its distance to float, terminal and JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dvfl_mobile import __version__
-from dvfl_mobile.parity import Document, Line, PooledMetrics, weights_notes
-from dvfl_mobile.quantization.settings import CalibrationFacts, TrainingFacts
+from dvfl_mobile.pipeline.quantized import QuantizeSummary
 from dvfl_mobile.wording import decibels, plural
-
-if TYPE_CHECKING:
-    from dvfl_mobile.quantization.forms import QuantizedForm
-
-
-class QuantizeSummary(Document):
-    """What `quantize` made.
-
-    Attributes:
-        path, size_bytes: of the file, once it is written.
-        products: int8 products (linear layers and convolutions).
-        keep: patterns of modules that stay float besides what always does.
-        levels: linear layers that bring their tokens to one size.
-        near: the fake-quantized graph against the float student, on training clips that calibration didn't see.
-    """
-
-    schema_version: Literal[1] = 1
-    tool_version: str = __version__
-    model: Line
-    checkpoint: Line
-    weights: Literal["checkpoint", "seeded"]
-    recipe: str
-    method: Literal["none", "ptq", "qat"]
-    path: Line = ""
-    size_bytes: int = Field(default=0, ge=0)
-    products: int = Field(ge=0)
-    keep: tuple[Line, ...]
-    levels: tuple[Line, ...]
-    calibration: CalibrationFacts | None
-    training: TrainingFacts | None
-    near: PooledMetrics | None
-    notes: tuple[Line, ...]
-
-
-def summarize_form(form: QuantizedForm, near: PooledMetrics | None) -> QuantizeSummary:
-    """The summary of a form that isn't written yet."""
-    settings, student = form.settings, form.student
-    return QuantizeSummary(
-        model=student.architecture.name,
-        checkpoint=student.source.name,
-        weights=student.source.kind,
-        recipe=settings.recipe,
-        method=settings.method,
-        products=len(settings.products),
-        keep=settings.keep,
-        levels=settings.levels,
-        calibration=settings.calibration,
-        training=settings.training,
-        near=near,
-        notes=(*settings.warnings, *weights_notes(student.source.kind), *student.notes),
-    )
 
 
 def terminal(summary: QuantizeSummary) -> RenderableType:
@@ -83,7 +28,7 @@ def _facts(summary: QuantizeSummary) -> Iterator[tuple[str, str]]:
         yield "scales", "none to find: this recipe needs no calibration"
     else:
         calibration = summary.calibration
-        classes = f" of {plural(calibration.classes, 'class')}".replace("classs", "classes")
+        classes = f" of {plural(calibration.classes, 'class', 'classes')}"
         over = classes if calibration.classes else ""
         yield "scales", f"on {plural(calibration.clips, 'clip')}{over}: {calibration.source}; {calibration.observer}"
     if summary.training is not None:
@@ -91,16 +36,15 @@ def _facts(summary: QuantizeSummary) -> Iterator[tuple[str, str]]:
         yield (
             "training",
             f"{plural(training.epochs, 'epoch')} ({plural(training.steps, 'step')} of {training.global_batch}) on "
-            f"{plural(training.clips, 'clip')}, {training.precision}, {plural(training.processes, 'process')}".replace(
-                "processs", "processes"
-            ),
+            f"{plural(training.clips, 'clip')}, {training.precision}, "
+            f"{plural(training.processes, 'process', 'processes')}",
         )
     if summary.products:
         yield "int8", f"{plural(summary.products, 'product')}, and all between them that needn't be float"
     if summary.keep:
         yield "kept float", ", ".join(summary.keep)
-    if summary.levels:
-        yield "levelled", ", ".join(summary.levels)
+    if summary.per_token_scaled:
+        yield "scaled per token", ", ".join(summary.per_token_scaled)
     if summary.near is not None:
         near = summary.near
         yield (

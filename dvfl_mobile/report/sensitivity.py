@@ -1,4 +1,4 @@
-"""What quantizing each part costs, and what stays float: on a terminal, as Markdown, and as a plot."""
+"""Render quantization sensitivity and mixed precision: terminal, Markdown and plot."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dvfl_mobile.report import markdown as md
-from dvfl_mobile.report import plots
-from dvfl_mobile.report.terminal import grid, paragraph
+from dvfl_mobile.report.formats import markdown as md
+from dvfl_mobile.report.formats import plots
+from dvfl_mobile.report.formats.terminal import grid, paragraph
 from dvfl_mobile.wording import decibels, percent, plural
 
 if TYPE_CHECKING:
-    from dvfl_mobile.quantization.mixed import Mixed
-    from dvfl_mobile.quantization.sensitivity import Figures, Sensitivity, UnitCost
-    from dvfl_mobile.quantization.units import Unit
+    from dvfl_mobile.quantization.mixed.choose import Mixed
+    from dvfl_mobile.quantization.mixed.sensitivity import Figures, Sensitivity, UnitCost
+    from dvfl_mobile.quantization.mixed.units import Unit
 
 _UNIT_COLUMNS = ("SQNR", "top-1", "KL (nats)", "multiply-adds")
 _KEPT_COLUMNS = ("stays float", "multiply-adds", "weights, int8", "weights, float")
@@ -25,7 +25,7 @@ _COST_COLUMNS = ("", "all int8", "auto")
 _RIGHT = (1, 2, 3, 4)
 _WORST = 12
 
-Latency = tuple[float, float, float]
+Latency = tuple[float, tuple[float, float] | None]
 """How many times as long the mixed artifact takes as the uniform one, and the interval of that: least and most."""
 
 
@@ -69,19 +69,6 @@ def kept_terminal(
         parts += [Text(), grid(_KEPT_COLUMNS, _kept_rows(mixed), folding={0}, right={1, 2, 3})]
     parts += [Text(), grid(_COST_COLUMNS, _cost_rows(mixed, latency, sizes), right={1, 2})]
     return Group(*parts, *paragraph(mixed.notes))
-
-
-def kept_markdown(mixed: Mixed, *, latency: Latency | None = None, sizes: tuple[int, int] | None = None) -> str:
-    """The same, for the summary of a CI job."""
-    return md.document(
-        [
-            "### Mixed precision",
-            md.escape(_kept_title(mixed)),
-            md.table(_KEPT_COLUMNS, _kept_rows(mixed)) if mixed.kept else "",
-            md.table(_COST_COLUMNS, _cost_rows(mixed, latency, sizes)),
-            md.bullets(mixed.notes),
-        ]
-    )
 
 
 def _title(sensitivity: Sensitivity) -> str:
@@ -148,8 +135,9 @@ def _cost_rows(mixed: Mixed, latency: Latency | None, sizes: tuple[int, int] | N
         rows.append(("size", f"{sizes[0] / 1e6:.2f} MB", f"{sizes[1] / 1e6:.2f} MB"))
     times = "not measured" if latency is None else f"{latency[0]:.3f} times"
     rows.append(("latency", "1", times))
-    if latency is not None:
-        rows.append(("  interval", "", f"{latency[1]:.3f} to {latency[2]:.3f}"))
+    if latency is not None and latency[1] is not None:
+        low, high = latency[1]
+        rows.append(("  interval", "", f"{low:.3f} to {high:.3f}"))
     return [(name, one, other) for name, one, other in rows]
 
 

@@ -1,4 +1,4 @@
-"""A finished training for people: a summary in lines, and its learning curve as a picture."""
+"""Render a finished training: summary lines, and the learning curve as a picture."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dvfl_mobile.report import plots
+from dvfl_mobile.report.formats import plots
 from dvfl_mobile.training.result import TrainingResult
 from dvfl_mobile.wording import percent, plural, printable
 

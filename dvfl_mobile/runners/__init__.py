@@ -1,0 +1,1 @@
+"""Runners: each runs an artifact by its runtime, and returns logits and times."""

@@ -1,4 +1,4 @@
-"""What every runner is, and the table of those there are."""
+"""The Runner protocol, and how an artifact is opened on this machine by the runtime of its target."""
 
 from __future__ import annotations
 
@@ -7,31 +7,19 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dvfl_mobile.clips import normalize
+from dvfl_mobile import targets
+from dvfl_mobile.artifacts.manifest import Manifest, verify
+from dvfl_mobile.data.clips import normalize
 from dvfl_mobile.errors import ArtifactError, InconclusiveError
-from dvfl_mobile.manifest import Manifest, verify
-from dvfl_mobile.runners.isolated import IsolatedRunner
-from dvfl_mobile.runners.opinions import OPINIONS, Opinion
+from dvfl_mobile.runners.child.isolated import IsolatedRunner
+from dvfl_mobile.runners.opinions import Opinion
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
-
-_RUNNERS = MappingProxyType(
-    {
-        "executorch": "dvfl_mobile.runners.executorch",
-        "tflite": "dvfl_mobile.runners.tflite",
-        "coreml": "dvfl_mobile.runners.coreml",
-        "coreai": "dvfl_mobile.runners.coreai",
-        **{opinion.runtime: opinion.module for opinion in OPINIONS},
-    }
-)
-
-_SYSTEMS = MappingProxyType({"coreai": ("Darwin", "Linux")})
-"""Runtimes that don't exist everywhere. Core ML is on macOS only, and elsewhere `mil` runs its packages."""
+from dvfl_mobile.spelling import command
 
 
 class Runner(Protocol):
@@ -70,12 +58,12 @@ def check_runs_here(manifest: Manifest) -> None:
     Raises:
         InconclusiveError: the target's runtime doesn't exist for this system; the message says so.
     """
-    systems = _SYSTEMS.get(manifest.target)
-    if systems is not None and platform.system() not in systems:
+    target = targets.find(manifest.target)
+    if target is not None and target.systems and platform.system() not in target.systems:
         raise InconclusiveError(
-            f"The runtime of {manifest.target} exists on {' and '.join(systems)} only, and this is "
+            f"The runtime of {manifest.target} exists on {' and '.join(target.systems)} only, and this is "
             f"{platform.system()}.",
-            hint="Copy the whole output folder there, and run dvfl-mobile parity.",
+            hint=f"Copy the whole output folder there, and run {command('parity')}.",
         )
 
 
@@ -94,23 +82,27 @@ def open_runner(folder: Path, manifest: Manifest, opinion: Opinion | None = None
     """
     check_runs_here(manifest)
     verify(manifest, folder)
-    if manifest.target not in _RUNNERS:
+    if targets.find(manifest.target) is None:
         raise ArtifactError(f"{folder} is for an unknown target, {manifest.target!r}.", hint="Convert again.")
-    return IsolatedRunner(folder, manifest, opinion.runtime if opinion else None)
+    return IsolatedRunner(folder, manifest, opinion.module if opinion else None)
 
 
 def open_here(folder: Path, manifest: Manifest) -> Runner:
     """As `open_runner`, but in this very process and without looking at the files: only for artifacts of one's own."""
-    return runtime_of(manifest.target).open_artifact(folder / manifest.file, manifest)
+    runner = targets.target_named(manifest.target).runner
+    return runtime_of(runner).open_artifact(folder / manifest.file, manifest)
 
 
-def runtime_of(target: str) -> Runtime:
-    """The module that runs artifacts of a target, with its runtime imported; or that of a second opinion.
+def runtime_of(module: str) -> Runtime:
+    """A module that runs artifacts, with its runtime imported.
+
+    Args:
+        module: its name: a target's `runner`, or that of a second opinion.
 
     Raises:
         MissingDependencyError: the runtime isn't installed.
     """
-    runtime: Runtime = importlib.import_module(_RUNNERS[target])
+    runtime: Runtime = importlib.import_module(module)
     runtime.load_runtime()
     return runtime
 
@@ -122,10 +114,10 @@ def check_shapes(path: Path, manifest: Manifest, taken: Sequence[int], given: Se
         ArtifactError: they differ, so that its clips or its classes would be another model's.
     """
     found = tuple(map(int, taken)), tuple(map(int, given))
-    told = manifest.clip.shape, (1, len(manifest.classes))
-    if found != told:
+    stated = manifest.clip.shape, (1, len(manifest.classes))
+    if found != stated:
         raise ArtifactError(
-            f"{path} takes {found[0]} and gives {found[1]}; its manifest says {told[0]} and {told[1]}.",
+            f"{path} takes {found[0]} and gives {found[1]}; its manifest says {stated[0]} and {stated[1]}.",
             hint="Convert again.",
         )
 

@@ -1,4 +1,4 @@
-"""Core AI on the host, Linux too, by the runtime in coreai-core's own wheel: for numbers, never for times."""
+"""The Core AI runner on the host, Linux included, by coreai-core's own runtime: for logits, never for latency."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dvfl_mobile.errors import ArtifactError, InconclusiveError, MissingDependencyError
-from dvfl_mobile.manifest import Manifest
+from dvfl_mobile.artifacts.manifest import Manifest
+from dvfl_mobile.errors import ArtifactError, InconclusiveError, needs
 from dvfl_mobile.runners.base import as_input, check_shapes, run_each
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
 
@@ -72,10 +72,8 @@ def load_runtime() -> None:
     Raises:
         MissingDependencyError: it isn't installed.
     """
-    try:
+    with needs("coreai-core", extra="coreai", why="to run an .aimodel"):
         import coreai.authoring  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError("coreai-core", extra="coreai", why="to run an .aimodel") from error
 
 
 def open_artifact(path: Path, manifest: Manifest) -> CoreAIRunner:

@@ -1,4 +1,4 @@
-"""Second opinions: other runtimes that run the very file that a target's own runner runs."""
+"""Second opinions: other runtimes that run a target's file unchanged."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
-from dvfl_mobile.errors import MissingDependencyError, UsageError
+from dvfl_mobile.errors import UsageError, needs
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,13 @@ class Opinion:
     package: str
     extra: str
 
-    @property
-    def runtime(self) -> str:
-        """What it is called among the runtimes: `tflite/reference`."""
-        return f"{self.target}/{self.name}"
-
 
 OPINIONS = (
     Opinion(
         "reference",
         "tflite",
         "LiteRT's reference kernels",
-        "dvfl_mobile.runners.tflite_reference",
+        "dvfl_mobile.runners.tflite.reference",
         "ai-edge-litert",
         "tflite",
     ),
@@ -49,7 +44,7 @@ OPINIONS = (
         "tensorflow",
         "tflite",
         "TensorFlow's interpreter",
-        "dvfl_mobile.runners.tflite_tensorflow",
+        "dvfl_mobile.runners.tflite.tensorflow",
         "tensorflow",
         "tensorflow",
     ),
@@ -57,7 +52,7 @@ OPINIONS = (
         "executor",
         "coreml",
         "dvfl-mobile's executor for Core ML",
-        "dvfl_mobile.runners.mil.runner",
+        "dvfl_mobile.runners.coreml.executor",
         "coremltools",
         "coreml",
     ),
@@ -88,9 +83,7 @@ def opinions_named(names: Sequence[str], target: str) -> tuple[Opinion, ...]:
             )
         chosen.append(known[name])
     for opinion in chosen:
-        try:
+        why = f"second opinion {opinion.name}"
+        with needs(opinion.package, extra=opinion.extra, why=why):
             metadata.version(opinion.package)
-        except metadata.PackageNotFoundError:
-            why = f"second opinion {opinion.name}"
-            raise MissingDependencyError(opinion.package, extra=opinion.extra, why=why) from None
     return tuple(chosen)

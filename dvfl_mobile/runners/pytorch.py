@@ -1,8 +1,8 @@
-"""PyTorch: the reference form on the host. Its logits are what every artifact is held against."""
+"""The PyTorch runner: the reference form on the host, whose logits every artifact is compared with."""
 
 from __future__ import annotations
 
-from dvfl_mobile.clips import normalize
+from dvfl_mobile.data.clips import normalize
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.runners.base import run_each, time_each
 from dvfl_mobile.runners.values import Facts, Logits, Pixels

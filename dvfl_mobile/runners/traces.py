@@ -1,4 +1,4 @@
-"""What a trace is: every operator of an artifact, and what it gave for one clip."""
+"""Trace: every operator of an artifact with its value for one clip."""
 
 from __future__ import annotations
 

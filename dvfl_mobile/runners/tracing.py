@@ -1,28 +1,20 @@
-"""What an artifact computes on its way: the value of every operator, for one clip, by each target's own means."""
+"""Trace an artifact by its target's means: the value of every operator, for one clip."""
 
 from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from types import MappingProxyType
 from typing import Protocol
 
+from dvfl_mobile import targets
+from dvfl_mobile.artifacts.manifest import Manifest, verify
 from dvfl_mobile.errors import UsageError
-from dvfl_mobile.manifest import Manifest, verify
-from dvfl_mobile.runners.isolated_trace import traced_by_child
+from dvfl_mobile.runners.child.isolated_trace import traced_by_child
 from dvfl_mobile.runners.traces import MOVE as MOVE
 from dvfl_mobile.runners.traces import ROUND as ROUND
 from dvfl_mobile.runners.traces import Step as Step
 from dvfl_mobile.runners.traces import Trace as Trace
 from dvfl_mobile.runners.values import Pixels
-
-_TRACERS = MappingProxyType(
-    {
-        "coreml": "dvfl_mobile.runners.mil.tracing",
-        "tflite": "dvfl_mobile.runners.tflite_tracing",
-        "executorch": "dvfl_mobile.runners.executorch_tracing",
-    }
-)
 
 
 class Tracer(Protocol):
@@ -41,15 +33,16 @@ def trace(folder: Path, manifest: Manifest, clip: Pixels) -> Trace:
         UsageError: this target's operators can't be watched.
     """
     verify(manifest, folder)
-    if manifest.target not in _TRACERS:
+    target = targets.find(manifest.target)
+    if target is None or target.tracer is None:
         raise UsageError(
             f"The operators of an artifact for {manifest.target} can't be watched.",
-            hint=f"Locate in one for: {', '.join(_TRACERS)}.",
+            hint=f"Locate in one for: {', '.join(each.name for each in targets.every() if each.tracer)}.",
         )
-    return traced_by_child(folder, manifest, clip)
+    return traced_by_child(target.runner, target.tracer, folder, manifest, clip)
 
 
-def trace_here(path: Path, manifest: Manifest, clip: Pixels) -> Trace:
-    """As `trace`, in this very process: for the child."""
-    tracer: Tracer = importlib.import_module(_TRACERS[manifest.target])
+def trace_here(module: str, path: Path, manifest: Manifest, clip: Pixels) -> Trace:
+    """As `trace`, in this very process, by the tracer of that name: for the child."""
+    tracer: Tracer = importlib.import_module(module)
     return tracer.trace_artifact(path, manifest, clip)

@@ -1,6 +1,8 @@
-"""What every runner takes, gives and knows of itself."""
+"""What every runner takes, returns and reports of itself."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,3 +10,29 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 Logits = NDArray[np.float32]
 Facts = dict[str, str | int | bool | None]
+
+
+EXECUTOR_NOTE = (
+    "Run by a reference executor: it computes what the artifact says, operator by operator, and shows nothing of a "
+    "device's own kernels, their roundings and their times."
+)
+
+EMULATED_NOTE = (
+    "Run under an emulator: the numbers are those of the kernels that such a processor's features choose. How long it "
+    "takes there means nothing."
+)
+
+
+def runner_notes(runner: Mapping[str, str | int | bool | None]) -> tuple[str, ...]:
+    """What a reader must know of a runner by what it knows of itself."""
+    executed = (EXECUTOR_NOTE,) if runner.get("executor") == "reference" else ()
+    emulated = (EMULATED_NOTE,) if runner.get("kind") == "emulated" else ()
+    return executed + emulated
+
+
+def runner_in_words(runner: Mapping[str, str | int | bool | None]) -> str:
+    """`LiteRT 2.3.0 (device host, threads 2)`, or `none` where nothing ran."""
+    known = {key: str(value) for key, value in runner.items() if value is not None}
+    runtime = " ".join(known.pop(key) for key in ("runtime", "version") if key in known)
+    details = ", ".join(f"{key} {value}" for key, value in known.items())
+    return f"{runtime} ({details})" if runtime and details else runtime or details or "none"

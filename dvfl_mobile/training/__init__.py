@@ -1,1 +1,1 @@
-"""Training: a teacher on labels, a student by its teacher, and what any training here stands on."""
+"""Training on labels, distillation from a teacher, and the optimization that QAT shares with them."""

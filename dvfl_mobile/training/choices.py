@@ -1,33 +1,64 @@
-"""What was asked for on the command line and in an official configuration, put together into settings."""
+"""Settings of a training from what was chosen, an official configuration, and the official defaults."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from dvfl_mobile.errors import UsageError
-from dvfl_mobile.training.official_config import OfficialConfig
+from dvfl_mobile.spelling import Option, option
+from dvfl_mobile.training.official.config import OfficialConfig
 from dvfl_mobile.training.settings import Augmentation, Distillation, TrainSettings, official_adamw
 
-# Stochastic depth as the official configurations have it, by variant.
+# Drop-path rates as the official configurations have it, by variant.
 _DROP_PATH = {"nano": 0.1, "tiny": 0.2, "small": 0.3, "base": 0.5}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What is chosen of `TrainSettings`, `Augmentation` and `Distillation`, by their fields; None leaves it open."""
+
+    epochs: int | None = None
+    warmup_epochs: int | None = None
+    global_batch: int | None = None
+    micro_batch: int | None = None
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+    clip_gradient: float | None = None
+    drop_path: float | None = None
+    average: float | None = None
+    patience: int | None = None
+    precision: str | None = None
+    seed: int | None = None
+    crop_area: tuple[float, float] | None = None
+    flip: float | None = None
+    jitter: float | None = None
+    grey: float | None = None
+    mixup: float | None = None
+    cutmix: float | None = None
+    label_smoothing: float | None = None
+    temperature: float | None = None
+    weight: float | None = None
+    loss: str | None = None
+
+
 def chosen_settings(
-    given: Mapping[str, Any], official: OfficialConfig | None, *, model: str, processes: int, distils: bool
+    choices: Choices, official: OfficialConfig | None, *, model: str, processes: int, distils: bool
 ) -> TrainSettings:
-    """The settings: what was given, else what the configuration says, else the official defaults.
+    """The settings: what was chosen, else what the configuration says, else the official defaults.
 
     Args:
-        given: by the names of `TrainSettings`, `Augmentation` and `Distillation`; None where nothing was given.
+        choices: a `clip_gradient` of 0 clips none.
         distils: whether there is a teacher.
 
     Raises:
         UsageError: they don't go together.
     """
-    asked = {name: value for name, value in given.items() if value is not None}
+    asked = {name: value for name, value in vars(choices).items() if value is not None}
     base = dict(official.settings) if official is not None else _defaults(asked, model)
     if official is not None:
         base |= {"micro_batch": official.process_batch[0], "global_batch": official.global_batch(processes)}
@@ -47,8 +78,13 @@ def chosen_settings(
         )
     except ValidationError as error:
         problem = error.errors()[0]
-        where = f"--{'-'.join(map(str, problem['loc'])).replace('_', '-')}: " if problem["loc"] else ""
+        where = "".join(f"{_named(str(part))}: " for part in problem["loc"][:1])
         raise UsageError(f"{where}{problem['msg'].removeprefix('Value error, ')}.") from error
+
+
+def _named(field: str) -> str:
+    name = next((name for name in get_args(Option) if name == field), None)
+    return field if name is None else option(name)
 
 
 def _defaults(asked: Mapping[str, Any], model: str) -> dict[str, Any]:

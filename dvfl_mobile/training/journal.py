@@ -1,4 +1,4 @@
-"""What a training says of itself while it runs: a line of JSON a step and an epoch, and TensorBoard where asked for."""
+"""The training log: a line of JSON for each step and epoch, and TensorBoard's files on request."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dvfl_mobile.errors import MissingDependencyError
+from dvfl_mobile.errors import needs
 from dvfl_mobile.files import atomic_file, writing_to
+from dvfl_mobile.spelling import option
 
 
 class Journal:
@@ -61,8 +62,6 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
 
 
 def _open_board(folder: Path, done: int) -> Any:
-    try:
+    with needs("tensorboard", extra="training", why=f"{option('board')} writes its files"):
         from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise MissingDependencyError("tensorboard", extra="training", why="--tensorboard writes its files") from error
     return SummaryWriter(str(folder), purge_step=done + 1)

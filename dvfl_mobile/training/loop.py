@@ -1,4 +1,4 @@
-"""The loop: steps of one global batch, from a start or from where a kill left it, in one process or in many.
+"""The training loop: steps of one global batch, resumable after a kill, in one process or in many.
 
 One step is one global batch, cut in pieces that go through the network one after the other; each process takes its
 share of the pieces. Their gradients are added up, on processors in double precision, so that the sum doesn't depend
@@ -8,8 +8,6 @@ epoch, clip), so the state holds no generators: weights, what the optimizer reme
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -20,28 +18,26 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from dvfl_mobile.clips import ClipSpec
-from dvfl_mobile.errors import DvflMobileError, UsageError
+from dvfl_mobile.data.clips import ClipSpec
+from dvfl_mobile.errors import UsageError
 from dvfl_mobile.model.build import sha256_of_weights
 from dvfl_mobile.model.network import VideoFocalNet
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.progress import Step, silent
-from dvfl_mobile.training.data import Samples
-from dvfl_mobile.training.depth import DrawnDepth
+from dvfl_mobile.training.clips.data import Samples
+from dvfl_mobile.training.clips.loader import Chunk, load
+from dvfl_mobile.training.clips.mixing import mix, soft_targets
+from dvfl_mobile.training.drop_path import SeededDropPaths
 from dvfl_mobile.training.journal import Journal
-from dvfl_mobile.training.loader import Chunk, load
-from dvfl_mobile.training.losses import TEACHER_LOSSES, label_loss
-from dvfl_mobile.training.mixing import mix, soft_targets
-from dvfl_mobile.training.optimizer import make_optimizer, memory_of, set_rate
-from dvfl_mobile.training.precision import Precision, autocast, chosen_precision
-from dvfl_mobile.training.schedule import Schedule
+from dvfl_mobile.training.optimization.losses import TEACHER_LOSSES, label_loss
+from dvfl_mobile.training.optimization.optimizer import OptimizerSettings
+from dvfl_mobile.training.optimization.precision import Precision, autocast, chosen_precision
+from dvfl_mobile.training.optimization.schedule import Schedule, TrainSchedule
+from dvfl_mobile.training.optimization.update import Updater
+from dvfl_mobile.training.process_group import ProcessGroup
 from dvfl_mobile.training.settings import TrainSettings
-from dvfl_mobile.training.state import TrainingState, begin
-from dvfl_mobile.training.sums import GradientSums
-from dvfl_mobile.training.team import Team
+from dvfl_mobile.training.state import TrainingState, begin, fingerprint_of
 from dvfl_mobile.training.validation import Score, TestClips, count_right
-
-_FIRST_SCALE, _GROW_AFTER = 2.0**16, 2000  # as torch.amp.GradScaler
 
 
 @dataclass(frozen=True)
@@ -104,7 +100,7 @@ def train(
     task: Task,
     settings: TrainSettings,
     keeping: Keeping,
-    team: Team,
+    processes: ProcessGroup,
     *,
     workers: int = 2,
     step: Step = silent,
@@ -120,16 +116,15 @@ def train(
     """
     if not len(task.samples):
         raise UsageError("There is nothing to train on.")
-    precision = chosen_precision(settings.precision, team.device)
-    schedule = Schedule(settings, len(task.samples))
-    trainer = _Trainer(network, task, settings, precision, team)
+    precision = chosen_precision(settings.precision, processes.device)
+    schedule = TrainSchedule(settings, len(task.samples))
+    trainer = _Trainer(network, task, settings, precision, processes)
     fingerprint = _fingerprint(trainer, task, settings, precision)
-    team.check_same(fingerprint)
-    kept = begin(keeping.state, fingerprint, trainer.changing, team)
-    run = _Run(trainer, task, settings, schedule, keeping, kept, team)
-    show = step if team.is_first else silent
+    kept = begin(keeping.state, fingerprint, trainer.changing, processes)
+    run = _Run(trainer, task, settings, schedule, keeping, kept, processes)
+    show = step if processes.is_first else silent
     run.go(workers, show)
-    unreadable = sorted({name for names in team.all_of(task.samples.unreadable) for name in names})
+    unreadable = sorted({name for names in processes.all_of(task.samples.unreadable) for name in names})
     return Outcome(
         weights=trainer.weights(),
         steps=run.done,
@@ -152,11 +147,11 @@ class _Run:
         schedule: Schedule,
         keeping: Keeping,
         kept: TrainingState,
-        team: Team,
+        processes: ProcessGroup,
     ) -> None:
         self._trainer, self._task, self._settings, self._schedule = trainer, task, settings, schedule
-        self._keeping, self._kept, self._team = keeping, kept, team
-        self._journal = keeping.journal if team.is_first else None
+        self._keeping, self._kept, self._processes = keeping, kept, processes
+        self._journal = keeping.journal if processes.is_first else None
         self.done = kept.done
 
     def go(self, workers: int, show: Step) -> None:
@@ -184,12 +179,12 @@ class _Run:
 
     def _wanted(self) -> Iterator[tuple[int, list[int]]]:
         for step in range(self.done, self._schedule.steps):
-            for chunk in self._schedule.chunks(step, self._team.rank, self._team.count):
+            for chunk in self._schedule.chunks(step, self._processes.rank, self._processes.count):
                 yield self._schedule.epoch(step), [int(index) for index in chunk]
 
     def _step(self, loaded: Iterator[Chunk]) -> None:
         began = time.monotonic()
-        mine = len(self._schedule.chunks(self.done, self._team.rank, self._team.count))
+        mine = len(self._schedule.chunks(self.done, self._processes.rank, self._processes.count))
         rate = self._schedule.learning_rate(self.done)
         figures = self._trainer.step(
             self.done, (next(loaded) for _ in range(mine)), len(self._schedule.batch(self.done)), rate
@@ -203,7 +198,7 @@ class _Run:
     def _end_epoch(self, epoch: int, show: Step) -> None:
         if self._task.test is None:
             return
-        with show("validate", len(range(0, len(self._task.test), self._team.count))) as advance:
+        with show("validate", len(range(0, len(self._task.test), self._processes.count))) as advance:
             score = self._trainer.validate(self._task.test, advance)
         if self._journal is not None:
             self._journal.note("epoch", self.done, epoch=epoch + 1, **vars(score))
@@ -211,11 +206,11 @@ class _Run:
             self._keep_best()
 
     def _keep_best(self) -> None:
-        if self._team.is_first and self._keeping.best is not None:
+        if self._processes.is_first and self._keeping.best is not None:
             self._keeping.best(self._trainer.weights())
 
     def _is_over(self) -> bool:
-        """Whether patience has run out; told by what the state holds, so that a kill doesn't change it."""
+        """Whether patience has run out; from what the state holds, so that a kill doesn't change it."""
         best = self._trainer.best_epoch
         if self._settings.patience is None or best is None or self.done % self._schedule.epoch_steps:
             return False
@@ -230,27 +225,30 @@ class _Trainer:
     """
 
     def __init__(
-        self, network: VideoFocalNet, task: Task, settings: TrainSettings, precision: Precision, team: Team
+        self, network: VideoFocalNet, task: Task, settings: TrainSettings, precision: Precision, processes: ProcessGroup
     ) -> None:
-        self._task, self._settings, self._precision, self._team = task, settings, precision, team
-        self._network = network.to(team.device).requires_grad_(True)
-        self._depth = DrawnDepth(self._network, settings.seed)
-        self._teacher = None if task.teacher is None else task.teacher.network.to(team.device)
+        self._task, self._settings, self._precision, self._processes = task, settings, precision, processes
+        self._network = network.to(processes.device).requires_grad_(True)
+        self._drop_path = SeededDropPaths(self._network, settings.seed)
+        self._teacher = None if task.teacher is None else task.teacher.network.to(processes.device)
         self._parameters: dict[str, Tensor] = dict(self._network.named_parameters())
         # A device of CUDA has half the memory to spare that a processor has, and double precision is slow there.
-        dtype = torch.float64 if team.device.type == "cpu" else torch.float32
-        self._sums = GradientSums(self._parameters, team.device, figures=3, dtype=dtype)
-        self._optimizer = make_optimizer(self._parameters, settings)
+        dtype = torch.float64 if processes.device.type == "cpu" else torch.float32
+        self._updater = Updater(
+            self._parameters,
+            _optimizer_settings(settings),
+            processes,
+            precision=precision,
+            figures=3,
+            accumulate_in=dtype,
+        )
         self._average = (
             {name: values.detach().clone() for name, values in self._parameters.items()} if settings.average else {}
         )
-        self._scale = torch.tensor([_FIRST_SCALE if precision == "float16" else 1.0, 0.0], dtype=torch.float64)
         self._best = torch.tensor([-1.0, 0, 0, 0, 0], dtype=torch.float64)  # epoch, and the fields of its score
         self.changing = {
-            **{f"parameters/{name}": values for name, values in self._parameters.items()},
-            **memory_of(self._optimizer, self._parameters),
+            **self._updater.changing,
             **{f"average/{name}": values for name, values in self._average.items()},
-            "loss_scale": self._scale,
             "best": self._best,
         }
 
@@ -288,41 +286,34 @@ class _Trainer:
             Means over the batch: `loss`, `label_loss`, `teacher_loss`; and the `gradient_norm` before it was clipped.
         """
         self._network.train()
-        self._sums.clear()
+        self._updater.begin()
         for chunk in chunks:
             self._add(chunk)
-        means = self._sums.share(self._team, clips, float(self._scale[0]))
+        means = self._updater.apply(index, clips, learning_rate)
         if means is None:
-            self._overflowed(index)
             return {"loss": None, "label_loss": None, "teacher_loss": None, "gradient_norm": None}
-        most = self._settings.clip_gradient
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), float("inf") if most is None else most)
-        set_rate(self._optimizer, learning_rate)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
         for name, values in self._average.items():
             values.lerp_(self._parameters[name].detach(), 1 - self._settings.average)
-        self._grow_scale()
         loss, labels, teacher = means
         return {
             "loss": loss,
             "label_loss": labels,
             "teacher_loss": None if self._teacher is None else teacher,
-            "gradient_norm": float(norm),
+            "gradient_norm": self._updater.gradient_norm,
         }
 
     def validate(self, test: TestClips, advance: Callable[[], None]) -> Score:
         self._network.eval()
         with torch.inference_mode():
-            return count_right(self._evaluated, test, self._team, self._settings.micro_batch, advance)
+            return count_right(self._evaluated, test, self._processes, self._settings.micro_batch, advance)
 
     def _evaluated(self, pixels: Tensor) -> Tensor:
-        with autocast(self._precision, self._team.device):
+        with autocast(self._precision, self._processes.device):
             clips = _normalized(pixels, self._task.clip)
             return functional_call(self._network, self._average, (clips,)) if self._average else self._network(clips)
 
     def _add(self, chunk: Chunk) -> None:
-        device, augmentation = self._team.device, self._settings.augmentation
+        device, augmentation = self._processes.device, self._settings.augmentation
         targets, known = soft_targets(chunk.labels, len(self._task.classes), augmentation.label_smoothing)
         pixels, targets, known = mix(
             chunk.pixels.to(device).float(),
@@ -333,40 +324,22 @@ class _Trainer:
             augmentation,
             self._settings.seed,
         )
-        self._depth.draw(chunk.samples, chunk.epoch, device)
+        self._drop_path.draw(chunk.samples, chunk.epoch, device)
         with autocast(self._precision, device):
             logits = self._network(_normalized(pixels, self._task.clip)).float()
         labels = (label_loss(logits, targets) * known).sum()
         teacher = self._teacher_loss(logits, pixels)
         distillation = self._settings.distillation
         loss = labels if distillation is None else (1 - distillation.weight) * labels + distillation.weight * teacher
-        self._sums.add(loss, labels, teacher, scale=float(self._scale[0]))
+        self._updater.add(loss, labels, teacher)
 
     def _teacher_loss(self, logits: Tensor, pixels: Tensor) -> Tensor:
         distillation = self._settings.distillation
         if distillation is None or self._teacher is None or self._task.teacher is None:
             return logits.new_zeros(())
-        with autocast(self._precision, self._team.device), torch.no_grad():
-            told = self._teacher(_normalized(pixels, self._task.teacher.clip))
-        return TEACHER_LOSSES[distillation.loss](logits, told.float(), distillation.temperature).sum()
-
-    def _overflowed(self, index: int) -> None:
-        """In float16, leave the step out and scale the loss down; otherwise, or where that is no help, give up."""
-        self._optimizer.zero_grad(set_to_none=True)
-        if self._precision == "float16" and self._scale[0] > 1:
-            self._scale.copy_(torch.tensor([float(self._scale[0]) / 2, 0.0]))
-            return
-        raise DvflMobileError(
-            f"Training broke down in step {index + 1}: the loss or its gradients are no longer finite.",
-            hint=f"Begin anew with a lower --learning-rate than {self._settings.learning_rate:g}.",
-        )
-
-    def _grow_scale(self) -> None:
-        if self._precision != "float16":
-            return
-        self._scale[1] += 1
-        if self._scale[1] >= _GROW_AFTER:
-            self._scale.copy_(torch.tensor([float(self._scale[0]) * 2, 0.0]))
+        with autocast(self._precision, self._processes.device), torch.no_grad():
+            taught = self._teacher(_normalized(pixels, self._task.teacher.clip))
+        return TEACHER_LOSSES[distillation.loss](logits, taught.float(), distillation.temperature).sum()
 
 
 def _normalized(pixels: Tensor, clip: ClipSpec) -> Tensor:
@@ -375,13 +348,25 @@ def _normalized(pixels: Tensor, clip: ClipSpec) -> Tensor:
     return (pixels - mean) / std
 
 
-def _fingerprint(trainer: _Trainer, task: Task, settings: TrainSettings, precision: Precision) -> str:
-    """The SHA-256 of everything that fixes the result; not how many processes there are, nor where.
+def _optimizer_settings(settings: TrainSettings) -> OptimizerSettings:
+    return OptimizerSettings(
+        kind=settings.optimizer,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        momentum=settings.momentum,
+        betas=settings.betas,
+        eps=settings.eps,
+        clip_gradient=settings.clip_gradient,
+    )
 
-    Videos are told by name and label: reading all of them first would take as long as an epoch.
+
+def _fingerprint(trainer: _Trainer, task: Task, settings: TrainSettings, precision: Precision) -> str:
+    """Of everything that fixes the result.
+
+    Videos are known by name and label: reading all of them first would take as long as an epoch.
     """
     teacher = None if task.teacher is None else dict(task.teacher.network.state_dict())
-    told = {
+    facts = {
         "settings": settings.model_dump(mode="json", exclude={"precision"}),
         "precision": precision,
         "start": sha256_of_weights(trainer.weights()),
@@ -391,4 +376,4 @@ def _fingerprint(trainer: _Trainer, task: Task, settings: TrainSettings, precisi
         "samples": task.samples.names,
         "test": None if task.test is None else task.test.names,
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return fingerprint_of(facts)

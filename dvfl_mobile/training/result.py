@@ -1,12 +1,13 @@
-"""What a training began with and came to, as a document beside its weights. Free of torch."""
+"""The result of a training as a document beside its weights (`training.json`). Free of torch."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat
+from pydantic import FiniteFloat
 
-from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.data.clips import ClipSpec
+from dvfl_mobile.documents import Document
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.training.settings import TrainSettings
 from dvfl_mobile.wording import plural
@@ -16,11 +17,7 @@ JOURNAL_NAME = "log.jsonl"
 CURVE_NAME = "learning-curve.png"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Start(_Part):
+class InitialWeights(Document):
     """What a network began with.
 
     Attributes:
@@ -52,7 +49,7 @@ class Start(_Part):
         )
 
 
-class TeacherFacts(_Part):
+class TeacherFacts(Document):
     """Who was followed."""
 
     name: str
@@ -63,7 +60,7 @@ class TeacherFacts(_Part):
     loss: str
 
 
-class BestScore(_Part):
+class BestScore(Document):
     """Of the weights that were kept as best.
 
     Attributes:
@@ -78,7 +75,7 @@ class BestScore(_Part):
     loss: FiniteFloat
 
 
-class TrainingResult(_Part):
+class TrainingResult(Document):
     """What a training came to.
 
     Attributes:
@@ -102,7 +99,7 @@ class TrainingResult(_Part):
     videos: int
     settings: TrainSettings
     precision: str
-    start: Start
+    start: InitialWeights
     teacher: TeacherFacts | None
     processes: int
     steps: int

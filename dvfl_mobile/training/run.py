@@ -1,8 +1,7 @@
-"""From a plan to a trained student in a folder: `train` on labels, or `distill` from a teacher."""
+"""Runs a training plan: reads data and checkpoints, trains or distils, and writes the student to a folder."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,34 +11,42 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from dvfl_mobile import __version__
-from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.errors import OutputError, UsageError
 from dvfl_mobile.files import directory_lock, remove_partials, write_text, writing_to
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.build import build_network, sha256_of_weights
-from dvfl_mobile.model.checkpoint import load_checkpoint
+from dvfl_mobile.model.checkpoint.load import load_checkpoint
+from dvfl_mobile.model.class_names import are_numbered
 from dvfl_mobile.model.source import WeightSource
 from dvfl_mobile.model.student import Student, save_student
 from dvfl_mobile.progress import Step, silent
-from dvfl_mobile.training.data import VideoSamples, sides_matter
-from dvfl_mobile.training.initialize import Blocks, initial_weights
+from dvfl_mobile.spelling import command, option
+from dvfl_mobile.training.clips.data import VideoSamples, sides_matter
+from dvfl_mobile.training.clips.sources import HELD_OUT, Sources, find_sources
+from dvfl_mobile.training.initial_weights import Blocks, initial_weights
 from dvfl_mobile.training.journal import Journal
 from dvfl_mobile.training.loop import Keeping, Outcome, Task, train
-from dvfl_mobile.training.official_export import export_official
-from dvfl_mobile.training.result import JOURNAL_NAME, RESULT_NAME, BestScore, Start, TeacherFacts, TrainingResult
+from dvfl_mobile.training.official.export import export_official
+from dvfl_mobile.training.process_group import ProcessGroup, process_group
+from dvfl_mobile.training.result import (
+    JOURNAL_NAME,
+    RESULT_NAME,
+    BestScore,
+    InitialWeights,
+    TeacherFacts,
+    TrainingResult,
+)
 from dvfl_mobile.training.settings import TrainSettings
-from dvfl_mobile.training.sources import HELD_OUT, Sources, find_sources
 from dvfl_mobile.training.state import forget
-from dvfl_mobile.training.team import Team, team
 from dvfl_mobile.training.validation import VideoClips
-from dvfl_mobile.wording import plural
+from dvfl_mobile.version import __version__
+from dvfl_mobile.wording import first_few_only, plural
 
 BEST_NAME = "best.safetensors"
 LAST_NAME = "last/student.safetensors"
 STATE_NAME = "last/state.safetensors"
 OFFICIAL_NAME = "best.pth"
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -92,23 +99,13 @@ def run(plan: TrainPlan, out: Path, step: Step = silent) -> TrainingResult | Non
     """
     if (plan.teacher is None) != (plan.settings.distillation is None):
         raise UsageError("A teacher and the settings of distillation go together.")
-    with team() as processes:
+    with process_group() as processes:
         processes.by_first(lambda: _refuse_finished(out))
         if not processes.is_first:
             return _train(plan, out, processes, silent)
         with directory_lock(out):
             remove_partials(out / BEST_NAME)
             return _train(plan, out, processes, step)
-
-
-def is_first_process() -> bool:
-    """Whether this is the process that writes and speaks; the only one, without torchrun."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def process_count() -> int:
-    """How many processes torchrun started; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def shape_named(model: str) -> dict[str, Any]:
@@ -134,7 +131,9 @@ def shape_named(model: str) -> dict[str, Any]:
 
 def _refuse_finished(out: Path) -> None:
     if (out / RESULT_NAME).exists():
-        raise OutputError(f"{out} holds a finished training.", hint="Write elsewhere with -o, or remove the folder.")
+        raise OutputError(
+            f"{out} holds a finished training.", hint=f"Write elsewhere with {option('out')}, or remove the folder."
+        )
 
 
 @dataclass(frozen=True)
@@ -149,11 +148,11 @@ class _Prepared:
     clip: ClipSpec
     teacher: Student | None
     weights: dict[str, Tensor]
-    start: Start
+    start: InitialWeights
     notes: tuple[str, ...]
 
 
-def _train(plan: TrainPlan, out: Path, processes: Team, step: Step) -> TrainingResult | None:
+def _train(plan: TrainPlan, out: Path, processes: ProcessGroup, step: Step) -> TrainingResult | None:
     prepared = _prepare(plan, step)
     settings, clip = prepared.settings, prepared.clip
     samples = VideoSamples(prepared.sources.train, clip, settings.augmentation, settings.seed)
@@ -213,7 +212,7 @@ def _prepare(plan: TrainPlan, step: Step) -> _Prepared:
 
 def _named_classes(teacher: Student | None) -> tuple[str, ...] | None:
     """The teacher's class names, to find labels by; None where its checkpoint brought none."""
-    if teacher is None or teacher.classes == tuple(f"class_{index}" for index in range(len(teacher.classes))):
+    if teacher is None or are_numbered(teacher.classes):
         return None
     return teacher.classes
 
@@ -231,7 +230,7 @@ def _classes(sources: Sources, teacher: Student | None) -> tuple[str, ...]:
     if sources.classes and len(sources.classes) != len(teacher.classes):
         raise UsageError(
             f"The teacher tells {len(teacher.classes)} classes apart, and {sources.name} has {len(sources.classes)}.",
-            hint="Train the teacher on the same classes first: dvfl-mobile train --init TEACHER --data SOURCE.",
+            hint=f"Train the teacher on the same classes first: {command('train', init='TEACHER', data='SOURCE')}.",
         )
     return _named_classes(teacher) or sources.classes or teacher.classes
 
@@ -252,14 +251,15 @@ def _architecture(plan: TrainPlan, settings: TrainSettings, classes: int, teache
     frames = plan.frames or (teacher.clip.frames if teacher is not None else 8)
     size = plan.size or (teacher.clip.size if teacher is not None else 224)
     fields = {**shape_named(plan.model), **plan.architecture}
-    told = {"num_classes": classes, "num_frames": frames, "img_size": size, "drop_path_rate": settings.drop_path}
+    known = {"num_classes": classes, "num_frames": frames, "img_size": size, "drop_path_rate": settings.drop_path}
     stages = len(fields["depths"])
     levels = {name: (value,) * stages for name, value in (("focal_levels", 2), ("focal_windows", 3))}
     try:
-        return Architecture(**{**levels, **fields, **told})
+        return Architecture(**{**levels, **fields, **known})
     except ValidationError as error:
         raise UsageError(
-            f"The model can't be built: {error.errors()[0]['msg']}.", hint="Check --model, --frames and --size."
+            f"The model can't be built: {error.errors()[0]['msg']}.",
+            hint=f"Check {option('model')}, {option('frames')} and {option('size')}.",
         ) from error
 
 
@@ -288,7 +288,7 @@ def _student(weights: Mapping[str, Tensor], prepared: _Prepared, name: str) -> S
     )
 
 
-def _written(prepared: _Prepared, outcome: Outcome, processes: Team, out: Path) -> TrainingResult:
+def _written(prepared: _Prepared, outcome: Outcome, processes: ProcessGroup, out: Path) -> TrainingResult:
     """Write what is left to be written, the result last; then the state can go."""
     last = _student(outcome.weights, prepared, Path(LAST_NAME).name)
     save_student(last, out / LAST_NAME)
@@ -303,10 +303,10 @@ def _written(prepared: _Prepared, outcome: Outcome, processes: Team, out: Path) 
     return result
 
 
-def _result(prepared: _Prepared, outcome: Outcome, processes: Team, student: Student) -> TrainingResult:
+def _result(prepared: _Prepared, outcome: Outcome, processes: ProcessGroup, student: Student) -> TrainingResult:
     notes = list(prepared.notes)
     if outcome.unreadable:
-        named = ", ".join(outcome.unreadable[:_NAMED]) + (", …" if len(outcome.unreadable) > _NAMED else "")
+        named = first_few_only(outcome.unreadable)
         notes.append(f"{plural(len(outcome.unreadable), 'video')} could not be read, others stood in: {named}.")
     if outcome.epochs < prepared.settings.epochs:
         notes.append(f"Ended after {outcome.epochs} of {prepared.settings.epochs} epochs: none of the last was better.")

@@ -1,20 +1,18 @@
-"""How to train: all that, with data and a start, fixes the result. Free of torch; defaults are the official ones."""
+"""Training settings: with data and initial weights, all that fixes the result; official defaults. Free of torch."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from dvfl_mobile.documents import Document
 
 OFFICIAL_BATCH = 512
-"""Clips in the step that official learning rates are told for; they grow with the batch."""
+"""Clips in the step that official learning rates are given for; they grow with the batch."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Augmentation(_Part):
+class Augmentation(Document):
     """How a training clip is drawn and changed; every draw depends on seed, epoch and video alone.
 
     Attributes:
@@ -49,11 +47,11 @@ class Augmentation(_Part):
 
     @classmethod
     def none(cls) -> Augmentation:
-        """Clips as they are tested on, but for their place in time; labels as they are told."""
+        """Clips as they are tested on, but for their place in time; labels as they are given."""
         return cls(crop_area=(1, 1), crop_ratio=(1, 1), flip=0, jitter=0, grey=0, mixup=0, cutmix=0, label_smoothing=0)
 
 
-class Distillation(_Part):
+class Distillation(Document):
     """How a student follows its teacher.
 
     Attributes:
@@ -67,7 +65,7 @@ class Distillation(_Part):
     loss: Literal["forward_kl", "official"] = "forward_kl"
 
 
-class TrainSettings(_Part):
+class TrainSettings(Document):
     """How to train.
 
     Attributes:
@@ -79,7 +77,7 @@ class TrainSettings(_Part):
         weight_decay: not of biases, norms and other vectors.
         momentum: of sgd, which is Nesterov's. betas, eps: of adamw.
         clip_gradient: longest gradient of all weights together; None for any.
-        drop_path: stochastic depth of the last block, growing evenly from the first.
+        drop_path: drop-path rate of the last block, growing evenly from the first.
         average: decay of the weights' moving average, which is then what is validated and kept; 0 for none.
         patience: stop after so many epochs without a better score; None: never.
     """

@@ -1,18 +1,21 @@
-"""The state of a training in a file, so that a killed one goes on where it was and ends with the same result."""
+"""The resumable state of a training: a killed one goes on where it was and ends with the same result."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dvfl_mobile.errors import CheckpointError
 from dvfl_mobile.files import atomic_file, remove_partials
-from dvfl_mobile.model.stored import load_safetensors, save_safetensors
-from dvfl_mobile.training.team import Team
+from dvfl_mobile.model.checkpoint.safetensors_file import load_safetensors, save_safetensors
+from dvfl_mobile.training.process_group import ProcessGroup
 
 _SAVE_EVERY_S = 60.0
 _FINGERPRINT, _DONE = "fingerprint", "steps_done"
@@ -25,8 +28,10 @@ class TrainingState:
         done: how many steps were done when the training began or went on.
     """
 
-    def __init__(self, path: Path | None, fingerprint: str, tensors: Mapping[str, Tensor], team: Team) -> None:
-        self._path = path if team.is_first else None
+    def __init__(
+        self, path: Path | None, fingerprint: str, tensors: Mapping[str, Tensor], processes: ProcessGroup
+    ) -> None:
+        self._path = path if processes.is_first else None
         self._fingerprint = torch.frombuffer(bytearray.fromhex(fingerprint), dtype=torch.uint8)
         self._tensors = tensors
         self._saved_at = time.monotonic()
@@ -52,7 +57,7 @@ class TrainingState:
         remove_partials(self._path)
         if not self._path.exists():
             return 0
-        stored, _ = load_safetensors(self._path)
+        stored = load_safetensors(self._path)
         if _FINGERPRINT not in stored or not torch.equal(stored[_FINGERPRINT], self._fingerprint):
             raise CheckpointError(
                 f"{self._path} is the state of another training: its settings, weights or clips are not these.",
@@ -64,21 +69,31 @@ class TrainingState:
         return done
 
 
-def begin(path: Path | None, fingerprint: str, tensors: Mapping[str, Tensor], team: Team) -> TrainingState:
+def fingerprint_of(facts: Mapping[str, Any]) -> str:
+    """The SHA-256, in hex, of everything that fixes the result of a training: valid JSON, by name.
+
+    How many processes there are, and where, isn't among it.
+    """
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def begin(path: Path | None, fingerprint: str, tensors: Mapping[str, Tensor], processes: ProcessGroup) -> TrainingState:
     """Begin a training, or go on with that of `path`. All processes go on with what the first one read.
 
     Args:
         path: where the state is kept; None: nowhere. Whoever calls holds the lock of where the result will be.
-        fingerprint: in hex, of all that fixes the result; the state of another is refused.
+        fingerprint: of `fingerprint_of`; the state of another is refused.
         tensors: by name; all that steps change, changed in place.
 
     Raises:
+        UsageError: processes were given different things.
         CheckpointError: the state is that of another training, or damaged.
     """
-    state = TrainingState(path, fingerprint, tensors, team)
-    state.done = team.by_first(state.load)
+    processes.check_same(fingerprint)
+    state = TrainingState(path, fingerprint, tensors, processes)
+    state.done = processes.by_first(state.load)
     for values in tensors.values():
-        team.take_from_first(values.detach())
+        processes.take_from_first(values.detach())
     return state
 
 

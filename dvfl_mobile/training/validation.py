@@ -1,4 +1,4 @@
-"""How many held-out videos a network in training gets right, counted over all processes."""
+"""Validation during training: top-1, top-5 and loss on held-out videos, over all processes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dvfl_mobile.clips import SINGLE_VIEW, ClipSpec
-from dvfl_mobile.datasets import VideoRef, read_clips
+from dvfl_mobile.data.clips import SINGLE_VIEW, ClipSpec
+from dvfl_mobile.data.videos import VideoRef, read_clips
 from dvfl_mobile.errors import VideoError
-from dvfl_mobile.training.team import Team
+from dvfl_mobile.training.process_group import ProcessGroup
 
 _TOP = 5
 _KEPT_BYTES = 2**30
@@ -74,24 +74,28 @@ class VideoClips:
 
 
 def count_right(
-    logits_of: Callable[[Tensor], Tensor], clips: TestClips, team: Team, at_once: int, advance: Callable[[], None]
+    logits_of: Callable[[Tensor], Tensor],
+    clips: TestClips,
+    processes: ProcessGroup,
+    at_once: int,
+    advance: Callable[[], None],
 ) -> Score:
     """Count the videos that a network gets right; each process takes every n-th one.
 
     Args:
         logits_of: raw pixels `(B,T,3,S,S)`, floats, to logits `(B,K)`.
     """
-    sums = torch.zeros(4, dtype=torch.float64, device=team.device)
-    mine = range(team.rank, len(clips), team.count)
+    sums = torch.zeros(4, dtype=torch.float64, device=processes.device)
+    mine = range(processes.rank, len(clips), processes.count)
     for start in range(0, len(mine), at_once):
         read = [found for index in mine[start : start + at_once] if (found := clips.clip(index)) is not None]
         if read:
-            pixels = torch.from_numpy(np.stack([of_clip for of_clip, _ in read])).to(team.device)
-            labels = torch.tensor([label for _, label in read], device=team.device)
+            pixels = torch.from_numpy(np.stack([of_clip for of_clip, _ in read])).to(processes.device)
+            labels = torch.tensor([label for _, label in read], device=processes.device)
             sums += _counted(logits_of(pixels.float()).float(), labels)
         for _ in mine[start : start + at_once]:
             advance()
-    videos, right, right_in_five, loss = team.sum(sums).tolist()
+    videos, right, right_in_five, loss = processes.sum(sums).tolist()
     return Score(int(videos), int(right), int(right_in_five), loss / max(videos, 1))
 
 

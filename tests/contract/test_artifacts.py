@@ -14,20 +14,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dvfl_mobile import __version__, pipeline
-from dvfl_mobile.clips import ClipSpec
-from dvfl_mobile.converters.base import TARGETS, target_named
-from dvfl_mobile.manifest import Metadata, verify
+from dvfl_mobile.artifacts.manifest import Metadata, verify
+from dvfl_mobile.data.clips import ClipSpec
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.model.architecture import Architecture
-from dvfl_mobile.model.checkpoint import load_checkpoint
+from dvfl_mobile.model.checkpoint.load import load_checkpoint
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.parity import EXECUTOR_NOTE, THRESHOLDS, Verdict
-from dvfl_mobile.quantization.forms import levelled_form
-from dvfl_mobile.quantization.graphs import in_double, run_clips
-from dvfl_mobile.quantization.recipes import RECIPES, recipe_named
+from dvfl_mobile.parity.thresholds import thresholds_for
+from dvfl_mobile.pipeline.check import check
+from dvfl_mobile.pipeline.convert import convert
+from dvfl_mobile.pipeline.plan import make_plan
+from dvfl_mobile.quantization.graph.forms import deploy_form
+from dvfl_mobile.quantization.graph.graphs import in_double, run_clips
+from dvfl_mobile.recipes import RECIPES, recipe_named
 from dvfl_mobile.report.contents import islands
 from dvfl_mobile.runners.base import open_runner
+from dvfl_mobile.runners.values import EXECUTOR_NOTE
+from dvfl_mobile.targets import TARGETS, target_named
+from dvfl_mobile.version import __version__
 from tests.checkpoints import SMALL
 from tests.conversions import Make, skip_without
 from tests.quantized import drawn, small_form
@@ -116,16 +121,16 @@ def test_classes_and_clip_are_inside_the_file(made: Make, target: str, recipe: s
 def test_inputs_and_outputs_are_those_of_the_file(made: Make, target: str, recipe: str) -> None:
     found = made(target, recipe)
     manifest = found.artifact.manifest
-    told = [(entry.name, entry.shape, entry.dtype) for entry in (*manifest.inputs, *manifest.outputs)]
+    declared = [(entry.name, entry.shape, entry.dtype) for entry in (*manifest.inputs, *manifest.outputs)]
     # LiteRT reads raw pixels as int8 where it computes in it; the others take floats and convert by themselves.
     pixels = "int8" if (target, recipe) == ("tflite", "static_wi8_ai8") else "float32"
-    assert [(shape, dtype) for _, shape, dtype in told] == [((8, 3, 64, 64), pixels), ((1, 5), "float32")]
+    assert [(shape, dtype) for _, shape, dtype in declared] == [((8, 3, 64, 64), pixels), ((1, 5), "float32")]
     assert (manifest.inputs[0].scale, manifest.inputs[0].zero_point) == (
         (1.0, -128) if pixels == "int8" else (None, None)
     )
     inside = TENSORS_OF[target](found.file)
     # ExecuTorch knows inputs by place, not by name.
-    assert inside == (told if target != "executorch" else [("", shape, dtype) for _, shape, dtype in told])
+    assert inside == (declared if target != "executorch" else [("", shape, dtype) for _, shape, dtype in declared])
 
 
 @EACH_TARGET
@@ -141,7 +146,7 @@ def test_computes_what_pytorch_computes(made: Make, target: str, recipe: str) ->
     assert report.verdict is Verdict.PASS, report.reasons
     assert report.pooled is not None
     assert report.pooled.sqnr_db is not None
-    assert report.pooled.sqnr_db >= THRESHOLDS[recipe].min_sqnr_db
+    assert report.pooled.sqnr_db >= thresholds_for(recipe).min_sqnr_db
     # Four bits are too few for a network so small: its parity asks for less.
     assert report.pooled.clips == 8
     assert report.pooled.agreeing >= (8 if "wi4" not in recipe else 6)
@@ -195,17 +200,17 @@ def test_apple_s_targets_do_not_say_what_only_the_device_knows(made: Make, targe
 def test_multiply_adds_are_those_of_a_hand_count(made: Make, target: str, recipe: str) -> None:
     manifest = made(target, recipe).artifact.manifest
     are_products = TARGETS[target].normalizer == "products"
-    levels = manifest.quantization.levels if manifest.quantization and are_products else ()
-    expected = hand_count(SMALL, means_are_products=are_products) + sum(map(_mean_of_a_level, levels))
+    per_token_scaled = manifest.quantization.per_token_scaled if manifest.quantization and are_products else ()
+    expected = hand_count(SMALL, means_are_products=are_products) + sum(map(_mean_of_a_token, per_token_scaled))
     assert manifest.delegation.multiply_adds == expected
 
 
 @EACH
-def test_operators_are_told_by_the_deploy_form_s_modules(made: Make, target: str, recipe: str) -> None:
+def test_operators_carry_the_deploy_form_s_modules(made: Make, target: str, recipe: str) -> None:
     found = made(target, recipe)
     manifest = found.artifact.manifest
-    levels = manifest.quantization.levels if manifest.quantization else ()
-    form = levelled_form(found.student, levels, TARGETS[target].normalizer)
+    per_token_scaled = manifest.quantization.per_token_scaled if manifest.quantization else ()
+    form = deploy_form(found.student, per_token_scaled, TARGETS[target].normalizer)
     paths = {name for name, _ in form.named_modules()}
     rows = manifest.delegation.rows
     assert {row.module for row in rows} <= paths
@@ -266,7 +271,7 @@ def test_coreml_computes_in_the_recipe_s_numbers(made: Make, recipe: str, halves
 def test_coreml_is_for_the_ios_that_was_asked_for(tmp_path: Path, minimum_ios: int, specification: int) -> None:
     skip_without("coreml")
     tiny = seeded_student(SMALL.model_copy(update={"depths": (1,), "focal_levels": (1,), "focal_windows": (3,)}))
-    [artifact] = pipeline.convert(tiny, pipeline.make_plan(["coreml"], "fp32", tmp_path, minimum_ios))
+    [artifact] = convert(tiny, make_plan(["coreml"], "fp32", tmp_path, minimum_ios))
     assert artifact.manifest.minimum_os == f"iOS {minimum_ios}"
     spec = _coreml_spec(artifact.folder / artifact.manifest.file)
     assert spec.specificationVersion == specification
@@ -305,13 +310,13 @@ def test_core_ai_is_for_the_systems_that_the_manifest_names(made: Make) -> None:
 def test_core_ai_s_operators_are_those_in_the_file(made: Make) -> None:
     found = made("coreai", "fp32")
     inside = dict(_coreai_asset(found.file).summary().operation_distribution)
-    told: Counter[str] = Counter()
+    counted: Counter[str] = Counter()
     for row in found.artifact.manifest.delegation.rows:
-        told[row.operator] += row.count
+        counted[row.operator] += row.count
     # Layer norms are calls of functions, which hold operators of the other kinds.
     for operator in ("conv2d", "batch_matmul", "gelu", "transpose"):
-        assert told[operator] == inside[operator], operator
-    assert told["layer_norm"] == inside["invoke"]
+        assert counted[operator] == inside[operator], operator
+    assert counted["layer_norm"] == inside["invoke"]
 
 
 def test_core_ai_s_file_holds_no_path_of_this_machine(made: Make) -> None:
@@ -352,12 +357,12 @@ ODD = {
 @pytest.mark.parametrize("options", ODD)
 def test_other_layouts_compute_what_pytorch_computes(tmp_path: Path, target: str, options: str) -> None:
     skip_without(target)
-    [artifact] = pipeline.convert(seeded_student(ODD[options]), pipeline.make_plan([target], "fp32", tmp_path))
-    report = pipeline.check(artifact)
+    [artifact] = convert(seeded_student(ODD[options]), make_plan([target], "fp32", tmp_path))
+    report = check(artifact)
     assert report.verdict is Verdict.PASS, report.reasons
     assert report.pooled is not None
     assert report.pooled.sqnr_db is not None
-    assert report.pooled.sqnr_db >= THRESHOLDS["fp32"].min_sqnr_db
+    assert report.pooled.sqnr_db >= thresholds_for("fp32").min_sqnr_db
     delegation = artifact.manifest.delegation
     assert delegation.share == (None if target in ON_THE_DEVICE else 1.0)
     assert delegation.multiply_adds == hand_count(
@@ -391,8 +396,8 @@ def hand_count(architecture: Architecture, *, means_are_products: bool) -> int:
     return total + two_means * tokens * dim + dim * classes
 
 
-def _mean_of_a_level(path: str) -> int:
-    """A levelled layer of the small student takes one mean more of its tokens."""
+def _mean_of_a_token(path: str) -> int:
+    """A per-token scaled layer of the small student takes one mean more of its tokens."""
     stage = int(path.removeprefix("stage").split(".")[0])
     side = SMALL.img_size // SMALL.patch_size // 2**stage
     return SMALL.token_frames * side * side * SMALL.channels(stage)
@@ -480,8 +485,8 @@ def _coreai_tensors(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
     summary = _coreai_asset(path).summary(include_statistics=False)
     assert summary.function_names == ["main"]
     tensors = []
-    for name, told in (*summary.function_inputs("main"), *summary.function_outputs("main")):
-        kind, shape = re.fullmatch(r"NDArray \((\w+), ([\d ×]+)\)", told).groups()
+    for name, kept in (*summary.function_inputs("main"), *summary.function_outputs("main")):
+        kind, shape = re.fullmatch(r"NDArray \((\w+), ([\d ×]+)\)", kept).groups()
         tensors.append((name, tuple(map(int, shape.split(" × "))), kind.lower()))
     return tensors
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from dvfl_mobile import pipeline
-from dvfl_mobile.artifacts import open_artifact
+from dvfl_mobile.artifacts.make import open_artifact
 from dvfl_mobile.errors import ArtifactError
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
+from dvfl_mobile.pipeline.check import check
 from dvfl_mobile.runners.base import open_runner
 from tests.checkpoints import SMALL
 from tests.conversions import Make, skip_without
@@ -50,7 +50,7 @@ def test_a_cut_model_is_refused(made: Make, tmp_path: Path, target: str, share: 
 
 @RUN_HERE
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "problem"),
     [
         (lambda document: document["clip"].update(size=32), "(8, 3, 32, 32)"),
         (lambda document: document["clip"].update(frames=16), "(16, 3, 64, 64)"),
@@ -59,21 +59,21 @@ def test_a_cut_model_is_refused(made: Make, tmp_path: Path, target: str, share: 
     ids=["size", "frames", "classes"],
 )
 def test_a_manifest_of_another_model_is_refused(
-    made: Make, tmp_path: Path, target: str, change: Callable[[dict[str, Any]], object], told: str
+    made: Make, tmp_path: Path, target: str, change: Callable[[dict[str, Any]], object], problem: str
 ) -> None:
     folder = _copy(made, target, tmp_path)
     _edit(folder, change)
     with pytest.raises(ArtifactError) as caught:
         open_runner(folder, open_artifact(folder).manifest)
     assert "takes (8, 3, 64, 64) and gives (1, 5); its manifest says" in caught.value.problem
-    assert told in caught.value.problem
+    assert problem in caught.value.problem
 
 
 @RUN_HERE
 def test_other_weights_fail(made: Make, tmp_path: Path, target: str) -> None:
     other = tmp_path / "other.safetensors"
     save_student(seeded_student(made(target, "fp32").student.architecture, seed=1), other)
-    report = pipeline.check(open_artifact(_copy(made, target, tmp_path)), reference=other)
+    report = check(open_artifact(_copy(made, target, tmp_path)), reference=other)
     assert report.verdict.exit_code == 5
     assert any("SQNR" in reason for reason in report.reasons)
 

@@ -55,7 +55,7 @@ def graph(values: Sequence[Any], nodes: Sequence[Any], constants: Sequence[Any] 
     return schema.XNNGraph("0", list(nodes), list(values), 2, [0], [9], [schema.ConstantDataOffset(0, 0), *constants])
 
 
-def told(folded: Any) -> list[tuple[Any, ...]]:
+def rows_of(folded: Any) -> list[tuple[Any, ...]]:
     """Each node as its kind, what it reads, what it writes, and its permutation or shape."""
     shown = []
     for node in folded.xnodes:
@@ -75,7 +75,7 @@ def test_a_pair_that_cancels_goes(quantized: bool) -> None:
     inner = [value(key, quantized=quantized) for key in (1, 2)]
     made = graph([*ends(), *inner], [transpose(0, 1, TO_LAST), transpose(1, 2, TO_FIRST), gelu(2, 9)])
     fold_transposes(made)
-    assert told(made) == [("Gelu", 0, 9)]
+    assert rows_of(made) == [("Gelu", 0, 9)]
 
 
 def test_a_chain_becomes_one() -> None:
@@ -85,7 +85,7 @@ def test_a_chain_becomes_one() -> None:
     picture = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
     expected = picture.transpose(perms[0]).transpose(perms[1]).transpose(perms[2])
     fold_transposes(made)
-    [(kind, source, result, perm), last] = told(made)
+    [(kind, source, result, perm), last] = rows_of(made)
     assert (kind, source, result, last) == ("Transpose", 0, 3, ("Gelu", 3, 9))
     assert np.array_equal(picture.transpose(perm), expected)
 
@@ -95,14 +95,14 @@ def test_three_that_come_to_nothing_go() -> None:
     nodes = [transpose(0, 1, turn), transpose(1, 2, turn), transpose(2, 3, turn), gelu(3, 9)]
     made = graph([*ends(), value(1), value(2), value(3)], nodes)
     fold_transposes(made)
-    assert told(made) == [("Gelu", 0, 9)]
+    assert rows_of(made) == [("Gelu", 0, 9)]
 
 
 def test_one_that_is_read_twice_stays_for_the_other_reader() -> None:
     nodes = [transpose(0, 1, TO_LAST), gelu(1, 3), transpose(1, 2, TO_FIRST), gelu(2, 9)]
     made = graph([*ends(), value(1), value(2), value(3)], nodes)
     fold_transposes(made)
-    assert told(made) == [("Transpose", 0, 1, TO_LAST), ("Gelu", 1, 3), ("Gelu", 0, 9)]
+    assert rows_of(made) == [("Transpose", 0, 1, TO_LAST), ("Gelu", 1, 3), ("Gelu", 0, 9)]
 
 
 def test_every_reader_of_a_dropped_value_reads_what_came_before() -> None:
@@ -116,25 +116,25 @@ def test_every_reader_of_a_dropped_value_reads_what_came_before() -> None:
 def test_a_value_that_leaves_the_graph_is_still_made() -> None:
     made = graph([*ends(), value(1)], [transpose(0, 1, TO_LAST), transpose(1, 9, TO_FIRST)])
     fold_transposes(made)
-    assert [(row[0], *row[1:3]) for row in told(made)] == [("Reshape", 0, 9)], "the identity, but for its name"
+    assert [(row[0], *row[1:3]) for row in rows_of(made)] == [("Reshape", 0, 9)], "the identity, but for its name"
 
     made = graph([*ends(), value(1)], [gelu(0, 1), transpose(1, 9, TO_LAST)])
     fold_transposes(made)
-    assert told(made) == [("Gelu", 0, 1), ("Transpose", 1, 9, TO_LAST)]
+    assert rows_of(made) == [("Gelu", 0, 1), ("Transpose", 1, 9, TO_LAST)]
 
 
 def test_one_that_moves_only_ones_is_a_reshape() -> None:
     dims = (1, 3, 1, 5)
     made = graph([*ends(dims), value(1, (1, 1, 3, 5))], [transpose(0, 1, (2, 0, 1, 3)), gelu(1, 9)])
     fold_transposes(made)
-    assert told(made) == [("Reshape", 0, 1, (1, 1, 3, 5)), ("Gelu", 1, 9)]
+    assert rows_of(made) == [("Reshape", 0, 1, (1, 1, 3, 5)), ("Gelu", 1, 9)]
 
 
 def test_one_that_moves_more_than_ones_stays() -> None:
     dims = (1, 3, 4, 1)
     made = graph([*ends(dims), value(1)], [transpose(0, 1, (0, 2, 1, 3)), gelu(1, 9)])
     fold_transposes(made)
-    assert told(made) == [("Transpose", 0, 1, (0, 2, 1, 3)), ("Gelu", 1, 9)]
+    assert rows_of(made) == [("Transpose", 0, 1, (0, 2, 1, 3)), ("Gelu", 1, 9)]
 
 
 def test_filters_are_halved_and_nothing_else() -> None:
@@ -174,7 +174,7 @@ def test_gelu_between_two_conversions_becomes_a_table() -> None:
         [convert(0, 1), gelu(1, 2), convert(2, 9)],
     )
     fuse_lookups(made)
-    assert told(made) == [("Gelu", 0, 9)]
+    assert rows_of(made) == [("Gelu", 0, 9)]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_gelu_stays_float_where_a_float_is_wanted(nodes: list[Any]) -> None:
         nodes,
     )
     fuse_lookups(made)
-    assert next(row[:2] for row in told(made) if row[0] == "Gelu") == ("Gelu", 1)
+    assert next(row[:2] for row in rows_of(made) if row[0] == "Gelu") == ("Gelu", 1)
 
 
 def test_a_tensor_is_converted_once_for_all_who_read_it() -> None:
@@ -200,7 +200,7 @@ def test_a_tensor_is_converted_once_for_all_who_read_it() -> None:
         [convert(0, 1), gelu(1, 3), convert(0, 2), gelu(2, 9)],
     )
     share_conversions(made)
-    assert told(made) == [("Convert", 0, 1), ("Gelu", 1, 3), ("Gelu", 1, 9)]
+    assert rows_of(made) == [("Convert", 0, 1), ("Gelu", 1, 3), ("Gelu", 1, 9)]
 
 
 def test_static_int8_leaves_gelu_float_for_the_pooled_context_alone(made: Make) -> None:

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from dvfl_mobile.cli.main import main
 from dvfl_mobile.metrics import sqnr_db
-from dvfl_mobile.runners.mil.executor import MilExecutor
+from dvfl_mobile.mil.executor import MilExecutor
 from tests.conversions import skip_without
 
 CLASSES = ["cat", "dog", "newt"]
@@ -199,10 +199,13 @@ def theirs(tmp_path: Path) -> tuple[Path, Path, dict[str, np.ndarray]]:
     return tmp_path / "theirs.mlpackage", tmp_path / "ref.npz", arrays
 
 
-def test_parity_holds_somebody_s_package_against_their_answers(theirs: Any, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", ["check-package", "parity"])
+def test_somebody_s_package_is_held_against_their_answers(
+    command: str, theirs: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
     path, reference, arrays = theirs
     np.savez(reference, **arrays)
-    assert ask("parity", path, "--reference", reference, "--json") == 0
+    assert ask(command, path, "--reference", reference, "--json") == 0
     report = json.loads(capfd.readouterr().out)
     assert (report["verdict"], report["samples"], report["computes_in"]) == ("pass", 2, "fp32")
     assert [row["name"] for row in report["outputs"]] == [name for name in arrays if name != "x"]
@@ -211,11 +214,11 @@ def test_parity_holds_somebody_s_package_against_their_answers(theirs: Any, capf
 
     wrong = list(arrays)[1]
     np.savez(reference, **(arrays | {wrong: arrays[wrong] * 1.01}))
-    assert ask("parity", path, "--reference", reference) == 5
+    assert ask(command, path, "--reference", reference) == 5
     out = capfd.readouterr().out
     assert out.startswith("FAIL")
     assert "39.9 dB" in out or "40.0 dB" in out
-    assert ask("parity", path, "--reference", reference, "--min-sqnr", "30", "--because", "a hundredth is meant") == 0
+    assert ask(command, path, "--reference", reference, "--min-sqnr", "30", "--because", "a hundredth is meant") == 0
 
 
 def test_a_reference_that_does_not_go_with_the_package_is_refused(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dvfl_mobile.cli.inspect import inspect
+from dvfl_mobile.cli.commands.inspect import inspect
 from dvfl_mobile.gpu_delegate.report import NAME, NO_GPU, GpuDelegateReport, gpu_delegate_report
 from dvfl_mobile.gpu_delegate.rules import Fate
 from tests.conversions import Make
@@ -47,7 +47,7 @@ def test_the_latest_rules_take_all_of_it_and_the_earlier_refuse_the_gates(made: 
 
 
 @pytest.mark.parametrize("recipe", ["fp32", "static_wi8_ai8"])
-def test_its_operators_modules_and_multiply_adds_are_those_that_litert_told_the_converter(
+def test_its_operators_modules_and_multiply_adds_are_those_that_litert_gave_the_converter(
     made: Make, recipe: str
 ) -> None:
     artifact = made("tflite", recipe).artifact

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvfl_mobile.racing import race
+from dvfl_mobile.data.drawn import moving_shapes
+from dvfl_mobile.profiling.race import race
 from dvfl_mobile.runners.base import open_here, open_runner
-from dvfl_mobile.runners.isolated import IsolatedRunner
+from dvfl_mobile.runners.child.isolated import IsolatedRunner
 from dvfl_mobile.runners.tracing import trace, trace_here
-from dvfl_mobile.shapes import moving_shapes
+from dvfl_mobile.targets import target_named
 from tests.conversions import Made, Make
 
 pytestmark = pytest.mark.cold_children
@@ -73,7 +74,9 @@ def test_a_trace_is_the_same_too(made: Make, target: str) -> None:
     one = made(target, "static_wi8_ai8")
     folder, manifest = one.artifact.folder, one.artifact.manifest
     [clip] = [drawn.pixels for drawn in moving_shapes(manifest.clip, 1)]
-    there, here = trace(folder, manifest, clip), trace_here(folder / manifest.file, manifest, clip)
+    tracer = target_named(target).tracer
+    assert tracer is not None
+    there, here = trace(folder, manifest, clip), trace_here(tracer, folder / manifest.file, manifest, clip)
     assert (there.output, there.means, there.is_named) == (here.output, here.means, here.is_named)
     for found, expected in zip((there.input, *there.steps), (here.input, *here.steps), strict=True):
         # In a protobuf's maps nothing has an order that another process would repeat.

@@ -14,24 +14,23 @@ import numpy as np
 import pytest
 from torch.fx import Node
 
-from dvfl_mobile.artifacts import Artifact
-from dvfl_mobile.converters.base import TARGETS, Target
+from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.artifacts.manifest import ArtifactFacts, Manifest, verify
+from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.delegation import module_path
 from dvfl_mobile.errors import ArtifactError
 from dvfl_mobile.locating import locate as locating
 from dvfl_mobile.locating.document import Cause, Location
 from dvfl_mobile.locating.locate import locate
 from dvfl_mobile.locating.reference import ReferenceGraph, reference_graph
-from dvfl_mobile.manifest import Manifest, verify
 from dvfl_mobile.model.student import Student
-from dvfl_mobile.parity import ArtifactFacts
-from dvfl_mobile.quantization import graphs
-from dvfl_mobile.quantization.forms import levelled_form
+from dvfl_mobile.quantization.graph import graphs
+from dvfl_mobile.quantization.graph.forms import deploy_form
 from dvfl_mobile.quantization.settings import Quantization
 from dvfl_mobile.report import location as report
 from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.tracing import Trace, trace, trace_here
-from dvfl_mobile.shapes import moving_shapes
+from dvfl_mobile.targets import TARGETS, Target
 from tests.conversions import Make, skip_without
 from tests.planting import Fault, planted
 
@@ -90,8 +89,8 @@ def nodes(made: Make) -> Nodes:
     def find(target: str, recipe: str) -> tuple[dict[str, np.ndarray], list[Node]]:
         found = made(target, recipe)
         quantization = found.artifact.manifest.quantization
-        levels = quantization.levels if quantization else ()
-        form = levelled_form(found.student, levels, TARGETS[target].normalizer)
+        per_token_scaled = quantization.per_token_scaled if quantization else ()
+        form = deploy_form(found.student, per_token_scaled, TARGETS[target].normalizer)
         graph = graphs.exported(form, found.artifact.manifest.clip.shape)
         weights = {name: value.detach().numpy() for name, value in form.named_parameters()}
         return weights, [node for node in graph.graph.nodes if node.op == "call_function"]
@@ -204,4 +203,4 @@ def test_an_artifact_without_its_reference_is_refused(made: Make, nodes: Nodes, 
         path.unlink()
     with pytest.raises(ArtifactError, match=r"The reference of .* is missing") as caught:
         locate_in(artifact)
-    assert "--reference" in caught.value.hint
+    assert "`reference=`" in caught.value.hint

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dvfl_mobile import pipeline
-from dvfl_mobile.artifacts import Artifact, open_artifact
+from dvfl_mobile.artifacts.make import Artifact, open_artifact
 from dvfl_mobile.cli.main import main
-from dvfl_mobile.opinions import allowed
-from dvfl_mobile.parity import Verdict
-from dvfl_mobile.quantization.recipes import RECIPES
+from dvfl_mobile.documents import Verdict
+from dvfl_mobile.parity.second_opinion import allowed
+from dvfl_mobile.pipeline.check import check
+from dvfl_mobile.recipes import RECIPES
 from dvfl_mobile.runners.base import Runner, open_runner
 from dvfl_mobile.runners.opinions import OPINIONS, opinions_named
 from dvfl_mobile.runners.values import Logits, Pixels
@@ -53,7 +53,7 @@ def opinion(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("recipe", RECIPES_OF_TFLITE)
 def test_other_kernels_agree_with_xnnpack(copied: Copied, opinion: str, recipe: str) -> None:
-    report = pipeline.check(copied("tflite", recipe), second_opinions=[opinion])
+    report = check(copied("tflite", recipe), second_opinions=[opinion])
     [found] = report.second_opinions
     assert report.verdict is Verdict.PASS, report.reasons
     assert (found.name, found.runner["delegate"], found.check) == (opinion, None, report.checks[-1])
@@ -84,8 +84,8 @@ def test_one_that_disagrees_fails_the_artifact(copied: Copied, monkeypatch: pyte
         runner = open_runner(folder, manifest, opinion)
         return Disturbed(runner) if (opinion is None) is (whose == "the first") else runner
 
-    monkeypatch.setattr(pipeline, "open_runner", opened)
-    report = pipeline.check(copied("tflite", "fp16"), second_opinions=["reference"])
+    monkeypatch.setattr("dvfl_mobile.pipeline.compare.open_runner", opened)
+    report = check(copied("tflite", "fp16"), second_opinions=["reference"])
     assert (report.verdict, report.verdict.exit_code) == (Verdict.FAIL, 5)
     failed = [check.name for check in report.checks if check.verdict is Verdict.FAIL]
     assert failed == (["opinion_reference"] if whose == "the other" else ["sqnr", "opinion_reference"])

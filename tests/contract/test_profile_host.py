@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvfl_mobile.clips import Clip
+from dvfl_mobile.data.clips import Clip
+from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.devices.base import find_device
 from dvfl_mobile.devices.values import RunOptions
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.errors import ArtifactError, InconclusiveError, UsageError
-from dvfl_mobile.parity import Verdict
 from dvfl_mobile.profiling.plan import Plan
 from dvfl_mobile.profiling.session import profile_device
 from dvfl_mobile.profiling.subjects import subject_of
-from dvfl_mobile.shapes import moving_shapes
 from tests.conversions import Made, Make
 
 TIMED = ("tflite", "executorch")
@@ -93,7 +93,7 @@ def test_what_a_reference_executor_runs_is_never_timed(made: Make) -> None:
         assert len(runner.run(clip[None])) == 1, "its numbers can be had"
         with pytest.raises(InconclusiveError, match="reference executor") as caught:
             runner.measure(clip, RunOptions())
-    assert "--device ios:UDID" in caught.value.hint
+    assert "`device=ios:UDID`" in caught.value.hint
 
 
 def test_compute_units_are_core_mls(timed: Made) -> None:

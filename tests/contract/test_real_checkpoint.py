@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dvfl_mobile import pipeline
-from dvfl_mobile.parity import Verdict
+from dvfl_mobile.documents import Verdict
+from dvfl_mobile.pipeline.deploy import deploy
+from dvfl_mobile.pipeline.load import load_student
+from dvfl_mobile.pipeline.plan import make_plan
 from tests.conversions import skip_without
 
 CLIPS = 4
@@ -21,8 +23,8 @@ def test_it_computes_what_pytorch_computes(
     target: str, recipe: str, most_megabytes: float, real_checkpoint: Path, ucf8: Path, tmp_path: Path
 ) -> None:
     skip_without(target)
-    student = pipeline.load_student(real_checkpoint)
-    summary = pipeline.deploy(student, pipeline.make_plan([target], recipe, tmp_path), ucf8, CLIPS)
+    student = load_student(real_checkpoint)
+    summary = deploy(student, make_plan([target], recipe, tmp_path), ucf8, CLIPS)
     [row] = summary.rows
     assert (row.verdict, row.clips, row.agreeing) == (Verdict.PASS, CLIPS, CLIPS), row.reasons
     assert row.delegated_share == 1

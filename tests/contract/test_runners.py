@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.errors import InconclusiveError
 from dvfl_mobile.runners.base import Runner, open_runner
 from dvfl_mobile.runners.pytorch import TorchRunner
-from dvfl_mobile.shapes import moving_shapes
 from tests.conversions import Make
 
 CLIPS = 3

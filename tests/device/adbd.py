@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dvfl_mobile.devices.adb import Adb
-from dvfl_mobile.devices.adb_place import BASE
+from dvfl_mobile.devices.android.adb import Adb
+from dvfl_mobile.devices.android.place import BASE
 
 HERE = Path(__file__).resolve().parent
 SERVER_PORT = 16010
@@ -236,9 +236,9 @@ def _serve(world: World, tools: Path, folder: Path) -> None:
         "ADB_MDNS_AUTO_CONNECT": "0",
     }
     world.start([str(tools / "bin" / "adb"), "nodaemon", "server"], variables)
-    told = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+    assignments = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
     enter = f"nsenter --preserve-credentials -t {world.first} -U -n"
-    world.adb_path.write_text(f'#!/bin/sh\n{told} exec {enter} {shlex.quote(str(tools / "bin" / "adb"))} "$@"\n')
+    world.adb_path.write_text(f'#!/bin/sh\n{assignments} exec {enter} {shlex.quote(str(tools / "bin" / "adb"))} "$@"\n')
     world.adb_path.chmod(0o755)
     world.until(lambda: "List of devices" in world.adb("devices"), "the adb server never answered")
 

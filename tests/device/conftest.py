@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dvfl_mobile.quantization.cache import CACHE_VARIABLE
+from dvfl_mobile.files import CACHE_VARIABLE
 from tests.device.adbd import Phone, System, World, emulate_arm64, opened_world
 from tests.device_tools import PREFIX
 

@@ -12,14 +12,16 @@ from unittest import mock
 
 import numpy as np
 
-from dvfl_mobile import artifacts, pipeline
-from dvfl_mobile.artifacts import Artifact
-from dvfl_mobile.devices import protocol
-from dvfl_mobile.devices.bundle import NAME, PROGRAMS, Bundle
+from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.artifacts.manifest import Manifest
+from dvfl_mobile.devices.harness import protocol
+from dvfl_mobile.devices.harness.bundle import NAME, Bundle
+from dvfl_mobile.devices.harness.native import NATIVE
 from dvfl_mobile.devices.values import DeviceFacts
 from dvfl_mobile.files import sha256_of
-from dvfl_mobile.manifest import Manifest
 from dvfl_mobile.model.default import seeded_student
+from dvfl_mobile.pipeline.convert import convert
+from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.runners.base import as_input
 from dvfl_mobile.runners.values import Logits, Pixels
 from tests.checkpoints import SMALL
@@ -52,7 +54,7 @@ def speaking_bundle(folder: Path, manifest: Manifest, pause_s: float = 0.0, with
         script = script.replace(word, value)
     if without:
         script = script.replace(f'say \'{{"event":"{without}"', ": '")
-    program = folder / PROGRAMS[manifest.target]
+    program = folder / NATIVE[manifest.target].program
     program.write_text(script, encoding="utf-8")
     file = {"name": program.name, "sha256": sha256_of(program), "targets": [manifest.target]}
     contents = {
@@ -70,8 +72,8 @@ def speaking_bundle(folder: Path, manifest: Manifest, pause_s: float = 0.0, with
 def small_artifact(out: Path) -> Artifact:
     """An artifact of the small student, whole but for its model, which is none."""
     skip_without("tflite")
-    with mock.patch.object(artifacts, "lower", quick.lower):
-        [artifact] = pipeline.convert(seeded_student(SMALL), pipeline.make_plan(["tflite"], "fp32", out))
+    with mock.patch("dvfl_mobile.artifacts.make.lower", quick.lower):
+        [artifact] = convert(seeded_student(SMALL), make_plan(["tflite"], "fp32", out))
     return artifact
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvfl_mobile.artifacts import Artifact
-from dvfl_mobile.devices.adb_claims import MOST_AGE_S, OWNER, PREFIX
-from dvfl_mobile.devices.adb_place import AdbPlace
-from dvfl_mobile.devices.native import NativeRunner
+from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.devices.android.claims import MOST_AGE_S, OWNER, PREFIX
+from dvfl_mobile.devices.android.place import AdbPlace
+from dvfl_mobile.devices.harness.runner import NativeRunner
 from dvfl_mobile.devices.values import RunOptions
 from dvfl_mobile.errors import DeviceError
 from tests.device.adbd import Phone, System, World
@@ -192,8 +192,8 @@ def test_several_phones_at_once_and_a_phone_several_times(
 _CRASHING = """
 import sys
 from pathlib import Path
-from dvfl_mobile.devices.adb import Adb
-from dvfl_mobile.devices.adb_place import AdbPlace
+from dvfl_mobile.devices.android.adb import Adb
+from dvfl_mobile.devices.android.place import AdbPlace
 
 adb, serial, program = sys.argv[1:]
 with AdbPlace.opened(Adb(adb, serial)) as place:

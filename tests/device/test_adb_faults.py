@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from dvfl_mobile.artifacts import Artifact
-from dvfl_mobile.devices import android
-from dvfl_mobile.devices.adb import VARIABLE, Adb
-from dvfl_mobile.devices.adb_place import BASE, AdbPlace
-from dvfl_mobile.devices.native import NativeRunner
+from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.devices.android import device as android
+from dvfl_mobile.devices.android.adb import VARIABLE, Adb
+from dvfl_mobile.devices.android.place import BASE, AdbPlace
+from dvfl_mobile.devices.harness.runner import NativeRunner
 from dvfl_mobile.errors import DeviceError, UsageError
-from dvfl_mobile.runners.limits import DEADLINE_VARIABLE
+from dvfl_mobile.runners.child.limits import DEADLINE_VARIABLE
 from tests.device.adbd import Phone, System, World
 from tests.device.speaking import FACTS, drawn_clips, small_artifact, speaking_bundle
 
@@ -323,7 +323,7 @@ def test_a_server_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Monke
     hanging.write_text("#!/bin/sh\nsleep 1000 & wait\n", encoding="ascii")
     hanging.chmod(0o755)
     monkeypatch.setenv(VARIABLE, str(hanging))
-    from dvfl_mobile.devices.adb import listed_devices
+    from dvfl_mobile.devices.android.adb import listed_devices
 
     with within(1.5), pytest.raises(DeviceError, match="adb can't list its devices: it didn't answer within 1 second"):
         listed_devices(1.0)

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvfl_mobile.artifacts import Artifact
-from dvfl_mobile.devices.adb import Adb
-from dvfl_mobile.devices.adb_place import AdbPlace
-from dvfl_mobile.devices.bundle import Bundle
-from dvfl_mobile.devices.native import NativeRunner
+from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.devices.android.adb import Adb
+from dvfl_mobile.devices.android.place import AdbPlace
+from dvfl_mobile.devices.harness.bundle import Bundle
+from dvfl_mobile.devices.harness.runner import NativeRunner
 from dvfl_mobile.errors import DeviceError
-from dvfl_mobile.runners.limits import DEADLINE_VARIABLE
+from dvfl_mobile.runners.child.limits import DEADLINE_VARIABLE
 from tests.device import meddling
 from tests.device.adbd import Phone, System, World
 from tests.device.speaking import FACTS, drawn_clips, right_logits, small_artifact, speaking_bundle

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dvfl_mobile.manifest import Manifest, entries
+from dvfl_mobile.artifacts.manifest import Manifest, entries
 
 HEAD, TAIL = 4096, 65536
 BLOB = "@model_path/weights/weight.bin"

@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -36,8 +37,9 @@ def lower(target: Any, request: Any, path: Path) -> Lowered:
 
 def open_runner(folder: Path, manifest: Any) -> Any:
     """A runner that gives the reference's own logits."""
-    from dvfl_mobile.artifacts import Artifact, reference_of
-    from dvfl_mobile.manifest import verify
+    from dvfl_mobile.artifacts.make import Artifact
+    from dvfl_mobile.artifacts.manifest import verify
+    from dvfl_mobile.artifacts.reference import reference_of
     from dvfl_mobile.runners.pytorch import TorchRunner
 
     verify(manifest, folder)
@@ -65,26 +67,26 @@ def wait() -> None:
 
 EVENTS: dict[str, Callable[[], None]] = {"interrupt": interrupt, "full": fill_disk, "wait": wait}
 STEPS = {
-    "load": "dvfl_mobile.pipeline.load_student",
-    "reference": "dvfl_mobile.artifacts.sha256_of",
-    "convert": "dvfl_mobile.artifacts.lower",
-    "parity": "dvfl_mobile.pipeline.open_runner",
+    "load": "dvfl_mobile.pipeline.load.load_model",
+    "reference": "dvfl_mobile.artifacts.reference.sha256_of",
+    "convert": "dvfl_mobile.artifacts.make.lower",
+    "parity": "dvfl_mobile.pipeline.compare.open_runner",
 }
 
 
 def main() -> None:
     """Run the command line of this process, with its event."""
-    from dvfl_mobile import artifacts, pipeline
     from dvfl_mobile.cli.main import main as run
 
     event, *arguments = sys.argv[1:]
     # A shell starts what it puts into the background with Ctrl-C ignored, and the tests with it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    artifacts.lower, pipeline.open_runner = lower, open_runner
+    mock.patch("dvfl_mobile.artifacts.make.lower", lower).start()
+    mock.patch("dvfl_mobile.pipeline.compare.open_runner", open_runner).start()
     step, _, what = event.partition(":")
     if step in STEPS:
         place, name = STEPS[step].rsplit(".", 1)
-        original = getattr(sys.modules[place], name)
+        original = getattr(import_module(place), name)
 
         def eventful(*given: Any, **named: Any) -> Any:
             result = original(*given, **named)

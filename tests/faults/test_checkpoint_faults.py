@@ -23,7 +23,7 @@ import torch
 from safetensors.torch import save_file
 
 from dvfl_mobile.errors import CheckpointError
-from dvfl_mobile.model.checkpoint import load_checkpoint
+from dvfl_mobile.model.checkpoint.load import load_checkpoint
 from tests.checkpoints import config_of, save_official, small_weights
 
 
@@ -319,7 +319,7 @@ def test_weights_in_a_protocol_that_torch_does_not_take(path: Path, protocol: in
     assert "(pickle_protocol)" in _refusal(path).problem
 
 
-def test_all_names_are_told_at_once(path: Path, marker: Path) -> None:
+def test_all_names_are_given_at_once(path: Path, marker: Path) -> None:
     torch.save({"a": _touch(marker)["posix.system"], "b": _touch(marker)["builtins.eval"]}, path)
     assert "posix.system, builtins.eval," in _refusal(path).problem
 
@@ -484,7 +484,7 @@ def test_small_files_that_claim_much_stay_small_in_memory(path: Path, tmp_path: 
         import resource
         from pathlib import Path
         from dvfl_mobile.errors import CheckpointError
-        from dvfl_mobile.model.checkpoint import load_checkpoint
+        from dvfl_mobile.model.checkpoint.load import load_checkpoint
         import torch
         torch.set_num_threads(1)
         taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -498,12 +498,12 @@ def test_small_files_that_claim_much_stay_small_in_memory(path: Path, tmp_path: 
     if not Path("/proc/self/statm").exists():
         pytest.skip("needs /proc to tell how much memory torch takes")
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True)
-    told = done.stdout.splitlines()
-    assert len(told) == 4, done
-    assert "claims more than the 21 numbers" in told[0]
-    assert "cut short" in told[1]
-    assert "its weights claim" in told[2]
-    assert "it holds" in told[3]
+    problems = done.stdout.splitlines()
+    assert len(problems) == 4, done
+    assert "claims more than the 21 numbers" in problems[0]
+    assert "cut short" in problems[1]
+    assert "its weights claim" in problems[2]
+    assert "it holds" in problems[3]
 
 
 def test_an_architecture_too_large_is_refused_before_it_is_built(path: Path) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dvfl_mobile import artifacts, pipeline
+from dvfl_mobile import targets
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
-from dvfl_mobile.runners import base
 from tests.faults import quick
 
 pytestmark = pytest.mark.installed
@@ -43,8 +43,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, run_command: Callable[..., Outcome], tmp_path: Path) -> Run:
     """Run the command line in this process, with quick converters, in an empty folder."""
-    monkeypatch.setattr(artifacts, "lower", quick.lower)
-    monkeypatch.setattr(pipeline, "open_runner", quick.open_runner)
+    monkeypatch.setattr("dvfl_mobile.artifacts.make.lower", quick.lower)
+    monkeypatch.setattr("dvfl_mobile.pipeline.compare.open_runner", quick.open_runner)
+    monkeypatch.setattr("dvfl_mobile.pipeline.prediction.open_runner", quick.open_runner)
     monkeypatch.chdir(tmp_path)
     return run_command
 
@@ -199,7 +200,7 @@ def test_what_only_a_device_knows_is_inconclusive(run: Run, checkpoint: Path, co
     code, out, err = run(command, checkpoint, "--target", "coreml", "--target", "tflite", "--min-delegated", "0.1")
     assert "coreml/fp32" in out
     assert "tflite/fp32" in out, "what comes after it is made too"
-    refused((code, "", err), 7, "can't be told here")
+    refused((code, "", err), 7, "is unknown here")
 
 
 def test_a_known_failure_counts_for_more_than_an_unknown_share(run: Run, checkpoint: Path) -> None:
@@ -417,7 +418,8 @@ def test_json_is_one_document_and_nothing_else(run: Run, artifact: Path, checkpo
 
 
 def test_strict_makes_what_was_not_decided_fail(run: Run, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_SYSTEMS", {"tflite": ("Solaris",)})
+    tflite = replace(targets.target_named("tflite"), systems=("Solaris",))
+    monkeypatch.setattr(targets, "TARGETS", {**targets.TARGETS, "tflite": tflite})
     code, out, _ = run("deploy", checkpoint, "--target", "tflite")
     assert code == 0
     assert "exists on Solaris only" in out
@@ -477,7 +479,7 @@ def test_clips_that_are_none(run: Run, artifact: Path, tmp_path: Path) -> None:
     refused(run("parity", artifact, "--clips", folder), 3, "None of the 2 videos", str(folder / "a.avi"))
 
 
-def test_damaged_clips_among_good_ones_are_told(run: Run, artifact: Path, video: Path) -> None:
+def test_damaged_clips_among_good_ones_are_noted(run: Run, artifact: Path, video: Path) -> None:
     folder = video.parent / "clips"
     folder.mkdir()
     data = video.read_bytes()

@@ -14,16 +14,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvfl_mobile import artifacts, pipeline
-from dvfl_mobile.artifacts import Artifact, open_artifact
+from dvfl_mobile.artifacts.make import Artifact, open_artifact
 from dvfl_mobile.cli.main import main
+from dvfl_mobile.cli.spelling import COMMAND_LINE
 from dvfl_mobile.errors import ArtifactError, DvflMobileError, InconclusiveError, MissingDependencyError
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.runners import process
+from dvfl_mobile.pipeline.convert import convert
+from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.runners.base import open_runner
-from dvfl_mobile.runners.isolated import IsolatedRunner
-from dvfl_mobile.runners.limits import DEADLINE_VARIABLE, MEMORY_VARIABLE
+from dvfl_mobile.runners.child import process
+from dvfl_mobile.runners.child.isolated import IsolatedRunner
+from dvfl_mobile.runners.child.limits import DEADLINE_VARIABLE, MEMORY_VARIABLE
+from dvfl_mobile.spelling import speaking
 from tests.conversions import skip_without
 from tests.faults import quick
 
@@ -42,14 +45,14 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     skip_without("tflite")
     out = tmp_path_factory.mktemp("unruly")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(artifacts, "lower", quick.lower)
-        [made] = pipeline.convert(seeded_student(TINY), pipeline.make_plan(["tflite"], "fp32", out))
+        patch.setattr("dvfl_mobile.artifacts.make.lower", quick.lower)
+        [made] = convert(seeded_student(TINY), make_plan(["tflite"], "fp32", out))
     return open_artifact(made.folder)
 
 
 @pytest.fixture
 def opened(artifact: Artifact, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Open]:
-    """Open the artifact in a child that does what it is told; see `unruly`."""
+    """Open the artifact in a child that misbehaves as asked; see `unruly`."""
     left = set(tmp_path.iterdir())
     monkeypatch.setattr(process, "_MODULE", "tests.faults.unruly")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -255,6 +258,12 @@ def test_an_error_comes_over_as_it_is(opened: Open, step: str) -> None:
     assert (type(error), error.problem, error.hint) == (InconclusiveError, "Nobody knows.", "Ask a Mac.")
 
 
+def test_it_speaks_as_its_parent_does(opened: Open) -> None:
+    assert failure(opened, "open", "advises").hint == "Leave `threads=` out."
+    with speaking(COMMAND_LINE):
+        assert failure(opened, "open", "advises").hint == "Leave --threads out."
+
+
 def test_after_an_error_the_child_still_serves(opened: Open) -> None:
     runner = opened("run:refused")
     for _ in range(2):
@@ -334,9 +343,9 @@ def test_a_fork_does_not_take_it_along(opened: Open) -> None:
 SCRIPT = """
 import signal, sys, threading
 from pathlib import Path
-from dvfl_mobile.artifacts import open_artifact
+from dvfl_mobile.artifacts.make import open_artifact
 from dvfl_mobile.cli.interrupts import raising_interrupts
-from dvfl_mobile.runners import process
+from dvfl_mobile.runners.child import process
 from dvfl_mobile.runners.base import open_runner
 import numpy as np
 

@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -21,17 +22,19 @@ import numpy as np
 import pytest
 
 import dvfl_mobile
-from dvfl_mobile import manifest as manifests
-from dvfl_mobile import pipeline
-from dvfl_mobile.artifacts import Artifact
+from dvfl_mobile.artifacts import manifest as manifests
+from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.errors import ArtifactError, DvflMobileError
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.runners import limits, process
+from dvfl_mobile.pipeline.convert import convert
+from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.runners.base import open_runner
-from dvfl_mobile.runners.isolated import IsolatedRunner
-from dvfl_mobile.runners.process import Child
+from dvfl_mobile.runners.child import limits, process
+from dvfl_mobile.runners.child.isolated import IsolatedRunner
+from dvfl_mobile.runners.child.process import Child
 from dvfl_mobile.runners.tracing import trace
+from dvfl_mobile.targets import target_named
 from tests.conversions import skip_without
 from tests.faults.mutations import ABOVE, ABSOLUTE, mutate
 from tests.faults.watching import Watch
@@ -69,7 +72,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Arti
     @cache
     def make(target: str, recipe: str) -> Artifact:
         skip_without(target)
-        [made] = pipeline.convert(seeded_student(TINY), pipeline.make_plan([target], recipe, out))
+        [made] = convert(seeded_student(TINY), make_plan([target], recipe, out))
         return made
 
     return make
@@ -116,8 +119,8 @@ class Server:
         if self._child is None or self._served >= A_CHILD_S_SHARE:
             self.close()
             self._child, self._served = Child(artifact.folder / artifact.manifest.file), 0
-            prepare = {"do": "prepare", "target": artifact.manifest.target, "written_bytes": bounds.written_bytes}
-            self._child.ask(prepare, 120)
+            runner = target_named(artifact.manifest.target).runner
+            self._child.prepare(runner, replace(bounds, deadline_s=120))
         self._served += 1
         document = {"folder": str(artifact.folder), "manifest": artifact.manifest.model_dump(mode="json")}
         try:
@@ -148,18 +151,18 @@ def outcome(run: Callable[[], np.ndarray]) -> str:
     start = time.monotonic()
     try:
         logits = run()
-        told, word = str(logits.shape), "ran"
+        answer, word = str(logits.shape), "ran"
     except ArtifactError as error:
-        told, word = error.hint, _word(error)
+        answer, word = error.hint, _word(error)
     except DvflMobileError as error:
-        told, word = error.hint, type(error).__name__
-    assert told
+        answer, word = error.hint, type(error).__name__
+    assert answer
     assert time.monotonic() - start < 2 * DEADLINE_S + 120 + SLACK_S, "it hung"
     return word
 
 
 def _word(error: ArtifactError) -> str:
-    for told, word in (
+    for part, word in (
         ("crashed (", "crashed its child"),
         ("ended with exit code", "ended its child"),
         ("was killed (", "had its child killed"),
@@ -168,7 +171,7 @@ def _word(error: ArtifactError) -> str:
         ("more memory than", "wanted too much memory"),
         ("answered", "made its child talk nonsense"),
     ):
-        if told in error.problem:
+        if part in error.problem:
             return word
     return "refused"
 
@@ -198,8 +201,8 @@ def test_no_mutant_takes_the_tool_along(target: str, copy: Copy, canary: Watch) 
             alone = outcome(partial(run_alone, mutant, clip))
             harmful.append(f"{seed} ({what}): {word}; in a child of its own: {alone}")
     server.close()
-    told = ", ".join(f"{count} {word}" for word, count in outcomes.most_common())
-    print(f"\n{target}: {MUTANTS} mutants in {time.monotonic() - start:.0f} s: {told}", *harmful, sep="\n  ")
+    counts = ", ".join(f"{count} {word}" for word, count in outcomes.most_common())
+    print(f"\n{target}: {MUTANTS} mutants in {time.monotonic() - start:.0f} s: {counts}", *harmful, sep="\n  ")
     assert set(outcomes) <= {
         "ran",
         "refused",

@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from dvfl_mobile import artifacts, manifest, pipeline
+from dvfl_mobile.artifacts import manifest
 from dvfl_mobile.errors import ArtifactError
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
+from dvfl_mobile.pipeline.convert import convert
+from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.report import contents
 from tests.conversions import skip_without
 from tests.faults import quick
@@ -61,8 +63,8 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     out = tmp_path_factory.mktemp("manifests")
     model = seeded_student(TINY) if request.param == "fp32" else small_form()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(artifacts, "lower", quick.lower)
-        [made] = pipeline.convert(model, pipeline.make_plan(["tflite"], request.param, out))
+        patch.setattr("dvfl_mobile.artifacts.make.lower", quick.lower)
+        [made] = convert(model, make_plan(["tflite"], request.param, out))
     return made.folder
 
 

@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 
-from dvfl_mobile import artifacts, manifest, pipeline
-from dvfl_mobile.artifacts import open_artifact
+from dvfl_mobile.artifacts import manifest
+from dvfl_mobile.artifacts.make import open_artifact
 from dvfl_mobile.errors import ArtifactError, DvflMobileError, UsageError
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
+from dvfl_mobile.pipeline.check import check
+from dvfl_mobile.pipeline.convert import convert
+from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.runners.base import open_runner
 from tests.conversions import skip_without
 from tests.faults import quick
@@ -36,8 +39,8 @@ def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for target in ALL_TARGETS:
         skip_without(target)
     with monkeypatch.context() as patch:
-        patch.setattr(artifacts, "lower", quick.lower)
-        pipeline.convert(seeded_student(TINY), pipeline.make_plan(ALL_TARGETS, "fp32", tmp_path / "out"))
+        patch.setattr("dvfl_mobile.artifacts.make.lower", quick.lower)
+        convert(seeded_student(TINY), make_plan(ALL_TARGETS, "fp32", tmp_path / "out"))
     return tmp_path / "out" / TINY.name
 
 
@@ -191,7 +194,7 @@ def test_a_file_that_is_not_the_one(out: Path, target: str, damage: Callable[[Pa
     assert problem in error.problem
     assert str(file) in error.problem
     # What can't be run here isn't passed over either.
-    assert problem in refusal(folder, lambda place: pipeline.check(open_artifact(place))).problem
+    assert problem in refusal(folder, lambda place: check(open_artifact(place))).problem
 
 
 @pytest.mark.parametrize("path", ["../../../secret", "/etc/hostname", "a/../../x", "with\0zero"])
@@ -365,8 +368,8 @@ def test_what_the_runtime_cannot_load(out: Path, target: str, data: bytes) -> No
 @pytest.fixture
 def checked(out: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
     """Hold the quick TFLite artifact against a reference."""
-    monkeypatch.setattr(pipeline, "open_runner", quick.open_runner)
-    return lambda **options: pipeline.check(open_artifact(out / "tflite" / "fp32"), **options)
+    monkeypatch.setattr("dvfl_mobile.pipeline.compare.open_runner", quick.open_runner)
+    return lambda **options: check(open_artifact(out / "tflite" / "fp32"), **options)
 
 
 def reference_in(out: Path) -> Path:
@@ -390,7 +393,7 @@ def test_a_reference_that_is_not_the_one(
     error = refusal(out / "tflite" / "fp32", lambda _: checked())
     assert problem in error.problem
     assert "/reference-" in error.problem
-    assert "--reference" in error.hint
+    assert "`reference=`" in error.hint
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../../secret", "secret", "../../a/../../secret", "../.."])
@@ -399,7 +402,7 @@ def test_a_reference_anywhere_else_is_not_touched(out: Path, checked: Callable[.
     edit(folder, lambda document: document["reference"].update(path=path))
     error = refusal(folder, lambda _: checked())
     assert "names a reference outside" in error.problem or "names a file outside" in error.problem
-    assert "--reference" in error.hint or "whole folder" in error.hint
+    assert "`reference=`" in error.hint or "whole folder" in error.hint
 
 
 def test_a_link_in_place_of_the_reference(out: Path, checked: Callable[..., object], tmp_path: Path) -> None:
@@ -444,8 +447,8 @@ def test_a_reference_that_is_not_there(checked: Callable[..., object], tmp_path:
 
 def test_weights_that_differ_keep_their_own_reference(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = reference_in(out)
-    monkeypatch.setattr(artifacts, "lower", quick.lower)
-    pipeline.convert(seeded_student(TINY, seed=1), pipeline.make_plan(["tflite"], "fp32", out.parent))
+    monkeypatch.setattr("dvfl_mobile.artifacts.make.lower", quick.lower)
+    convert(seeded_student(TINY, seed=1), make_plan(["tflite"], "fp32", out.parent))
     assert before.exists(), "the other targets' artifacts need it"
     assert len(list(out.glob("reference-*"))) == 2
 
@@ -455,8 +458,8 @@ def test_an_artifact_made_again_loses_its_old_report(
 ) -> None:
     checked()
     assert (out / "tflite" / "fp32" / "parity.json").exists()
-    monkeypatch.setattr(artifacts, "lower", quick.lower)
-    pipeline.convert(seeded_student(TINY, seed=1), pipeline.make_plan(["tflite"], "fp32", out.parent))
+    monkeypatch.setattr("dvfl_mobile.artifacts.make.lower", quick.lower)
+    convert(seeded_student(TINY, seed=1), make_plan(["tflite"], "fp32", out.parent))
     assert not (out / "tflite" / "fp32" / "parity.json").exists()
 
 
@@ -468,8 +471,8 @@ def test_a_converter_that_fails_leaves_the_old_artifact(out: Path, monkeypatch: 
         path.write_bytes(b"half")
         raise RuntimeError("the library failed")
 
-    monkeypatch.setattr(artifacts, "lower", failing)
+    monkeypatch.setattr("dvfl_mobile.artifacts.make.lower", failing)
     with pytest.raises(RuntimeError, match="the library failed"):
-        pipeline.convert(seeded_student(TINY, seed=1), pipeline.make_plan(["tflite"], "fp32", out.parent))
+        convert(seeded_student(TINY, seed=1), make_plan(["tflite"], "fp32", out.parent))
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in folder.parent.iterdir() if path.name.endswith(".partial")] == []

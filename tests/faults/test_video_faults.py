@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvfl_mobile.clips import SINGLE_VIEW, Clip, ClipSpec
-from dvfl_mobile.datasets import VideoRef, read_clips
+from dvfl_mobile.data.clips import SINGLE_VIEW, Clip, ClipSpec
+from dvfl_mobile.data.video import MAX_SIDE, probe, read_clip
+from dvfl_mobile.data.videos import VideoRef, read_clips
 from dvfl_mobile.errors import VideoError
-from dvfl_mobile.video import MAX_SIDE, probe, read_clip
 
 pytest.importorskip("av")
 
@@ -122,9 +122,9 @@ def test_an_mp4_without_its_index_is_refused(tmp_path: Path, write_video: WriteV
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"), [("avi", "frames? decoded with errors"), ("mp4", "packets? could not be read")]
+    ("kind", "loss"), [("avi", "frames? decoded with errors"), ("mp4", "packets? could not be read")]
 )
-def test_packets_spoilt_in_the_middle_are_counted(kind: str, told: str, whole: dict[str, Path], tmp_path: Path) -> None:
+def test_packets_spoilt_in_the_middle_are_counted(kind: str, loss: str, whole: dict[str, Path], tmp_path: Path) -> None:
     data = bytearray(whole[kind].read_bytes())
     middle = len(data) // 2
     data[middle : middle + 6000] = bytes(6000)
@@ -132,7 +132,7 @@ def test_packets_spoilt_in_the_middle_are_counted(kind: str, told: str, whole: d
     path.write_bytes(data)
     damage = read_clip(path, SPEC).damage
     assert damage is not None
-    assert re.search(rf"decoded \d+( of 40 announced)? frames; .*[1-9]\d* {told}", damage)
+    assert re.search(rf"decoded \d+( of 40 announced)? frames; .*[1-9]\d* {loss}", damage)
 
 
 def test_chunks_lost_inside_an_avi_are_missed(whole: dict[str, Path], tmp_path: Path) -> None:
@@ -174,11 +174,11 @@ def test_announced_frames_that_are_not_there_are_missed(whole: dict[str, Path], 
 def test_giant_pictures_are_refused_with_their_size(
     kind: str, whole: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dvfl_mobile.video.MAX_PIXELS", 64 * 64 - 1)
+    monkeypatch.setattr("dvfl_mobile.data.video.MAX_PIXELS", 64 * 64 - 1)
     with pytest.raises(VideoError, match="pictures of 64x64 pixels"):
         read_clip(whole[kind], SPEC)
-    monkeypatch.setattr("dvfl_mobile.video.MAX_PIXELS", 64 * 64)
-    monkeypatch.setattr("dvfl_mobile.video.MAX_SIDE", 63)
+    monkeypatch.setattr("dvfl_mobile.data.video.MAX_PIXELS", 64 * 64)
+    monkeypatch.setattr("dvfl_mobile.data.video.MAX_SIDE", 63)
     with pytest.raises(VideoError, match="pictures of 64x64 pixels"):
         read_clip(whole[kind], SPEC)
 
@@ -187,8 +187,8 @@ def test_giant_pictures_are_refused_with_their_size(
 def test_the_decoder_itself_makes_no_giant_pictures(
     kind: str, whole: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dvfl_mobile.video.MAX_PIXELS", 63 * 63)
-    monkeypatch.setattr("dvfl_mobile.video._refuse_giants", lambda *_: None)
+    monkeypatch.setattr("dvfl_mobile.data.video.MAX_PIXELS", 63 * 63)
+    monkeypatch.setattr("dvfl_mobile.data.video._refuse_giants", lambda *_: None)
     with pytest.raises(VideoError, match="holds no frame that can be decoded"):
         read_clip(whole[kind], SPEC)
 
@@ -213,7 +213,7 @@ def test_pictures_that_become_giants_are_refused(tmp_path: Path) -> None:
 
 
 def test_endless_videos_are_refused(tmp_path: Path, write_video: WriteVideo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dvfl_mobile.video.MAX_FRAMES", 10)
+    monkeypatch.setattr("dvfl_mobile.data.video.MAX_FRAMES", 10)
     assert read_clip(write_video(tmp_path / "ten.avi", 10), SPEC).damage is None
     with pytest.raises(VideoError, match="more than 10 frames"):
         read_clip(write_video(tmp_path / "eleven.avi", 11), SPEC)
@@ -231,7 +231,7 @@ def test_a_file_that_shrinks_between_the_passes_is_refused(
         path.write_bytes(data[: len(data) // 2])
         return facts
 
-    monkeypatch.setattr("dvfl_mobile.video.probe", shrinking)
+    monkeypatch.setattr("dvfl_mobile.data.video.probe", shrinking)
     with pytest.raises(VideoError, match="fewer frames the second time"):
         read_clip(path, SPEC)
 
@@ -276,7 +276,7 @@ def test_mutated_and_cut_videos_give_a_clip_or_an_error(seed: int, whole: dict[s
         assert outcome.hint
         return
     assert outcome.pixels.shape == SPEC.shape
-    # Matroska and WebM announce no count, and a changed head announces another: what is lost can't be told.
+    # Matroska and WebM announce no count, and a changed head announces another: what is lost isn't known.
     if kind in ("avi", "mp4") and seed // 4 % 5 != 1 and probe(path).decoded < FRAMES:
         assert outcome.damage is not None
 

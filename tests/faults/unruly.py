@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from dvfl_mobile import errors
-from dvfl_mobile.runners import child, frames
+from dvfl_mobile.runners.child import child, frames
+from dvfl_mobile.spelling import option
 
 CLASSES = 5
 STEP, _, DEED = os.environ["UNRULY"].partition(":")
@@ -111,6 +112,7 @@ DEEDS: dict[str, Callable[[], None]] = {
     "terminal": fail(RuntimeError, "\x1b[2Jcleared\nsecond line"),
     "missing": fail(errors.MissingDependencyError, "abacus", extra="tflite", why="to count"),
     "refused": fail(errors.ArtifactError, "model can't be.", hint="Convert again."),
+    "advises": lambda: fail(errors.UsageError, "Too many.", hint=f"Leave {option('threads')} out.")(),
     "undecided": fail(errors.InconclusiveError, "Nobody knows.", hint="Ask a Mac."),
     "bytes": talk_nonsense(b"\xff" * 64),
     "short": talk_nonsense(b"\0" * 15 + b"\2[]"),

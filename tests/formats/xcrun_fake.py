@@ -31,8 +31,6 @@ def main() -> int:
     play = json.loads((FOLDER / "play.json").read_text(encoding="utf-8"))
     if arguments[0] == "--find":
         return 0 if arguments[1] not in play.get("missing", []) else 72
-    if arguments[0] == "xcresulttool":
-        return xcresulttool(play)
     command = " ".join(arguments[1 : 3 if arguments[1] == "list" else 4])
     fault = play.get("faults", {}).get(command)
     if fault == "hang":
@@ -167,13 +165,13 @@ def work_through(stem: str, mode: str, work: dict[str, Any], lines: Lines, play:
     for place, (phase, index) in enumerate(phases):
         lines.say(event="run", phase=phase, index=index, start_ns=1000 * place, duration_ns=100 + place)
     output = struct.pack(f"<{len(logits)}f", *logits)
-    told = hashlib.sha256(output).hexdigest()
+    digest = hashlib.sha256(output).hexdigest()
     if play.get("fault") == "changed output":
         output = bytes([output[0] ^ 1]) + output[1:]
     (DOCUMENTS / f"{stem}.output").write_bytes(output)
     lines.say(
-        event="output", file=f"{stem}.output", bytes=len(output), sha256=told, shape=[len(logits) // classes, classes],
-        dtype="float32",
+        event="output", file=f"{stem}.output", bytes=len(output), sha256=digest,
+        shape=[len(logits) // classes, classes], dtype="float32",
     )  # fmt: skip
     lines.say(event="memory", peak_bytes=123456789)
     lines.counts = (work["warmup"], work["clips"] if mode == "run" else work["runs"])
@@ -195,14 +193,6 @@ class Lines:
         warmup, runs = self.counts
         clips = work["clips"] if work else 0
         self.say(event="end", warmup=warmup, runs=runs, clips=clips, lines=len(self.lines), lines_sha256=digest)
-
-
-def xcresulttool(play: dict[str, Any]) -> int:
-    if play.get("faults", {}).get("xcresulttool"):
-        print("Error: the bundle is broken", file=sys.stderr)
-        return 1
-    print((FORMATS / "xcresult_metrics.json").read_text(encoding="utf-8"))
-    return 0
 
 
 COMMANDS = {

@@ -8,9 +8,9 @@ import org.json.JSONObject
 import org.junit.runner.JUnitCore
 
 private val place = File(System.getProperty("answers"))
-private val told = JSONObject(File(System.getProperty("pack"), "pack.json").readText())
-private val size = told.getJSONObject("clip").getInt("size")
-private val shortSide = told.getJSONObject("clip").getInt("short_side")
+private val contents = JSONObject(File(System.getProperty("pack"), "pack.json").readText())
+private val size = contents.getJSONObject("clip").getInt("size")
+private val shortSide = contents.getJSONObject("clip").getInt("short_side")
 
 private object Pipeline : PipelineUnderTest {
     override fun decode(video: File): Decoded {
@@ -33,7 +33,7 @@ private object Pipeline : PipelineUnderTest {
 
     /** The logits of the pack's own clip that is nearest. */
     override fun logits(tensor: FloatArray): FloatArray {
-        val videos = told.getJSONArray("videos")
+        val videos = contents.getJSONArray("videos")
         val known = (0 until videos.length()).map(videos::getJSONObject).filter { !it.isNull("clip") }
         val nearest = known.minByOrNull { one ->
             val clip = File(System.getProperty("pack"), one.getString("clip")).readBytes()

@@ -8,9 +8,9 @@ import XCTest
 let environment = ProcessInfo.processInfo.environment
 let answers = URL(fileURLWithPath: environment["ANSWERS"]!)
 let packFolder = URL(fileURLWithPath: environment["PACK"]!)
-let told = try! JSONSerialization.jsonObject(
+let contents = try! JSONSerialization.jsonObject(
     with: Data(contentsOf: packFolder.appendingPathComponent("pack.json"))) as! [String: Any]
-let clipSpec = told["clip"] as! [String: Any]
+let clipSpec = contents["clip"] as! [String: Any]
 let size = clipSpec["size"] as! Int
 let shortSide = clipSpec["short_side"] as! Int
 
@@ -38,7 +38,7 @@ struct StandIn: PipelineUnderTest {
     /// The logits of the pack's own clip that is nearest.
     func logits(_ tensor: [Float]) throws -> [Float]? {
         var best: (Float, [Float]) = (.infinity, [])
-        for video in told["videos"] as! [[String: Any]] {
+        for video in contents["videos"] as! [[String: Any]] {
             guard let path = video["clip"] as? String else { continue }
             let clip = [UInt8](try Data(contentsOf: packFolder.appendingPathComponent(path)))
             var apart: Float = 0

@@ -13,7 +13,7 @@ import pytest
 @pytest.fixture(scope="module")
 def remembered_exports() -> Iterator[None]:
     """Each network is exported once. For modules of tests that are about what is done with a graph."""
-    from dvfl_mobile.quantization import graphs
+    from dvfl_mobile.quantization.graph import graphs
     from tests import exports
 
     with mock.patch.object(graphs, "exported", exports.remembered):
@@ -23,7 +23,7 @@ def remembered_exports() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def golden_folder(tmp_path_factory: pytest.TempPathFactory, write_video) -> Path:  # type: ignore[no-untyped-def]
     """Two videos to take golden ones from: one that phones play as it is, and one that has to be encoded anew."""
-    from dvfl_mobile.pack.drawn import video_pictures
+    from dvfl_mobile.pack.making.drawn import video_pictures
 
     folder = tmp_path_factory.mktemp("golden")
     write_video(folder / "Phone clip.mp4", video_pictures(5)[:30], codec="libx264")
@@ -34,9 +34,11 @@ def golden_folder(tmp_path_factory: pytest.TempPathFactory, write_video) -> Path
 @pytest.fixture(scope="session")
 def small_pack(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path) -> SimpleNamespace:
     """The pack of a small artifact: its `path`, as it was `made`, as it was `opened` again; and the `artifact`."""
-    from dvfl_mobile import artifacts, pipeline
     from dvfl_mobile.model.default import seeded_student
-    from dvfl_mobile.pack import archive, build
+    from dvfl_mobile.pack import archive
+    from dvfl_mobile.pack.making import build
+    from dvfl_mobile.pipeline.convert import convert
+    from dvfl_mobile.pipeline.plan import make_plan
     from tests.checkpoints import SMALL
     from tests.conversions import skip_without
     from tests.faults import quick
@@ -46,11 +48,11 @@ def small_pack(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path) ->
     out = tmp_path_factory.mktemp("pack")
     with (
         threads(1),
-        mock.patch.object(artifacts, "lower", quick.lower),
+        mock.patch("dvfl_mobile.artifacts.make.lower", quick.lower),
         mock.patch.object(build, "open_runner", quick.open_runner),
     ):
-        plan = pipeline.make_plan(["tflite"], "fp32", out / "out")
-        [artifact] = pipeline.convert(seeded_student(SMALL), plan)
+        plan = make_plan(["tflite"], "fp32", out / "out")
+        [artifact] = convert(seeded_student(SMALL), plan)
         built = build.build(artifact, golden_folder)
     path = out / "pack.zip"
     archive.write(path, built.data)

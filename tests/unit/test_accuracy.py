@@ -16,21 +16,21 @@ import pytest
 import torch
 from rich.console import Console
 
-from dvfl_mobile.accuracy import AccuracyReport, measure
 from dvfl_mobile.cli.main import main
-from dvfl_mobile.clips import normalize, views
-from dvfl_mobile.confusion import confused_classes, confusion_matrix
+from dvfl_mobile.data.clips import normalize, views
+from dvfl_mobile.data.video import read_views
 from dvfl_mobile.errors import CheckpointError, VideoError
-from dvfl_mobile.evaluation import Question
+from dvfl_mobile.evaluation.accuracy import AccuracyReport, measure
+from dvfl_mobile.evaluation.confusion import confused_classes, confusion_matrix
+from dvfl_mobile.evaluation.evaluate import Question
+from dvfl_mobile.evaluation.paired import wilson
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.build import build_network
 from dvfl_mobile.model.costs import PUBLISHED, count_costs, published_costs
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import Student, save_student
-from dvfl_mobile.paired import wilson
 from dvfl_mobile.report import accuracy as reports
 from dvfl_mobile.report import confusion as pictures
-from dvfl_mobile.video import read_views
 
 CLASSES = ("Archery", "Basketball", "Punch", "a|b", "Rowing", "Skiing", "Tai chi")
 SMALL = Architecture(embed_dim=8, img_size=32, num_frames=2, num_classes=len(CLASSES))
@@ -213,7 +213,7 @@ def test_what_does_not_go_together_is_refused(
     assert says in capsys.readouterr().err
 
 
-def test_the_command_leaves_a_report_and_a_picture_where_it_is_told(
+def test_the_command_leaves_a_report_and_a_picture_where_it_is_asked_to(
     student: Student, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("matplotlib")

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dvfl_mobile.devices import android, process
-from dvfl_mobile.devices.adb import VARIABLE, Listed, MissingAdbError, adb_program, parse_devices
-from dvfl_mobile.devices.adb_lines import MOST_LINE_BYTES, Lines
-from dvfl_mobile.devices.adb_words import said_trouble, state_trouble
+from dvfl_mobile.devices import process
+from dvfl_mobile.devices.android import device as android
+from dvfl_mobile.devices.android.adb import VARIABLE, Listed, MissingAdbError, adb_program, parse_devices
+from dvfl_mobile.devices.android.complaints import said_trouble, state_trouble
+from dvfl_mobile.devices.android.shell import MOST_LINE_BYTES, Lines
 from dvfl_mobile.devices.process import ExpiredError, TooMuchError
 from dvfl_mobile.errors import DeviceError, UsageError
 

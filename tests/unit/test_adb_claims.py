@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from dvfl_mobile.devices.adb_claims import MOST_AGE_S, Claim, Found, host_id, is_abandoned, is_name
+from dvfl_mobile.devices.android.claims import MOST_AGE_S, Claim, Found, host_id, is_abandoned, is_name
 from dvfl_mobile.errors import OutputError
-from dvfl_mobile.quantization.cache import CACHE_VARIABLE
+from dvfl_mobile.files import CACHE_VARIABLE
 
 _CLAIMING = """
-from dvfl_mobile.devices.adb_claims import Claim
+from dvfl_mobile.devices.android.claims import Claim
 claim = Claim()
 print(claim.name, flush=True)
 input()

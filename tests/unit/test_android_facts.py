@@ -9,8 +9,8 @@ import random
 
 import pytest
 
-from dvfl_mobile.devices.android_facts import is_android, parse_facts
-from dvfl_mobile.devices.android_state import parse_state
+from dvfl_mobile.devices.android.facts import is_android, parse_facts
+from dvfl_mobile.devices.android.state import parse_state
 from dvfl_mobile.devices.values import Core, DeviceFacts, DeviceState
 
 _PHONE = """
@@ -166,7 +166,7 @@ def test_only_a_battery_that_charges_is_charging(status: int, is_charging: bool 
 
 
 @pytest.mark.parametrize("text", ["", "== cores\n", "== battery\nCan't find service: battery\n", "nonsense"])
-def test_what_is_not_told_is_none(text: str) -> None:
+def test_what_is_unknown_is_none(text: str) -> None:
     assert parse_state(text) == DeviceState()
     facts = parse_facts("android:X", text)
     assert (facts.model, facts.system, facts.abi, facts.cores) == ("unknown", "unknown", "unknown", ())

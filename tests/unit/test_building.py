@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dvfl_mobile.devices import building
-from dvfl_mobile.devices.building import check_tools, sources_folder
+from dvfl_mobile.devices.harness import build as building
+from dvfl_mobile.devices.harness.build import check_tools, sources_folder
 from dvfl_mobile.errors import DeviceError, MissingDependencyError
 
 pytestmark = pytest.mark.installed

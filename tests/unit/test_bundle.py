@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from dvfl_mobile.devices import protocol
-from dvfl_mobile.devices.building import bundle_for
-from dvfl_mobile.devices.bundle import RUNNER_VARIABLE, Bundle, given_bundle
+from dvfl_mobile.devices.harness import protocol
+from dvfl_mobile.devices.harness.build import bundle_for
+from dvfl_mobile.devices.harness.bundle import RUNNER_VARIABLE, Bundle, given_bundle
 from dvfl_mobile.errors import DeviceError, InconclusiveError
 
 PROGRAM = b"#!/bin/sh\n"
@@ -21,8 +21,8 @@ def write_bundle(folder: Path, **changes: Any) -> Path:
     name = "dvfl-mobile-run-litert"
     (folder / name).write_bytes(PROGRAM)
     file = {"name": name, "sha256": hashlib.sha256(PROGRAM).hexdigest(), "targets": ["tflite"]}
-    told = {"schema_version": 1, "protocol": protocol.VERSION, "preset": "linux-arm64", "compiler": "GNU 12.2.0"}
-    document = {**told, "runtimes": {"tflite": "2.3.0"}, "files": [file], **changes}
+    header = {"schema_version": 1, "protocol": protocol.VERSION, "preset": "linux-arm64", "compiler": "GNU 12.2.0"}
+    document = {**header, "runtimes": {"tflite": "2.3.0"}, "files": [file], **changes}
     (folder / "bundle.json").write_text(json.dumps(document), encoding="utf-8")
     return folder
 

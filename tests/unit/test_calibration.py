@@ -1,4 +1,4 @@
-"""Calibration clips: of the training split, balanced, the same for the same seed; what can't be read is told."""
+"""Calibration clips: of the training split, balanced, the same for the same seed; what can't be read is noted."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.errors import VideoError
-from dvfl_mobile.quantization.calibration import NOISE, gather
+from dvfl_mobile.quantization.calibrate.calibration import NOISE, gather
 from tests.conftest import WriteVideo
 
 SPEC = ClipSpec.official(4, 32)

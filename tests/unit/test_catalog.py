@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dvfl_mobile.catalog import DATA_SETS, Split, find_split
-from dvfl_mobile.environment import DATA_VARIABLE
+from dvfl_mobile.data.datasets import DATA_SETS, Split, find_split
+from dvfl_mobile.data.root import DATA_VARIABLE
 from dvfl_mobile.errors import VideoError
 
 UCF = [f"{name}/v_{name}_g{group:02}_c01.avi" for name in ("Archery", "Diving") for group in (1, 7, 8, 25)]
@@ -351,7 +351,7 @@ def test_of_test_and_val_the_test_folder_is_taken_and_the_other_named(tmp_path: 
     assert train.notes == test.notes == (f"Of {tmp_path / 'mine'}, this is used in neither split: val.",)
 
 
-def test_train_and_test_folders_that_share_ucf_groups_are_told(tmp_path: Path) -> None:
+def test_train_and_test_folders_that_share_ucf_groups_are_noted(tmp_path: Path) -> None:
     _touch(tmp_path / "mine", "train/Archery/v_Archery_g01_c01.avi", "test/Archery/v_Archery_g01_c02.avi")
     for split in _both(tmp_path / "mine"):
         assert split.notes == ("Training and test share 1 (class, group) pair: clips cut from one video are in both.",)

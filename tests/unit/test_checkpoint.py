@@ -1,4 +1,4 @@
-"""Checkpoints to students: every kind of file, and everything that has to be told from it."""
+"""Checkpoints to students: every kind of file, and everything that has to be inferred from it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.errors import CheckpointError, LabelError
 from dvfl_mobile.files import sha256_of
 from dvfl_mobile.model.architecture import Architecture
-from dvfl_mobile.model.checkpoint import load_checkpoint
+from dvfl_mobile.model.checkpoint.load import load_checkpoint
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import METADATA_KEY, Student, save_student
 from tests.checkpoints import SMALL, config_of, official, save_official, small_weights, yacs
@@ -43,10 +43,9 @@ def test_the_real_checkpoint(real_checkpoint: Path) -> None:
     assert student.source.kind == "checkpoint"
     assert student.source.sha256 == sha256_of(real_checkpoint)
     assert student.source.size_bytes == 88_630_507
-    assert student.is_trained
     assert student.classes == tuple(f"class_{index}" for index in range(8))
     assert student.notes == (
-        "class names not in the checkpoint: class_0, class_1, ... assumed; give them with --labels "
+        "class names not in the checkpoint: class_0, class_1, ... assumed; give them with `labels=` "
         "(it was trained with labels/ucf_101_labels.csv)",
     )
 
@@ -71,7 +70,7 @@ def test_bare_prefixed_and_wrapped_weights(path: Path, prefix: str, wrapper: str
     torch.save(weights if wrapper is None else {wrapper: weights, "epoch": 3}, path)
     student = load_checkpoint(path, size=64)
     assert _same(student, small_weights())
-    assert student.notes[0] == "frames not in the checkpoint: 8 assumed; say otherwise with --frames"
+    assert student.notes[0] == "frames not in the checkpoint: 8 assumed; say otherwise with `frames=`"
     assert "use_postln and normalize_modulator not in the checkpoint: off assumed, as published" in student.notes
 
 
@@ -93,7 +92,7 @@ def test_safetensors_of_others_whatever_their_name(path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", [case for case in GOLDEN_CASES if case.parameters < 3e7], ids=lambda case: case.name)
-def test_every_architecture_is_told_by_its_weights(path: Path, case: GoldenCase) -> None:
+def test_every_architecture_is_inferred_from_its_weights(path: Path, case: GoldenCase) -> None:
     save_official(path, config_of(case.architecture), case.architecture)
     found = load_checkpoint(path)
     assert found.architecture == case.architecture.model_copy(update={"layerscale_value": 1e-4})
@@ -112,7 +111,7 @@ def test_every_architecture_is_told_by_its_weights(path: Path, case: GoldenCase)
         {"use_postln_in_modulation": True, "focal_levels": (1, 1, 1, 1), "focal_windows": (3, 5, 7, 9)},
     ],
 )
-def test_every_option_that_shows_in_the_weights_is_told_by_them(path: Path, changes: dict[str, Any]) -> None:
+def test_every_option_that_shows_in_the_weights_is_inferred_from_them(path: Path, changes: dict[str, Any]) -> None:
     architecture = SMALL.model_copy(update=changes)
     torch.save(small_weights(architecture), path)
     assert load_checkpoint(path, size=64).architecture == architecture
@@ -203,7 +202,7 @@ def test_a_stored_seeded_student_is_still_not_trained(tmp_path: Path) -> None:
     save_student(student, tmp_path / "student.safetensors")
     again = load_checkpoint(tmp_path / "student.safetensors")
     assert again.source == student.source
-    assert not again.is_trained
+    assert again.source.kind == "seeded"
     assert again.classes == ("a", "b", "c", "d", "e")
 
 

@@ -101,9 +101,9 @@ def test_this_projects_own_ci_uses_the_action() -> None:
 
 def test_the_documentation_names_inputs_and_variables_as_they_are() -> None:
     page = (CHECKOUT / "docs" / "ci.md").read_text(encoding="utf-8")
-    told = dict(re.findall(r"^\| `([\w-]+)` \| .*? \| `?(.*?)`? \|$", page, re.MULTILINE))
+    documented = dict(re.findall(r"^\| `([\w-]+)` \| .*? \| `?(.*?)`? \|$", page, re.MULTILINE))
     inputs = {name: str(one["default"]) for name, one in read(ACTION)["inputs"].items()}
-    assert {name: told.get(name) for name in inputs} == inputs
+    assert {name: documented.get(name) for name in inputs} == inputs
     for block in re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
         check_example(yaml.safe_load(block))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvfl_mobile.clips import (
+from dvfl_mobile.data.clips import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     ClipSpec,

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from dvfl_mobile.accuracy import measure
-from dvfl_mobile.catalog import find_split
 from dvfl_mobile.cli.main import main
-from dvfl_mobile.data_check import check_data
-from dvfl_mobile.datasets import VideoRef
+from dvfl_mobile.data.check import check_data
+from dvfl_mobile.data.datasets import find_split
+from dvfl_mobile.data.leaks import LINKS_NAME, Leak, read_links, shared
+from dvfl_mobile.data.videos import VideoRef
 from dvfl_mobile.errors import UsageError, VideoError
-from dvfl_mobile.evaluation import Question
-from dvfl_mobile.leaks import LINKS_NAME, Leak, read_links, shared
+from dvfl_mobile.evaluation.accuracy import measure
+from dvfl_mobile.evaluation.evaluate import Question
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 
@@ -185,13 +185,13 @@ def test_an_accuracy_on_a_split_that_leaks_is_refused(leaking: Path) -> None:
     student = seeded_student(Architecture(embed_dim=8, img_size=32, num_frames=2, num_classes=2), CLASSES)
     with pytest.raises(UsageError, match=r"shares 2 \(class, group\) pairs with the training split") as refused:
         measure(student, Question(leaking))
-    assert "--allow-leaks" in refused.value.hint
+    assert "`allow_leaks=`" in refused.value.hint
     with pytest.raises(VideoError, match="could be read"):  # as far as reading them: they are no videos
         measure(student, Question(leaking, allow_leaks=True))
 
 
 @pytest.mark.parametrize("line", ["train/Archery/a.avi", "a.avi,0", "train/Archery/a.avi,one"])
-def test_a_list_that_can_not_be_read_is_told_by_line(leaking: Path, line: str) -> None:
+def test_a_list_that_can_not_be_read_is_named_by_line(leaking: Path, line: str) -> None:
     with (leaking / "train.csv").open("a", encoding="utf-8") as file:
         file.write(line + "\n")
     with pytest.raises(VideoError, match=r"train\.csv, line 13"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dvfl_mobile.datasets import VideoRef, by_group, find_videos
+from dvfl_mobile.data.videos import VideoRef, by_group, find_videos
 from dvfl_mobile.errors import VideoError
 
 CLASSES = ["ApplyEyeMakeup", "Archery", "Basketball"]

@@ -10,14 +10,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from dvfl_mobile.clips import ClipSpec, normalize
+from dvfl_mobile.data.clips import ClipSpec, normalize
+from dvfl_mobile.data.drawn import SHAPE_CLASSES, moving_shapes
+from dvfl_mobile.evaluation.paired import wilson
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.build import sha256_of_weights
 from dvfl_mobile.model.card import EMBEDDED, WEIGHTS, RecordedScore, card_of, embedded_card
 from dvfl_mobile.model.default import DEFAULT_NAME, default_student, seeded_student
 from dvfl_mobile.model.student import Student
-from dvfl_mobile.paired import wilson
-from dvfl_mobile.shapes import SHAPE_CLASSES, moving_shapes
 from dvfl_mobile.wording import percent
 
 pytestmark = pytest.mark.installed
@@ -36,7 +36,6 @@ def test_default_is_a_trained_pico(student: Student) -> None:
     assert len(student.classes) == 8
     assert student.clip == ClipSpec.official(8, 112)
     assert (student.source.kind, student.source.name) == ("checkpoint", DEFAULT_NAME)
-    assert student.is_trained
     assert not student.network.training
     assert not any(parameter.requires_grad for parameter in student.network.parameters())
 

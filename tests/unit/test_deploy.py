@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from dvfl_mobile import clips
-from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.data import clips
+from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.build import build_network, sha256_of_weights
 from dvfl_mobile.model.deploy import DeployForm
 from dvfl_mobile.model.network import VideoFocalNet
-from dvfl_mobile.model.rewrites import Normalizer
+from dvfl_mobile.targets import Normalizer
 from tests.golden_cases import GOLDEN_CASES, GoldenCase, golden_weights
 from tests.threads import threads
 

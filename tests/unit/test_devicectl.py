@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dvfl_mobile.devices import devicectl, ios_tools
-from dvfl_mobile.devices.ios_listing import listed_devices
+from dvfl_mobile.devices.ios import devicectl
+from dvfl_mobile.devices.ios import tools as ios_tools
+from dvfl_mobile.devices.ios.listing import listed_devices
 from dvfl_mobile.errors import DeviceError
 from tests.formats.xcrun import FORMATS, Xcrun, installed_xcrun
 
@@ -74,7 +75,7 @@ def test_an_unavailable_device_says_so() -> None:
     assert device.status[0] == "unavailable"
 
 
-def test_a_refused_start_is_told_in_apples_words_down_to_the_reason(xcrun: Xcrun) -> None:
+def test_a_refused_start_is_reported_in_apples_words_down_to_the_reason(xcrun: Xcrun) -> None:
     xcrun.fault("device process launch", sample("devicectl_locked.json"))
     error = refused()
     assert "failed to launch" in error.problem

@@ -17,7 +17,7 @@ from dvfl_mobile.model.student import save_student
 from dvfl_mobile.training.journal import read_journal
 from dvfl_mobile.training.result import TrainingResult
 from tests.threads import threads
-from tests.training import Told
+from tests.training import Ended
 
 TEACHER = Architecture(
     embed_dim=24, img_size=32, num_frames=4, num_classes=2, depths=(1, 1), focal_levels=(2, 2), focal_windows=(3, 3)
@@ -27,15 +27,15 @@ QUICK = ("--student", "focalnet-16-1_1", "--batch", 4, "--micro-batch", 2, "--ep
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(frame.COMMANDS, "distill", "dvfl_mobile.cli.distill:distill")
+    monkeypatch.setitem(frame.COMMANDS, "distill", "dvfl_mobile.cli.commands.distill:distill")
     with threads(1):
         yield
 
 
 @pytest.fixture
-def told(run_command: Any) -> Any:
+def run(run_command: Any) -> Any:
     """Runs the command line; the outcome by name."""
-    return lambda *arguments: Told(*run_command(*arguments))
+    return lambda *arguments: Ended(*run_command(*arguments))
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +55,13 @@ def teacher(folder: Path, *classes: str) -> Path:
     return path
 
 
-def distil(told: Any, data: Path, by: Path, out: Path, *more: object) -> Any:
-    return told("distill", "--teacher", by, "--data", data, *QUICK, "-o", out, *more)
+def distil(run: Any, data: Path, by: Path, out: Path, *more: object) -> Any:
+    return run("distill", "--teacher", by, "--data", data, *QUICK, "-o", out, *more)
 
 
-def test_a_student_has_its_teachers_classes_in_their_order(tmp_path: Path, videos: Path, told: Any) -> None:
+def test_a_student_has_its_teachers_classes_in_their_order(tmp_path: Path, videos: Path, run: Any) -> None:
     out = tmp_path / "student"
-    outcome = distil(told, videos, teacher(tmp_path, "light", "dark"), out, "--alpha", 0.4)
+    outcome = distil(run, videos, teacher(tmp_path, "light", "dark"), out, "--alpha", 0.4)
     assert outcome.code == 0, outcome.err
     student = load_checkpoint(out / "best.safetensors")
     assert student.classes == ("light", "dark")
@@ -75,21 +75,21 @@ def test_a_student_has_its_teachers_classes_in_their_order(tmp_path: Path, video
             assert line["loss"] == pytest.approx(0.4 * line["teacher_loss"] + 0.6 * line["label_loss"], rel=1e-5)
 
 
-def test_the_official_loss_is_there_by_name(tmp_path: Path, videos: Path, told: Any) -> None:
+def test_the_official_loss_is_there_by_name(tmp_path: Path, videos: Path, run: Any) -> None:
     out = tmp_path / "student"
-    outcome = distil(told, videos, teacher(tmp_path, "Dark", "Light"), out, "--kd-loss", "official")
+    outcome = distil(run, videos, teacher(tmp_path, "Dark", "Light"), out, "--kd-loss", "official")
     assert outcome.code == 0, outcome.err
     [first] = [line for line in read_journal(out / "log.jsonl") if line["step"] == 1 and line["event"] == "step"]
     # T² Σ p (log p - q) is below 0 whatever the student says: a divergence never is.
     assert first["teacher_loss"] < -50
 
 
-def test_videos_without_labels_teach_by_the_teachers_answer_alone(tmp_path: Path, videos: Path, told: Any) -> None:
+def test_videos_without_labels_teach_by_the_teachers_answer_alone(tmp_path: Path, videos: Path, run: Any) -> None:
     (tmp_path / "mine").mkdir()
     for index, path in enumerate(sorted(videos.rglob("*.avi"))):
         (tmp_path / "mine" / f"{index}.avi").symlink_to(path)
     out = tmp_path / "student"
-    outcome = distil(told, tmp_path / "mine", teacher(tmp_path, "Dark", "Light"), out)
+    outcome = distil(run, tmp_path / "mine", teacher(tmp_path, "Dark", "Light"), out)
     assert outcome.code == 0, outcome.err
     assert "Nothing is validated" in outcome.err
     assert "teacher's answer alone" in outcome.err
@@ -97,14 +97,14 @@ def test_videos_without_labels_teach_by_the_teachers_answer_alone(tmp_path: Path
     assert load_checkpoint(out / "best.safetensors").classes == ("Dark", "Light")
 
 
-def test_a_teacher_of_another_number_of_classes_is_refused(tmp_path: Path, videos: Path, told: Any) -> None:
+def test_a_teacher_of_another_number_of_classes_is_refused(tmp_path: Path, videos: Path, run: Any) -> None:
     by = teacher(tmp_path, "class_0", "class_1", "class_2")
-    outcome = distil(told, videos, by, tmp_path / "student")
+    outcome = distil(run, videos, by, tmp_path / "student")
     assert outcome.code == 2
     assert "tells 3 classes apart" in outcome.err
 
 
-def test_a_teacher_that_knows_some_of_the_classes_is_refused(tmp_path: Path, videos: Path, told: Any) -> None:
-    outcome = distil(told, videos, teacher(tmp_path, "Dark", "Green"), tmp_path / "student")
+def test_a_teacher_that_knows_some_of_the_classes_is_refused(tmp_path: Path, videos: Path, run: Any) -> None:
+    outcome = distil(run, videos, teacher(tmp_path, "Dark", "Green"), tmp_path / "student")
     assert outcome.code == 3
     assert "Light" in outcome.err

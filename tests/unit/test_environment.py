@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from dvfl_mobile import environment
 from dvfl_mobile.cli.main import main
-from dvfl_mobile.environment import Environment, look_around
+from dvfl_mobile.devices import environment
+from dvfl_mobile.devices.environment import Environment, look_around
 from dvfl_mobile.errors import MissingDependencyError
 
 pytestmark = pytest.mark.installed
@@ -110,7 +110,7 @@ def test_only_what_is_missing_is_to_be_installed(installed: dict[str, str]) -> N
     assert found.missing_for(["executorch", "tflite"]) == []
 
 
-def test_torch_and_executorch_that_do_not_match_are_told(installed: dict[str, str]) -> None:
+def test_torch_and_executorch_that_do_not_match_are_reported(installed: dict[str, str]) -> None:
     installed["torch"] = "2.14.0"
     found = look_around()
     assert found.missing_for(["executorch"]) == ["torch is 2.14.0, and executorch needs ==2.13.0"]
@@ -195,7 +195,7 @@ def test_doctor_prints_one_document(
 def test_doctor_imports_nothing_that_it_looks_at() -> None:
     script = """
         import sys
-        from dvfl_mobile.environment import look_around
+        from dvfl_mobile.devices.environment import look_around
         look_around()
         heavy = "torch av executorch coremltools litert_torch ai_edge_litert safetensors numpy".split()
         print([name for name in heavy if name in sys.modules])

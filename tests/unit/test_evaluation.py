@@ -14,23 +14,24 @@ import pytest
 from pydantic import ValidationError
 from rich.console import Console
 
-from dvfl_mobile import evaluation
-from dvfl_mobile import labelled as labelling
-from dvfl_mobile import manifest as manifests
-from dvfl_mobile.artifacts import Artifact
-from dvfl_mobile.catalog import Split
+from dvfl_mobile.artifacts import manifest as manifests
+from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.artifacts.manifest import Manifest, TensorEntry
 from dvfl_mobile.cli import main as frame
-from dvfl_mobile.clips import Clip, ClipSpec
-from dvfl_mobile.datasets import VideoRef
+from dvfl_mobile.data.clips import Clip, ClipSpec
+from dvfl_mobile.data.datasets import Split
+from dvfl_mobile.data.videos import VideoRef
 from dvfl_mobile.delegation import Delegation
+from dvfl_mobile.documents import Verdict, json_text
 from dvfl_mobile.errors import ArtifactError, CheckpointError, OutputError, UsageError, VideoError
-from dvfl_mobile.evaluation import EvaluationReport, Question, RunnerPair, evaluate, points, points_up
-from dvfl_mobile.manifest import Manifest, TensorEntry
+from dvfl_mobile.evaluation import evaluate as evaluation
+from dvfl_mobile.evaluation import videos as labelling
+from dvfl_mobile.evaluation.document import EvaluationReport
+from dvfl_mobile.evaluation.evaluate import Question, RunnerPair, evaluate
+from dvfl_mobile.evaluation.figures import points, points_up
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.source import WeightSource
-from dvfl_mobile.parity import Verdict
 from dvfl_mobile.report import evaluation as reports
-from dvfl_mobile.report import jsondoc
 
 SPEC = ClipSpec(frames=2, size=32, short_side=36)
 CLASSES = ("Archery", "Basketball", "Punch")
@@ -112,7 +113,7 @@ def undecoded(refs, spec, views, *, on_damage):  # noqa: ARG001 (called by that 
 
 
 def use_scripts(monkeypatch, reference, found) -> None:
-    monkeypatch.setattr(evaluation, "_reference_student", lambda *_: None)
+    monkeypatch.setattr(evaluation, "reference_student", lambda *_: None)
     monkeypatch.setattr(evaluation, "_open_pair", lambda *_: RunnerPair(reference, found, "a.pth"))
 
 
@@ -136,7 +137,7 @@ def test_as_good_on_enough_videos_is_a_pass(ask):
     assert report.pooled.drop == 0
     assert 0 < report.pooled.drop_at_most < 0.01
     assert report.reason == (
-        "The drop in top-1 is 0.00 points, and at 95 % confidence at most 0.90 points; --max-drop allows 1.00 points."
+        "The drop in top-1 is 0.00 points, and at 95 % confidence at most 0.90 points; `max_drop=` allows 1.00 points."
     )
 
 
@@ -279,7 +280,7 @@ def test_what_can_not_be_read_is_counted_and_named(monkeypatch, artifact, labell
     assert any(note.startswith("Not read: ") and "Punch1.mp4" in note for note in report.videos.notes)
 
 
-def test_damage_is_told(monkeypatch, ask):
+def test_damage_is_noted(monkeypatch, ask):
     report = ask([0], [0], [0])
     assert report.videos.notes == ()
     clip = Clip(np.zeros(SPEC.shape, np.uint8), "a.avi", 0, "3 of 12 frames could not be decoded.")
@@ -303,7 +304,7 @@ def test_at_most_so_many_videos_spread_by_class(ask):
     labels = [0] * 10 + [1] * 2 + [2] * 10
     report = ask(labels, labels, labels, Question("ucf", most=9))
     assert [one.videos for one in report.classes] == [4, 2, 3]
-    assert "9 of 22 videos, spread evenly by class; --max-clips takes more." in report.videos.notes
+    assert "9 of 22 videos, spread evenly by class; `most=` takes more." in report.videos.notes
     assert [row.name for row in report.rows[:4]] == ["0.avi", "2.avi", "5.avi", "7.avi"]
     few = ask(labels, labels, labels, Question("ucf", most=2))
     assert [one.name for one in few.classes] == ["Archery", "Basketball"]
@@ -349,13 +350,13 @@ def test_the_report_is_left_beside_the_artifact_where_that_can_be_written(monkey
     def refuse(*_):
         raise OutputError("full")
 
-    monkeypatch.setattr(jsondoc, "write_text", refuse)
+    monkeypatch.setattr("dvfl_mobile.documents.write_text", refuse)
     assert ask([0], [0], [0]) == report
 
 
 def test_json_is_strict_and_can_say_no_more_than_its_figures(ask):
     report = ask([0] * 40, [0] * 40, [0] * 39 + [1])
-    document = json.loads(jsondoc.text(report), parse_constant=lambda token: pytest.fail(token))
+    document = json.loads(json_text(report), parse_constant=lambda token: pytest.fail(token))
     assert document["schema_version"] == 1
     assert document["rows"][39] == {
         "name": "39.avi",

@@ -112,7 +112,7 @@ def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
         raise ConnectionResetError(errno.ECONNRESET, "")
 
 
-def test_a_second_run_is_told_of_the_first(tmp_path: Path) -> None:
+def test_a_second_run_learns_of_the_first(tmp_path: Path) -> None:
     path = tmp_path / "fp32"
     with directory_lock(path), pytest.raises(OutputError, match="another run"), directory_lock(path):
         pass

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dvfl_mobile.runners.frames import NO_ARRAY, BrokenMessageError, Wire
+from dvfl_mobile.runners.child.frames import NO_ARRAY, BrokenMessageError, Wire
 
 Ends = tuple[Wire, socket.socket]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import dvfl_mobile
-from dvfl_mobile.converters.base import TARGETS
-from dvfl_mobile.devices.building import sources_folder
+from dvfl_mobile.devices.harness.build import sources_folder
 from dvfl_mobile.model.card import EMBEDDED, WEIGHTS
-from dvfl_mobile.runners.limits import limits_for
-from dvfl_mobile.runners.process import Child
+from dvfl_mobile.runners.child.limits import limits_for
+from dvfl_mobile.runners.child.process import Child
+from dvfl_mobile.targets import TARGETS
 from tests.conversions import skip_without
 
 pytestmark = pytest.mark.installed
@@ -45,6 +45,6 @@ def test_a_child_gets_ready_to_run_an_artifact(target: str) -> None:
     skip_without(target)
     child = Child(Path("none"))
     try:
-        child.prepare(target, limits_for(1))
+        child.prepare(TARGETS[target].runner, limits_for(1))
     finally:
         child.close()

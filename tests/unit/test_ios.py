@@ -11,10 +11,10 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from dvfl_mobile.devices import ios
+from dvfl_mobile.artifacts.manifest import Manifest
+from dvfl_mobile.devices.ios import device as ios
 from dvfl_mobile.devices.values import RunOptions
 from dvfl_mobile.errors import ArtifactError, DeviceError, DvflMobileError, InconclusiveError, UsageError
-from dvfl_mobile.manifest import Manifest
 from dvfl_mobile.runners.base import as_input
 from tests.formats.xcrun import FORMATS, Xcrun, installed_xcrun
 
@@ -24,8 +24,9 @@ UDID = "00008140-0000AAAA0000001C"
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A Core ML artifact of the small student that holds nothing but its name, and one for TFLite."""
-    from dvfl_mobile import artifacts, pipeline
     from dvfl_mobile.model.default import seeded_student
+    from dvfl_mobile.pipeline.convert import convert
+    from dvfl_mobile.pipeline.plan import make_plan
     from tests.checkpoints import SMALL
     from tests.conversions import skip_without
     from tests.faults import quick
@@ -33,8 +34,8 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     skip_without("coreml")
     skip_without("tflite")
     out = tmp_path_factory.mktemp("ios") / "out"
-    with mock.patch.object(artifacts, "lower", quick.lower):
-        made = pipeline.convert(seeded_student(SMALL), pipeline.make_plan(["coreml", "tflite"], "fp32", out))
+    with mock.patch("dvfl_mobile.artifacts.make.lower", quick.lower):
+        made = convert(seeded_student(SMALL), make_plan(["coreml", "tflite"], "fp32", out))
     coreml, tflite = made
     return SimpleNamespace(coreml=coreml, tflite=tflite)
 
@@ -99,19 +100,19 @@ def test_a_measurement_holds_what_the_app_says(package: SimpleNamespace) -> None
 
 
 @pytest.mark.usefixtures("xcrun")
-def test_the_app_is_told_no_less_and_no_more_than_it_knows(package: SimpleNamespace) -> None:
-    told = []
+def test_the_app_is_given_no_less_and_no_more_than_it_knows(package: SimpleNamespace) -> None:
+    sent = []
     prepare = ios.HarnessApp.prepare
     with (
         mock.patch.object(
-            ios.HarnessApp, "prepare", lambda app, data: told.append(json.loads(data.encoded())) or prepare(app, data)
+            ios.HarnessApp, "prepare", lambda app, data: sent.append(json.loads(data.encoded())) or prepare(app, data)
         ),
         ios.find(UDID).open(package.coreml.folder, package.coreml.manifest) as runner,
     ):
         runner.time(some_clips(package.coreml.manifest, 1)[0], 1, 2)
     shared = json.loads((FORMATS / "ios_options.json").read_text(encoding="utf-8"))
-    assert keys_of(told[0]) == keys_of(shared)
-    assert told[1] == {"dvfl_mobile_options": 1, "mode": "remove"}
+    assert keys_of(sent[0]) == keys_of(shared)
+    assert sent[1] == {"dvfl_mobile_options": 1, "mode": "remove"}
 
 
 def keys_of(document: object) -> object:
@@ -170,7 +171,7 @@ def test_what_hangs_ends_by_the_deadline(
     xcrun: Xcrun, package: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DVFL_MOBILE_DEADLINE_S", "1")
-    monkeypatch.setattr("dvfl_mobile.devices.ios_app._REMOVE_S", 1)
+    monkeypatch.setattr("dvfl_mobile.devices.ios.app._REMOVE_S", 1)
     xcrun.fault("device process launch", "hang")
     assert "didn't end within 2 s" in str(measured(package, RunOptions(warmup=0, runs=1)))
     xcrun.assert_nothing_runs()
@@ -199,7 +200,7 @@ def test_a_console_that_broke_does_not_spoil_a_whole_file(xcrun: Xcrun, package:
 
 @pytest.mark.parametrize("options", [RunOptions(threads=2), RunOptions(cores=(0, 1))])
 @pytest.mark.usefixtures("xcrun")
-def test_core_ml_is_told_no_threads(package: SimpleNamespace, options: RunOptions) -> None:
+def test_core_ml_takes_no_threads(package: SimpleNamespace, options: RunOptions) -> None:
     assert isinstance(measured(package, options), InconclusiveError)
 
 
@@ -320,7 +321,7 @@ def test_an_xcode_without_devicectl_is_named(xcrun: Xcrun) -> None:
 
 
 @pytest.mark.skipif(platform.system() == "Darwin", reason="this is a Mac")
-def test_off_the_mac_there_are_none_and_one_is_told_where_they_are() -> None:
+def test_off_the_mac_there_are_none_and_the_hint_says_where_they_are() -> None:
     assert ios.found() == ()
     with pytest.raises(DeviceError, match="from a Mac with Xcode") as caught:
         ios.find(UDID)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dvfl_mobile.devices.ios_app import HarnessApp
-from dvfl_mobile.devices.ios_runner import IosRunner
+from dvfl_mobile.artifacts.manifest import FileEntry, Manifest
+from dvfl_mobile.devices.ios.app import HarnessApp
+from dvfl_mobile.devices.ios.runner import IosRunner
 from dvfl_mobile.devices.values import DeviceFacts, Measurement, RunOptions
 from dvfl_mobile.errors import DeviceError
-from dvfl_mobile.manifest import FileEntry, Manifest
 from tests.formats import xcrun_fake
 
 CASES = 400
@@ -46,7 +46,7 @@ class FolderApp(HarnessApp):
 @pytest.fixture
 def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A runner of a package of one file that takes (1,2,3,32,32) and gives three logits; and its app."""
-    from dvfl_mobile.clips import ClipSpec
+    from dvfl_mobile.data.clips import ClipSpec
     from dvfl_mobile.files import sha256_of
 
     documents, folder = tmp_path / "documents", tmp_path / "artifact"

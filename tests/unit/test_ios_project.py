@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from dvfl_mobile.devices import ios
+from dvfl_mobile.devices.ios import device as ios
 
 HARNESS = Path(__file__).parents[2] / "ios_harness"
 PROJECT = HARNESS / "App" / "Harness.xcodeproj"

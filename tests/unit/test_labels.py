@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dvfl_mobile.errors import LabelError
-from dvfl_mobile.model.labels import read_labels
+from dvfl_mobile.model.checkpoint.labels import read_labels
 
 
 def _write(folder: Path, content: str | bytes, name: str = "labels.csv") -> Path:

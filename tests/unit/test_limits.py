@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from dvfl_mobile import manifest, packages
+from dvfl_mobile.artifacts import manifest, packages
 from dvfl_mobile.errors import UsageError
-from dvfl_mobile.runners import limits
-from dvfl_mobile.runners.limits import DEADLINE_VARIABLE, MEMORY_VARIABLE, MIB, limits_for
+from dvfl_mobile.runners.child import limits
+from dvfl_mobile.runners.child.limits import DEADLINE_VARIABLE, MEMORY_VARIABLE, MIB, limits_for
 
 pytestmark = pytest.mark.installed
 
@@ -52,7 +52,7 @@ def test_what_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch, variable:
 def test_a_process_is_held_to_its_limits() -> None:
     code = """
 import resource
-from dvfl_mobile.runners import limits
+from dvfl_mobile.runners.child import limits
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 6000))
 limits.limit_files(7000)
 assert resource.getrlimit(resource.RLIMIT_FSIZE) == (5000, 6000), "a limit that stands already is not raised"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dvfl_mobile.devices.local import LocalPlace
+from dvfl_mobile.devices.host_native import LocalPlace
 from dvfl_mobile.errors import DeviceError
 
 

@@ -14,8 +14,9 @@ from dvfl_mobile.locating.document import Cause, ValueStats
 from dvfl_mobile.locating.matching import _by_need, longest_common
 from dvfl_mobile.locating.measuring import segments
 from dvfl_mobile.locating.reference import ReferenceGraph
-from dvfl_mobile.locating.rounding import RECIPES, Noise, rounding_of
-from dvfl_mobile.parity import THRESHOLDS
+from dvfl_mobile.locating.rounding import FLOAT, HALF, Noise, Rounding, rounding_of
+from dvfl_mobile.parity.thresholds import thresholds_for
+from dvfl_mobile.recipes import RECIPES
 from dvfl_mobile.runners.tracing import Step, Trace
 
 
@@ -79,7 +80,7 @@ def test_nothing_is_beyond_tolerance_where_nothing_is_wrong(clip: Tensor) -> Non
         ({"scale": 0.004}, "gelu", Cause.SATURATED, "at -128 or 127"),
     ],
 )
-def test_an_error_is_told_by_what_it_looks_like(
+def test_an_error_is_recognised_by_what_it_looks_like(
     clip: Tensor, changes: dict[str, Any], place: str, cause: Cause, evidence: str
 ) -> None:
     segments_ = found(clip, **changes)
@@ -103,7 +104,30 @@ def test_an_order_by_need_is_that_of_who_reads_what() -> None:
 
 
 def test_every_recipe_that_is_judged_has_a_tolerance() -> None:
-    assert RECIPES.keys() == THRESHOLDS.keys()
+    for recipe in RECIPES.values():
+        assert thresholds_for(recipe.name).recipe == recipe.name
+        for target in recipe.meaning:
+            rounding = rounding_of(target, recipe.name)
+            assert rounding.reason
+            assert rounding.least_db > 0
+            assert (rounding.step == HALF) is (recipe.computes_in(target) == "float16")
+
+
+def test_only_core_ml_and_core_ai_compute_in_half_what_a_recipe_leaves_in_float32() -> None:
+    in_half = {
+        (target, recipe.name)
+        for recipe in RECIPES.values()
+        for target in recipe.meaning
+        if recipe.computes_in(target) == "float16"
+    }
+    assert in_half == {
+        ("coreai", "fp16"),
+        *(("coreml", recipe) for recipe in ("fp16", "static_wi8_ai8", "auto", "palettized_wi4_afp16")),
+    }
+    assert rounding_of("coreml", "auto") == Rounding(HALF, "float16", False, 30, "as static int8; float16 arithmetic")
+    assert rounding_of("coreml", "fp16").least_db == 50
+    assert rounding_of("coreml", "palettized_wi4_afp16").weights == "lut4"
+    assert rounding_of("tflite", "auto") == Rounding(FLOAT, "float32", False, 30, "as static int8")
 
 
 def test_noise_is_as_large_as_the_rounding_that_it_stands_for() -> None:

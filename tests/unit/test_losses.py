@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from dvfl_mobile.training.losses import forward_kl, label_loss, official_kd
+from dvfl_mobile.training.optimization.losses import forward_kl, label_loss, official_kd
 
 LOGITS = torch.tensor([[0.3, -1.0, 2.0], [4.0, 0.0, -4.0]])
 TEACHER = torch.tensor([[1.0, 0.5, -0.2], [0.1, 0.2, 0.3]])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dvfl_mobile.runners.mil.errors import MalformedError, UnknownOperatorError, UnpublishedError
+from dvfl_mobile.mil.errors import MalformedError, UnknownOperatorError, UnpublishedError
 from tests.mil import STRUCTURE, convert, counted, floats, mb, run
 
 # Each of them stops at the load: a new one has to be written down here.
@@ -26,7 +26,7 @@ NOT_STORED = {"_const_symbolic", "classify"}
 
 
 def test_no_other_published_operator_is_left_out() -> None:
-    from dvfl_mobile.runners.mil.operators import OPERATORS
+    from dvfl_mobile.mil.operators import OPERATORS
 
     registry = pytest.importorskip("coremltools.converters.mil.mil.ops.registry").SSAOpRegistry
     published = registry.core_ops.keys() - NOT_STORED - STRUCTURE
@@ -45,7 +45,7 @@ X = floats(1, 2, 4, 4)
     ],
 )
 def test_an_operator_that_is_left_out_stops_the_load_by_its_name(name: str, body: Any, tmp_path: Path) -> None:
-    from dvfl_mobile.runners.mil.executor import MilExecutor
+    from dvfl_mobile.mil.executor import MilExecutor
 
     package = tmp_path / "model.mlpackage"
     convert(body, [X], "iOS15", package)
@@ -99,10 +99,27 @@ def test_what_a_definition_leaves_open_stops_by_the_operator(name: str) -> None:
 
 
 def test_the_docs_name_every_operator() -> None:
-    from dvfl_mobile.runners.mil.operators import KNOWN
+    from dvfl_mobile.mil.operators import KNOWN
 
     page = Path(__file__).parents[2] / "docs" / "coreml-executor.md"
     if not page.exists():
         pytest.skip("docs are tested from a checkout, not from an installed wheel")
     table = page.read_text(encoding="utf-8").partition("## The operators")[2].partition("Left out")[0]
     assert set(re.findall(r"`(\w+)`", table)) == KNOWN
+
+
+def test_the_readme_names_every_family() -> None:
+    from dvfl_mobile.mil import operators
+    from dvfl_mobile.mil.operators import OPERATORS
+
+    readme = Path(operators.__file__).parent / "README.md"
+    if not readme.exists():
+        pytest.skip("the README is in a checkout, not in an installed wheel")
+    rows = dict(re.findall(r"^\| `(ops/\w+\.py)` \| (.*) \|$", readme.read_text(encoding="utf-8"), re.MULTILINE))
+    assert rows.keys() == {f"ops/{name}.py" for name, one in vars(operators).items() if hasattr(one, "OPERATORS")}
+    # A name in a family's row is an operator, or with a star the beginning of some, and of that family.
+    for file, words in rows.items():
+        family = getattr(operators, Path(file).stem).OPERATORS
+        for name in re.findall(r"`([\w*]+)`", words):
+            assert any(re.fullmatch(name.replace("*", r"\w*"), known) for known in family), f"{file} has no {name}"
+    assert sum(len(getattr(operators, Path(file).stem).OPERATORS) for file in rows) == len(OPERATORS)

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.delegation import Delegation
-from dvfl_mobile.devices import native
-from dvfl_mobile.devices.bundle import Bundle
-from dvfl_mobile.devices.native import NativeRunner
-from dvfl_mobile.devices.protocol import Asked, TensorFacts
+from dvfl_mobile.devices.harness import runner as native
+from dvfl_mobile.devices.harness.bundle import Bundle
+from dvfl_mobile.devices.harness.protocol import Asked, TensorFacts
+from dvfl_mobile.devices.harness.runner import NativeRunner
 from dvfl_mobile.devices.values import DeviceFacts, RunOptions
 from dvfl_mobile.errors import DeviceError
 from tests.transcripts import events_of, lines_of
@@ -178,7 +178,7 @@ def test_what_the_runtime_printed_goes_with_the_error(opened: Opened) -> None:
     assert "\x1b" not in note
 
 
-def test_the_first_thing_that_went_wrong_is_told_though_the_place_fails_later(opened: Opened) -> None:
+def test_the_first_thing_that_went_wrong_is_reported_though_the_place_fails_later(opened: Opened) -> None:
     runner, place = opened(_honest)
 
     def run(_program: str, _arguments: object, _seconds: float, on_line: Callable[[str], None]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dvfl_mobile.delegation import Delegation, Operation
-from dvfl_mobile.devices.operator_modules import Timed, with_modules
+from dvfl_mobile.devices.harness.operator_modules import Timed, with_modules
 
 GRAPH = [
     Operation("conv_2d", "stem.proj", True),
@@ -62,7 +62,7 @@ def test_a_kind_of_which_another_number_ran_has_no_modules_and_the_others_keep_t
     assert (found[0], found[6]) == ("stem.proj", "block0")
 
 
-def test_where_a_module_and_its_part_may_have_changed_places_the_module_is_told_which_holds_both() -> None:
+def test_where_a_module_and_its_part_may_have_changed_places_the_module_is_named_which_holds_both() -> None:
     graph = [
         Operation("add", "block0.modulation", True),
         Operation("add", "block0", True),

@@ -10,20 +10,15 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
+from dvfl_mobile.artifacts.manifest import ArtifactFacts
+from dvfl_mobile.data.clips import ClipFacts
+from dvfl_mobile.documents import Verdict, json_text
 from dvfl_mobile.errors import ArtifactError, MissingDependencyError, UsageError
-from dvfl_mobile.opinions import allowed, compared
-from dvfl_mobile.parity import (
-    THRESHOLDS,
-    ArtifactFacts,
-    ClipFacts,
-    ParityReport,
-    SecondOpinion,
-    Verdict,
-    decided,
-    measure,
-    thresholds_for,
-)
-from dvfl_mobile.report import jsondoc, junit, markdown, terminal
+from dvfl_mobile.parity.measure import measure
+from dvfl_mobile.parity.report import ParityReport, SecondOpinion, decided
+from dvfl_mobile.parity.second_opinion import allowed, compared
+from dvfl_mobile.parity.thresholds import thresholds_for
+from dvfl_mobile.report import parity
 from dvfl_mobile.runners.opinions import OPINIONS, opinions_named
 from tests.unit.test_report import shown
 
@@ -85,7 +80,7 @@ def test_one_that_is_near_pytorch_and_far_from_the_first_runner_fails() -> None:
     first = off_by(112)
     found = opinion_on(first, 2 * REFERENCE - first)  # as near to PyTorch, from the other side
     assert found.pytorch.sqnr_db is not None
-    assert found.pytorch.sqnr_db >= THRESHOLDS["fp32"].min_sqnr_db
+    assert found.pytorch.sqnr_db >= thresholds_for("fp32").min_sqnr_db
     assert found.check.verdict is Verdict.FAIL
     report = report_with(found, first)
     assert (report.verdict, report.verdict.exit_code) == (Verdict.FAIL, 5)
@@ -125,12 +120,12 @@ def test_every_report_carries_it() -> None:
     for other, verdict in ((REFERENCE, Verdict.PASS), (off_by(30), Verdict.FAIL)):
         report = report_with(opinion_on(REFERENCE, other))
         assert report.verdict is verdict
-        parsed = json.loads(jsondoc.text(report))
+        parsed = json.loads(json_text(report))
         [stored] = parsed["second_opinions"]
         assert (stored["name"], stored["runner"], stored["check"]["verdict"]) == ("reference", FACTS, verdict.value)
-        assert ParityReport.model_validate_json(jsondoc.text(report)) == report
+        assert ParityReport.model_validate_json(json_text(report)) == report
 
-        [suite] = ET.fromstring(junit.parity(report))
+        [suite] = ET.fromstring(parity.junit(report))
         cases = {case.get("name"): case for case in suite.iter("testcase")}
         assert (cases["second opinion: reference"].find("failure") is not None) is (verdict is Verdict.FAIL)
         assert suite.get("failures") == ("1" if verdict is Verdict.FAIL else "0")
@@ -140,12 +135,12 @@ def test_every_report_carries_it() -> None:
         assert properties["second_opinion.reference.sqnr"] == decibels
         assert properties["second_opinion.reference.sqnr_to_first"] == decibels
 
-        text = shown(terminal.parity(report))
+        text = shown(parity.terminal(report))
         assert f"second opinion: reference  {decibels}, 3 of 3" in text
         assert max(map(len, text.splitlines())) <= 80
         assert f"top-1 3 of 3 against PyTorch; SQNR {decibels}" in " ".join(text.split())
         assert f"- LiteRT's reference kernels, LiteRT 2.3.0 (device host, kernels reference): SQNR {decibels}" in (
-            markdown.parity(report)
+            parity.markdown(report)
         )
 
 
@@ -155,7 +150,7 @@ def test_a_report_without_any_says_nothing_of_them() -> None:
         artifact, FACTS, ClipFacts(count=3, source="clips"), "checkpoint", measure(REFERENCE, REFERENCE, NAMES)
     )
     assert report.second_opinions == ()
-    assert "second opinion" not in shown(terminal.parity(report)) + markdown.parity(report) + junit.parity(report)
+    assert "second opinion" not in shown(parity.terminal(report)) + parity.markdown(report) + parity.junit(report)
 
 
 def test_each_is_taken_once() -> None:
@@ -164,15 +159,15 @@ def test_each_is_taken_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "target", "told"),
+    ("name", "target", "hint"),
     [("nobody", "tflite", "reference, tensorflow"), ("reference", "executorch", "tflite")],
 )
-def test_what_there_is_not_is_refused_with_what_there_is(name: str, target: str, told: str) -> None:
+def test_what_there_is_not_is_refused_with_what_there_is(name: str, target: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
         opinions_named([name], target)
     assert name in caught.value.problem
     assert target in caught.value.problem
-    assert told in caught.value.hint
+    assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize("opinion", OPINIONS, ids=lambda opinion: opinion.name)
@@ -193,7 +188,7 @@ def test_the_executor_gives_a_second_opinion_beside_core_ml_alone(monkeypatch: p
         opinions_named(["executor"], "coreml")
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
     [opinion] = opinions_named(["executor"], "coreml")
-    assert opinion.runtime == "coreml/executor"
+    assert opinion.module == "dvfl_mobile.runners.coreml.executor"
     assert allowed("fp16", "coreml") == thresholds_for("fp16")
     assert allowed("fp32", "coreml") == thresholds_for("fp32")
     assert allowed("static_wi8_ai8", "coreml") == thresholds_for("static_wi8_ai8")

@@ -14,14 +14,15 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from dvfl_mobile.artifacts import Artifact
-from dvfl_mobile.clips import ClipSpec, normalize
+from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.data.clips import ClipSpec, normalize
+from dvfl_mobile.data.video import pictures, probe, read_clip
 from dvfl_mobile.errors import InconclusiveError, InputError, VideoError
-from dvfl_mobile.pack import archive, build, drawn, golden, stages
-from dvfl_mobile.pack.causes import channels_of_samples, input_values
+from dvfl_mobile.pack import archive, stages
+from dvfl_mobile.pack.judging.causes import channels_of_samples, input_values
+from dvfl_mobile.pack.making import build, drawn, golden
 from dvfl_mobile.pack.turns import TURNS
 from dvfl_mobile.progress import silent
-from dvfl_mobile.video import pictures, probe, read_clip
 from tests.faults import quick
 from tests.packs import App
 from tests.threads import threads
@@ -260,6 +261,20 @@ def test_parity_names_the_fault_in_every_language(
     code, out, _ = run("parity", path, "--pack", small_pack.path)
     assert (code, out.split()[0]) == (5, "FAIL")
     assert "channels swapped" in out
+
+
+@pytest.mark.parametrize("options", [("--json",), ("-v", "--annotations", "github")])
+def test_check_app_says_what_parity_says_of_results(
+    small_pack: SimpleNamespace, run: Callable[..., Outcome], tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    path = app_of(small_pack).but(see=lambda frames: frames[..., ::-1]).write(tmp_path)
+    by_both = {}
+    for command in ("parity", "check-app"):
+        files = [tmp_path / f"{command}.{kind}" for kind in ("xml", "md")]
+        outcome = run(command, path, "--pack", small_pack.path, "--junit", files[0], "--markdown", files[1], *options)
+        by_both[command] = (outcome, *(file.read_text() for file in files))
+    assert by_both["check-app"] == by_both["parity"]
+    assert by_both["check-app"][0][0] == 5
 
 
 def test_parity_ends_with_7_where_a_stage_is_missing(

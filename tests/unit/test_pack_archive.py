@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from dvfl_mobile.errors import InputError
-from dvfl_mobile.pack import archive, judge, results
-from dvfl_mobile.parity import thresholds_for
+from dvfl_mobile.pack import archive, results
+from dvfl_mobile.pack.judging import judge
+from dvfl_mobile.parity.thresholds import thresholds_for
 from tests.packs import App
 
 Files = dict[str, bytes]

@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dvfl_mobile.clips import frame_indices, normalize, prepare
-from dvfl_mobile.manifest import TensorEntry
-from dvfl_mobile.pack import causes, judge, results
+from dvfl_mobile.artifacts.manifest import TensorEntry
+from dvfl_mobile.data.clips import frame_indices, normalize, prepare
+from dvfl_mobile.data.video import drawn_indices, pictures, probe
+from dvfl_mobile.documents import Verdict
+from dvfl_mobile.pack import results
 from dvfl_mobile.pack.archive import OpenPack
+from dvfl_mobile.pack.judging import causes, judge
+from dvfl_mobile.pack.judging.verdict import PackReport
 from dvfl_mobile.pack.resizes import CUTS, FILTERS, RIGHT, Resize, resized
-from dvfl_mobile.pack.verdict import PackReport
-from dvfl_mobile.parity import Verdict, thresholds_for
-from dvfl_mobile.video import drawn_indices, pictures, probe
+from dvfl_mobile.parity.thresholds import thresholds_for
 from tests.packs import App
 
 pytest.importorskip("av", reason="golden videos are decoded by PyAV")
@@ -123,7 +125,7 @@ def test_two_faults_at_once_are_both_named(app: App, judged: Judged) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seek", "told"),
+    ("seek", "evidence"),
     [
         (lambda indices: [max(index - 1, 0) for index in indices], "Each is 1 before the one that is meant."),
         (lambda indices: [0 for _ in indices], "All of them are frame 0."),
@@ -132,13 +134,13 @@ def test_two_faults_at_once_are_both_named(app: App, judged: Judged) -> None:
     ids=["off by one", "key frames", "reversed"],
 )
 def test_wrong_frames_behind_right_numbers_are_named(
-    seek: Callable[[list[int]], list[int]], told: str, app: App, judged: Judged
+    seek: Callable[[list[int]], list[int]], evidence: str, app: App, judged: Judged
 ) -> None:
     report = judged(app.but(seek=seek, logits=None))
     assert first_of(report) == ("decoded frames", ("wrong frames",))
     assert report.first is not None
     assert report.first.cause is not None
-    assert told in report.first.cause.evidence
+    assert evidence in report.first.cause.evidence
 
 
 def by_rule(rule: Callable[[list[int], int], list[int]], pack: OpenPack) -> Callable[[Path], list[int]]:
@@ -298,7 +300,7 @@ def test_int8_inputs_have_faults_of_their_own(fault: tuple[str, ...], tensor: An
     assert (cause.faults if cause else ()) == fault
 
 
-def test_normalized_artifacts_are_told_when_nothing_was_normalized(pack: OpenPack) -> None:
+def test_normalized_artifacts_are_recognised_when_nothing_was_normalized(pack: OpenPack) -> None:
     spec = pack.contents.clip.model_copy(update={"pixels": "normalized"})
     entry = pack.contents.artifact.input
     pixels = pack.clip(pack.contents.videos[0])

@@ -17,11 +17,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from dvfl_mobile.clips import ClipSpec
-from dvfl_mobile.pack import contents, drawn, judge, results
-from dvfl_mobile.pack.assemble import SCHEMA_NAME, TEMPLATES
-from dvfl_mobile.parity import Verdict, thresholds_for
-from dvfl_mobile.video import drawn_indices, pictures, probe
+from dvfl_mobile.data.clips import ClipSpec
+from dvfl_mobile.data.video import drawn_indices, pictures, probe
+from dvfl_mobile.documents import Verdict
+from dvfl_mobile.pack import contents, results
+from dvfl_mobile.pack.judging import judge
+from dvfl_mobile.pack.making import drawn
+from dvfl_mobile.pack.making.assemble import SCHEMA_NAME, TEMPLATES
+from dvfl_mobile.parity.thresholds import thresholds_for
 
 pytestmark = pytest.mark.installed
 
@@ -37,7 +40,7 @@ WRITTEN = {
 }
 PATTERNS = {
     "Conformance.kt": (r'\.put\(\s*"(\w+)"', r'\.(?:get\w+|isNull)\("(\w+)"\)'),
-    "Conformance.swift": (r'"(\w+)": ', r'told\["(\w+)"\]|clip\["(\w+)"\]'),
+    "Conformance.swift": (r'"(\w+)": ', r'contents\["(\w+)"\]|entry\["(\w+)"\]|clip\["(\w+)"\]'),
 }
 
 

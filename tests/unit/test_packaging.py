@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from dvfl_mobile import __version__
-from dvfl_mobile.environment import EXTRAS
+from dvfl_mobile.devices import environment
+from dvfl_mobile.version import __version__
 
 CHECKOUT = Path(__file__).parents[2]
 MAPPED = {
@@ -103,7 +103,7 @@ def test_it_installs_and_runs_from_anywhere(
 
 def test_extras_are_those_that_doctor_knows(project: dict) -> None:
     extras = project["project"]["optional-dependencies"]
-    assert set(extras) == {*EXTRAS, "all", "dev"}
+    assert set(extras) == {*environment._purposes(), "all", "dev"}
     assert extras["all"] == ["dvfl-mobile[executorch,coreml,tflite,quantize,video,plots,training,harness]"]
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvfl_mobile.errors import UsageError
-from dvfl_mobile.paired import (
+from dvfl_mobile.evaluation.paired import (
     MOST_VIDEOS,
     Flips,
     _upper_bound,

@@ -12,20 +12,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 
+from dvfl_mobile.artifacts.manifest import ArtifactFacts
+from dvfl_mobile.data.clips import ClipFacts
+from dvfl_mobile.documents import Verdict, worst_of
 from dvfl_mobile.errors import ArtifactError, CheckpointError, InputError
 from dvfl_mobile.metrics import cosine, kl_nats, sqnr_db, top5_overlap
-from dvfl_mobile.parity import (
-    THRESHOLDS,
-    ArtifactFacts,
-    ClipFacts,
-    ParityReport,
-    Verdict,
-    decided,
-    measure,
-    thresholds_for,
-    undecided,
-    worst_of,
-)
+from dvfl_mobile.parity.measure import measure
+from dvfl_mobile.parity.report import ParityReport, decided, undecided
+from dvfl_mobile.parity.thresholds import thresholds_for
+from dvfl_mobile.recipes import RECIPES
 
 # Steps of 2^-10 keep every value and difference exact in float64.
 LOGITS = arrays(np.float64, (3, 6), elements=st.integers(-20_000, 20_000).map(lambda step: step / 1024))
@@ -102,7 +97,7 @@ def test_every_metric_stays_in_its_range(reference, candidate):
     assert not math.isnan(pooled.sqnr_db)
 
 
-@given(reference=LOGITS, recipe=st.sampled_from(sorted(THRESHOLDS)))
+@given(reference=LOGITS, recipe=st.sampled_from(sorted(RECIPES)))
 @settings(deadline=None, max_examples=50)
 def test_identical_logits_pass_every_recipe(reference, recipe):
     assume(np.any(reference))
@@ -230,10 +225,12 @@ def test_an_unknown_recipe_is_named_with_those_that_can_be_judged():
 
 def test_the_table_of_thresholds_is_frozen_and_gives_its_reasons():
     with pytest.raises(TypeError):
-        THRESHOLDS["fp32"] = THRESHOLDS["fp16"]
+        RECIPES["fp32"] = RECIPES["fp16"]
     with pytest.raises(ValidationError):
-        THRESHOLDS["fp32"].min_sqnr_db = 0
-    for recipe, thresholds in THRESHOLDS.items():
+        RECIPES["fp32"].min_sqnr_db = 0
+    with pytest.raises(ValidationError):
+        thresholds_for("fp32").min_sqnr_db = 0
+    for recipe, thresholds in zip(RECIPES, map(thresholds_for, RECIPES), strict=True):
         assert thresholds.recipe == recipe
         assert len(thresholds.sqnr_reason) > 20
         assert len(thresholds.top1_reason) > 20

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dvfl_mobile import artifacts, pipeline
 from dvfl_mobile.devices.values import DeviceFacts
 from dvfl_mobile.errors import DeviceError, InconclusiveError
 from dvfl_mobile.model.default import seeded_student
+from dvfl_mobile.pipeline.convert import convert
+from dvfl_mobile.pipeline.plan import make_plan
 from tests.checkpoints import SMALL
 from tests.conversions import skip_without
 from tests.faults import quick
@@ -55,14 +56,15 @@ class Pretended:
 @pytest.fixture
 def artifact(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     skip_without("tflite")
-    monkeypatch.setattr(artifacts, "lower", quick.lower)
-    plan = pipeline.make_plan(["tflite"], "fp32", tmp_path / "out")
-    [made] = pipeline.convert(seeded_student(SMALL), plan)
+    monkeypatch.setattr("dvfl_mobile.artifacts.make.lower", quick.lower)
+    plan = make_plan(["tflite"], "fp32", tmp_path / "out")
+    [made] = convert(seeded_student(SMALL), plan)
     return made.folder
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, device: Pretended) -> Pretended:
-    monkeypatch.setattr(pipeline, "find_device", lambda name: device if name == CPU else pytest.fail(name))
+    found = {CPU: device}
+    monkeypatch.setattr("dvfl_mobile.pipeline.check.find_device", found.__getitem__)
     return device
 
 
@@ -101,7 +103,7 @@ def test_its_report_takes_no_other_s_place(
 
 
 @pytest.mark.parametrize(
-    ("refusal", "code", "told"),
+    ("refusal", "code", "message"),
     [
         (InconclusiveError("Nothing there runs tflite.", hint="Take executorch."), 7, "Nothing there runs tflite."),
         (DeviceError("It went away.", hint="Look at the cable."), 6, "It went away."),
@@ -114,12 +116,12 @@ def test_a_device_that_does_not_run_it(
     run_command: Callable[..., Outcome],
     refusal: Exception,
     code: int,
-    told: str,
+    message: str,
 ) -> None:
     pretend(monkeypatch, Pretended(refusal=refusal))
     found, out, err = run_command("parity", artifact, "--device", CPU)
     assert found == code
-    assert told in out + err
+    assert message in out + err
 
 
 @pytest.mark.parametrize("other", [("--locate",), ("--second-opinion", "reference")], ids=lambda words: words[0])

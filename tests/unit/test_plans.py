@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError, replace
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from dvfl_mobile.converters.base import TARGETS
 from dvfl_mobile.errors import MissingDependencyError, UsageError
-from dvfl_mobile.pipeline import make_plan
+from dvfl_mobile.pipeline.plan import make_plan
+from dvfl_mobile.pipeline.quantize_plan import Calibration, QuantizePlan, check_plan
+from dvfl_mobile.recipes import recipe_named
+from dvfl_mobile.targets import TARGETS
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +55,39 @@ def test_core_ai_that_is_not_installed_names_its_extra(monkeypatch: pytest.Monke
 
 def test_only_core_ai_has_to_be_named() -> None:
     assert [target.name for target in TARGETS.values() if target.only_by_name] == ["coreai"]
+
+
+CLIPS = Calibration("ucf8", samples=16)
+
+
+@pytest.mark.parametrize(
+    ("plan", "recipe", "method"),
+    [
+        (QuantizePlan.ptq(CLIPS, keep=("stage3.*",)), "static_wi8_ai8", "ptq"),
+        (QuantizePlan.qat(CLIPS), "static_wi8_ai8", "qat"),
+        (QuantizePlan.auto(CLIPS, min_agreement=0.98), "auto", "ptq"),
+        (QuantizePlan(recipe_named("dynamic")), "dynamic_wi8_afp32", "ptq"),
+    ],
+    ids=["ptq", "qat", "auto", "without scales"],
+)
+def test_the_presets_of_quantizing_are_whole(plan: QuantizePlan, recipe: str, method: str) -> None:
+    check_plan(plan)
+    assert (plan.recipe.name, plan.method) == (recipe, method)
+    with pytest.raises(FrozenInstanceError):
+        plan.keep = ()  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("plan", "problem"),
+    [
+        (QuantizePlan(recipe_named("w8a8")), "calibrated on clips"),
+        (QuantizePlan(recipe_named("auto"), CLIPS), "promise to keep"),
+        (replace(QuantizePlan.auto(CLIPS, min_sqnr_db=25), recipe=recipe_named("w8a8")), "asked for"),
+        (QuantizePlan.qat(Calibration("noise")), "on video"),
+        (QuantizePlan.ptq(replace(CLIPS, observer="magic")), "'magic'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_does_not_go_together_is_refused(plan: QuantizePlan, problem: str) -> None:
+    with pytest.raises(UsageError, match=problem):
+        check_plan(plan)

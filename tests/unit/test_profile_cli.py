@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvfl_mobile.artifacts import Artifact
+from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.devices.base import find_device
 from dvfl_mobile.devices.values import FoundDevice
 from dvfl_mobile.errors import DeviceError
 from dvfl_mobile.profiling.document import ProfileReport
@@ -123,7 +124,7 @@ def test_all_devices_are_profiled_and_the_table_says_which_failed(  # type: igno
     run_command, artifact, monkeypatch
 ) -> None:
     failing = FakeDevice("android:B", fails_at=1, error=DeviceError("android:B is gone.", hint="Plug it in."))
-    monkeypatch.setattr("dvfl_mobile.devices.android.find", lambda _: failing)
+    monkeypatch.setattr("dvfl_mobile.devices.android.device.find", lambda _: failing)
     ready = [
         FoundDevice(device="host", kind="physical", model="", status="ready"),
         FoundDevice(device="android:B", kind="physical", model="", status="ready"),
@@ -145,6 +146,21 @@ def test_a_single_device_that_fails_ends_with_its_own_code(run_command, artifact
     assert (code, out) == (6, "")
     assert "It is gone." in err
     assert not (artifact.folder / "profile.json").exists()
+
+
+@pytest.mark.parametrize("times_operators", [False, True])
+def test_a_device_without_times_of_operators_says_so_before_it_is_measured(
+    run_command, artifact, device, times_operators
+) -> None:  # type: ignore[no-untyped-def]
+    device.times_operators = times_operators
+    device.fails_at, device.error = 0, DeviceError("It is gone.", hint="Plug it in.")
+    code, _, err = run_command("profile", artifact.folder, "--operators")
+    assert (code, device.rounds) == (6, 0)
+    assert ("Nothing on host times operators" in err) is not times_operators
+
+
+def test_the_host_times_operators_by_its_native_programs_alone() -> None:
+    assert (find_device("host").times_operators, find_device("host:native").times_operators) == (False, True)
 
 
 def test_an_emulated_device_is_refused(run_command, artifact, monkeypatch) -> None:  # type: ignore[no-untyped-def]

@@ -14,7 +14,7 @@ import pytest
 from dvfl_mobile.errors import InputError, OutputError
 from dvfl_mobile.profiling import history
 from dvfl_mobile.profiling.history import Entry, History
-from dvfl_mobile.report import profile_history
+from dvfl_mobile.report.profile import history as profile_history
 
 MS = 1_000_000
 OLD, NEW = "a" * 64, "b" * 64
@@ -205,4 +205,4 @@ def test_the_table_marks_what_became_slower(tmp_path: Path) -> None:
     text = console.export_text()
     assert "nano/tflite/fp32 on android:A (Fake), threads 4  REGRESSION" in text
     assert "slower" in text
-    assert "profile A --against B" in text
+    assert "profile A against B" in text

@@ -19,8 +19,12 @@ from dvfl_mobile.profiling.fleet import profile_fleet
 from dvfl_mobile.profiling.plan import Plan
 from dvfl_mobile.profiling.subjects import Subject
 from dvfl_mobile.progress import silent
-from dvfl_mobile.report import plots, profile_figures, profile_html, profile_plots, profile_terminal
-from dvfl_mobile.report import profile_unicode as unicode
+from dvfl_mobile.report.formats import plots
+from dvfl_mobile.report.profile import figures as profile_figures
+from dvfl_mobile.report.profile import html as profile_html
+from dvfl_mobile.report.profile import plots as profile_plots
+from dvfl_mobile.report.profile import terminal as profile_terminal
+from dvfl_mobile.report.profile import unicode
 from tests.fake_device import MS, FakeDevice, expected, make_artifact, make_subject
 
 EVIL = "<script>alert(1)</script>\x1b[31m&\"'"
@@ -120,7 +124,7 @@ class _Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
-        if tag not in ("meta", "br"):
+        if tag not in ("meta", "br", "wbr"):
             self.open.append(tag)
         for name, value in attributes:
             if name in ("src", "href", "xlink:href", "data"):
@@ -158,6 +162,28 @@ def test_the_page_stands_alone_and_runs_nothing(compared: ProfileReport) -> None
     # Every colour of the plots is one that the page sets for light and for dark.
     for colour in profile_plots.STYLES:
         assert colour not in text.partition("</style>")[2]
+
+
+def test_names_stay_whole_and_paths_break_at_their_joints(compared: ProfileReport) -> None:
+    text = profile_html.html(compared)
+    assert '<td class="short">low battery</td>' in text
+    assert "overflow-wrap: anywhere" not in text.replace(".long { overflow-wrap: anywhere; }", "")
+    rows = compared.devices[0].a.operators
+    long = rows[0].model_copy(update={"module": "stage0.block1.modulation.context_of_all"})
+    device = compared.devices[0].model_copy(
+        update={"a": compared.devices[0].a.model_copy(update={"operators": (long, *rows)})}
+    )
+    text = profile_html.html(compared.model_copy(update={"devices": (device,)}))
+    assert "stage0.<wbr>block1.<wbr>modulation.<wbr>context_<wbr>of_<wbr>all" in text
+
+
+def test_the_time_line_shows_its_last_run_whole(compared: ProfileReport) -> None:
+    pytest.importorskip("matplotlib")
+    figure = plots.new_figure(9, 3.4)
+    profile_plots._line(figure, compared.devices[0])
+    [axes] = figure.axes
+    last = max(float(np.max(line.get_xdata())) for line in axes.lines if len(line.get_xdata()))
+    assert axes.transData.transform((last, 0))[0] + 3 < axes.bbox.x1, "a dot is two points wide to each side"
 
 
 def test_without_matplotlib_the_page_has_plots_of_characters(

@@ -1,4 +1,4 @@
-"""A session on a device that takes the times it is told: rounds, turns, outputs, what is refused and what is kept."""
+"""A session on a device that takes given times: rounds, turns, outputs, what is refused and what is kept."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvfl_mobile.artifacts import Artifact
+from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.devices.values import DeviceState, FoundDevice, OperatorTime
+from dvfl_mobile.documents import Verdict
 from dvfl_mobile.errors import DeviceError, InconclusiveError, UsageError
-from dvfl_mobile.parity import Verdict
 from dvfl_mobile.profiling.document import DeviceProfile, ProfileReport
 from dvfl_mobile.profiling.fleet import profile_fleet, ready_devices
 from dvfl_mobile.profiling.plan import Plan, cores_of, seconds_of
@@ -106,7 +106,7 @@ def test_no_difference_is_called_none_and_an_undecided_bound_is_neither(subject:
     found = profile_device(FakeDevice(times=times), [subject, other], Plan(), bound=1.0)
     assert found.comparison is not None
     assert found.comparison.result == "no difference"
-    assert "none can be told here" in found.comparison.sentence
+    assert "none can be measured here" in found.comparison.sentence
     assert found.verdict is Verdict.INCONCLUSIVE
     asked_more = profile_device(FakeDevice(times=times), [subject, other], Plan(), bound=2.0)
     assert asked_more.verdict is Verdict.PASS
@@ -188,7 +188,7 @@ def test_an_emulated_device_is_never_timed(subject: Subject) -> None:
     device = FakeDevice(name="arm64:cortex-a76", kind="emulated")
     with pytest.raises(UsageError, match="emulated") as caught:
         profile_device(device, [subject], Plan())
-    assert "parity ARTIFACT --device arm64:cortex-a76" in caught.value.hint
+    assert "check(ARTIFACT, device=arm64:cortex-a76)" in caught.value.hint
     assert device.rounds == 0
     assert device.most_open == 0
 
@@ -371,7 +371,7 @@ def test_cores_are_read() -> None:
             cores_of(text)
 
 
-def test_a_version_is_told_by_the_bytes_of_its_file(artifact: Artifact) -> None:
+def test_a_version_is_known_by_the_bytes_of_its_file(artifact: Artifact) -> None:
     manifest = artifact.manifest
     assert sha256_of_artifact(manifest) == manifest.files[0].sha256
     twice = manifest.model_copy(update={"files": manifest.files * 2})

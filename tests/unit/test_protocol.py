@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dvfl_mobile.devices.protocol import Asked, Heard, Listener, TensorFacts
+from dvfl_mobile.devices.harness.protocol import Asked, Heard, Listener, TensorFacts
 from dvfl_mobile.errors import DeviceError
 from tests.transcripts import RUNS, TIMES, events_of, lines_of
 
@@ -44,7 +44,7 @@ def test_a_conversation_that_breaks_off_is_no_result_whatever_the_exit_status_sa
         _heard(TIMES, lines_of(TIMES)[:kept], status=0)
 
 
-def test_what_was_heard_last_is_told() -> None:
+def test_what_was_heard_last_is_reported() -> None:
     with pytest.raises(DeviceError, match=r"arm64:max was ended by signal 9 before its end: .* 'run'"):
         _heard(TIMES, lines_of(TIMES)[:5], status=-9)
 
@@ -109,9 +109,9 @@ def test_a_stream_that_is_whole_and_wrong_is_refused(lie: str) -> None:
 @pytest.mark.parametrize("field", ["warmup", "runs", "clips", "lines"])
 def test_an_end_that_counts_otherwise_is_refused(field: str) -> None:
     *lines, end = lines_of(TIMES)
-    told = json.loads(end)
+    counts = json.loads(end)
     with pytest.raises(DeviceError, match="wrongly"):
-        _heard(TIMES, [*lines, json.dumps({**told, field: told[field] + 1})])
+        _heard(TIMES, [*lines, json.dumps({**counts, field: counts[field] + 1})])
 
 
 def test_a_time_that_changed_on_its_way_is_noticed_by_the_end() -> None:

@@ -18,17 +18,21 @@ import pytest
 import torch
 from torch.nn import functional
 
+from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.errors import CheckpointError, DvflMobileError, UsageError
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.quantization import graphs, precision, ptq, qat
-from dvfl_mobile.quantization.distillation import distillation_loss
-from dvfl_mobile.quantization.forms import QuantizedForm, freeze, levelled_form
-from dvfl_mobile.quantization.schedule import Schedule
+from dvfl_mobile.quantization.calibrate import ptq
+from dvfl_mobile.quantization.graph import graphs
+from dvfl_mobile.quantization.graph.forms import QuantizedForm, deploy_form, freeze
+from dvfl_mobile.quantization.qat import precision
+from dvfl_mobile.quantization.qat import train as qat
+from dvfl_mobile.quantization.qat.schedule import QatSchedule
 from dvfl_mobile.quantization.settings import CalibrationFacts, QatSettings, Quantization
-from dvfl_mobile.shapes import moving_shapes
 from dvfl_mobile.training import state as training_state
-from dvfl_mobile.training.precision import autocast, chosen_precision
+from dvfl_mobile.training.optimization.gradients import GradientAccumulator
+from dvfl_mobile.training.optimization.losses import distillation_loss
+from dvfl_mobile.training.optimization.precision import autocast, chosen_precision
 from dvfl_mobile.training.state import forget
 from tests.threads import threads
 
@@ -99,14 +103,14 @@ def killed_after(steps: int) -> Callable[..., Any]:
 def losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The mean loss of each step that is done."""
     seen: list[float] = []
-    share = qat.GradientSums.share
+    share = GradientAccumulator.reduce
 
     def watched(*arguments: Any) -> tuple[float, ...] | None:
         means = share(*arguments)
         seen.append(math.nan if means is None else means[0])
         return means
 
-    monkeypatch.setattr(qat.GradientSums, "share", watched)
+    monkeypatch.setattr(GradientAccumulator, "reduce", watched)
     return seen
 
 
@@ -132,7 +136,9 @@ def test_training_follows_the_teacher_where_rounding_is_coarse(losses: list[floa
         for key, s in start().settings.scales.items()
     }
     settings = start().settings.model_copy(update={"scales": coarse})
-    form = freeze(start().student, settings, dict(levelled_form(start().student, settings.levels).named_parameters()))
+    form = freeze(
+        start().student, settings, dict(deploy_form(start().student, settings.per_token_scaled).named_parameters())
+    )
     plan = QUICK.model_copy(update={"epochs": 20, "global_batch": CLIPS, "freeze_ranges_after": 0.0})
     qat.train(form, pixels(), [None] * CLIPS, plan, "shapes", None)
     assert np.mean(losses[-3:]) < 0.5 * losses[0]
@@ -173,7 +179,7 @@ def test_another_seed_gives_another_order() -> None:
 
 
 def test_constants_are_as_they_were() -> None:
-    before = dict(levelled_form(start().student, start().settings.levels).named_parameters())
+    before = dict(deploy_form(start().student, start().settings.per_token_scaled).named_parameters())
     constant = [name for name in before if name.endswith((".mean.weight", ".mean_temporal.weight"))]
     assert len(constant) > 5
     assert all(trained().floats[name].equal(before[name]) for name in constant)
@@ -186,8 +192,9 @@ def test_every_weight_gets_a_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     step = qat._Trainer.step
 
     def watched(self: Any, *arguments: Any, **options: Any) -> None:
-        zero_grad = self._optimizer.zero_grad
-        self._optimizer.zero_grad = lambda **_: without.extend(n for n, p in self._learning.items() if not p.grad.any())
+        optimizer, learning = self._updater._optimizer, self._updater.parameters
+        zero_grad = optimizer.zero_grad
+        optimizer.zero_grad = lambda **_: without.extend(n for n, p in learning.items() if not p.grad.any())
         step(self, *arguments, **options)
         zero_grad()
 
@@ -222,7 +229,7 @@ def test_ranges_may_stay_as_calibrated() -> None:
 
 
 def test_nothing_in_the_network_behaves_otherwise_in_training() -> None:
-    form, settings = levelled_form(start().student, start().settings.levels), start().settings
+    form, settings = deploy_form(start().student, start().settings.per_token_scaled), start().settings
     graph = graphs.rounded(form, start().clip.shape, settings.scales, settings.keep, {}, training=True)
     assert {name: values.shape for name, values in graph.named_parameters()} == {
         name: values.shape for name, values in form.named_parameters()
@@ -297,11 +304,11 @@ def test_a_training_killed_for_real_leaves_a_state_to_go_on_with(tmp_path: Path)
         qat.train(start(), pixels(), LABELS, QUICK, "shapes", state)
     with pytest.raises(Killed):
         qat.train(start(), pixels(), LABELS, whole, "shapes", state, killed_after(12))
-    went_on = training_state.load_safetensors(state)[0]
+    went_on = training_state.load_safetensors(state)
     forget(state)
     with pytest.raises(Killed):
         qat.train(start(), pixels(), LABELS, whole, "shapes", state, killed_after(12))
-    unbroken = training_state.load_safetensors(state)[0]
+    unbroken = training_state.load_safetensors(state)
     assert int(unbroken["steps_done"]) == 12
     assert went_on.keys() == unbroken.keys()
     assert all(went_on[name].equal(values) for name, values in unbroken.items())
@@ -335,12 +342,12 @@ def test_a_loss_that_is_not_finite_ends_it_and_says_where() -> None:
     plan = QUICK.model_copy(update={"learning_rate": 1e30})
     with pytest.raises(DvflMobileError, match=r"step \d") as caught:
         qat.train(start(), pixels(), LABELS, plan, "shapes", None)
-    assert "--learning-rate" in caught.value.hint
+    assert "`learning_rate=`" in caught.value.hint
 
 
 def test_a_form_without_scales_is_refused() -> None:
     settings = Quantization(recipe="weight_only_wi8_afp32", method="none")
-    form = freeze(start().student, settings, dict(levelled_form(start().student, ()).named_parameters()))
+    form = freeze(start().student, settings, dict(deploy_form(start().student, ()).named_parameters()))
     with pytest.raises(UsageError, match="no scales"):
         qat.train(form, pixels(), LABELS, QUICK, "shapes", None)
 
@@ -361,14 +368,14 @@ def test_bfloat16_is_taken_where_the_processor_has_it(monkeypatch: pytest.Monkey
         ({"avx512_bf16": False, "amx_bf16": False, "avx2": True}, "float32"),
         ({}, "float32"),
     ):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda told=capabilities: told, raising=False)
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found, raising=False)
         assert chosen_precision("auto", cpu) == expected
         assert chosen_precision("float32", cpu) == "float32"
         assert chosen_precision("bfloat16", cpu) == "bfloat16"
 
 
 def test_in_bfloat16_what_stays_float_stays_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    form, settings = levelled_form(start().student, start().settings.levels), start().settings
+    form, settings = deploy_form(start().student, start().settings.per_token_scaled), start().settings
     graph = graphs.rounded(form, start().clip.shape, settings.scales, settings.keep, {}, training=True)
     clip = torch.from_numpy(pixels()[0]).float()
     exact = graph(clip)
@@ -390,7 +397,7 @@ def test_in_bfloat16_what_stays_float_stays_float32(monkeypatch: pytest.MonkeyPa
 
 
 def test_every_epoch_sees_every_clip_once_and_in_an_order_of_its_own() -> None:
-    plan = Schedule(QatSettings(epochs=3, global_batch=4), 10)
+    plan = QatSchedule(QatSettings(epochs=3, global_batch=4), 10)
     assert plan.steps == 9
     epochs = [np.concatenate([plan.batch(3 * epoch + place) for place in range(3)]) for epoch in range(3)]
     assert all(sorted(order) == list(range(10)) for order in epochs)
@@ -400,7 +407,7 @@ def test_every_epoch_sees_every_clip_once_and_in_an_order_of_its_own() -> None:
 
 
 def test_the_learning_rate_warms_up_and_falls_towards_zero() -> None:
-    plan = Schedule(QatSettings(epochs=10, global_batch=1, learning_rate=1.0), 10)
+    plan = QatSchedule(QatSettings(epochs=10, global_batch=1, learning_rate=1.0), 10)
     rates = [plan.learning_rate(step) for step in range(plan.steps)]
     assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
     assert max(rates) == rates[9] == rates[10] == 1.0
@@ -410,19 +417,19 @@ def test_the_learning_rate_warms_up_and_falls_towards_zero() -> None:
 
 @pytest.mark.parametrize(("epochs", "clips"), [(1, 1), (1, 8), (2, 1)])
 def test_the_shortest_trainings_have_a_schedule(epochs: int, clips: int) -> None:
-    plan = Schedule(QatSettings(epochs=epochs), clips)
+    plan = QatSchedule(QatSettings(epochs=epochs), clips)
     assert all(0 < plan.learning_rate(step) <= 1e-5 for step in range(plan.steps))
 
 
 def test_progress_tells_every_clip_and_every_step(tmp_path: Path) -> None:
-    told: dict[str, list[int]] = {}
+    steps: dict[str, list[int]] = {}
 
     @contextmanager
     def step(name: str, total: int | None = None, /) -> Iterator[Callable[[], None]]:
-        told[name] = [total or 0, 0]
+        steps[name] = [total or 0, 0]
 
         def advance() -> None:
-            told[name][1] += 1
+            steps[name][1] += 1
 
         yield advance
 
@@ -430,4 +437,4 @@ def test_progress_tells_every_clip_and_every_step(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         qat.train(start(), pixels(), LABELS, QUICK, "shapes", state, killed_after(2))
     qat.train(start(), pixels(), LABELS, QUICK, "shapes", state, step)
-    assert told == {"logits of the float student": [5, 5], "train on 5 clips, 2 epochs": [4, 4]}
+    assert steps == {"logits of the float student": [5, 5], "train on 5 clips, 2 epochs": [4, 4]}

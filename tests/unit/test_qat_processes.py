@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from dvfl_mobile.errors import UsageError
-from dvfl_mobile.quantization.stored import load_form
-from dvfl_mobile.training.team import team
+from dvfl_mobile.quantization.graph.stored import load_form
+from dvfl_mobile.training.process_group import process_group
 from tests import ranks
 
 # Five clips in batches of three: both processes have a share of unequal size, and in each epoch's last batch too.
@@ -24,9 +24,11 @@ torch.set_num_threads(1)
 logging.disable()
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.quantization import ptq, qat, stored
+from dvfl_mobile.quantization.calibrate import ptq
+from dvfl_mobile.quantization.qat import train as qat
+from dvfl_mobile.quantization.graph import stored
 from dvfl_mobile.quantization.settings import CalibrationFacts, QatSettings
-from dvfl_mobile.shapes import moving_shapes
+from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.training import state as training_state
 
 training_state._SAVE_EVERY_S = 0.0
@@ -120,7 +122,7 @@ def test_all_processes_refuse_a_state_that_the_first_refuses(tmp_path: Path) -> 
 
 def test_a_process_by_itself_is_a_team_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with team() as alone:
+    with process_group() as alone:
         assert (alone.rank, alone.count, alone.is_first) == (0, 1, True)
         assert alone.by_first(lambda: 3) == 3
         values = torch.tensor([1.0, 2.0])
@@ -131,5 +133,5 @@ def test_half_an_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("WORLD_SIZE", "2")
     for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(UsageError, match="RANK"), team():
+    with pytest.raises(UsageError, match="RANK"), process_group():
         pass

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from dvfl_mobile.cli.main import main
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
-from dvfl_mobile.quantization import stored
+from dvfl_mobile.pipeline.quantized import QuantizeSummary, summarize_form
+from dvfl_mobile.quantization.graph import stored
 from tests.checkpoints import SMALL
 from tests.conversions import skip_without
 from tests.quantized import small_form, small_student
@@ -94,8 +96,20 @@ def test_noise_marks_form_and_summary(checkpoint: Path, capfd: pytest.CaptureFix
     assert document["calibration"]["is_noise"] is True
     assert any("Calibrated on noise" in note for note in document["notes"])
     assert document["near"]["clips"] == 16
-    assert stored.read_settings(path).warnings
+    assert stored.load_form(path).settings.warnings
     assert [file.name for file in tmp_path.iterdir() if "partial" in file.name or "training" in file.name] == []
+
+
+def test_a_summary_of_schema_version_1_is_read() -> None:
+    """It called the per-token scaled layers `levels`."""
+    summary = summarize_form(small_form(), None)
+    document = summary.model_dump(mode="json")
+    assert document["schema_version"] == 2
+    del document["per_token_scaled"]
+    old = QuantizeSummary.model_validate_json(json.dumps(document | {"schema_version": 1, "levels": ["stem.proj"]}))
+    assert old == summary.model_copy(update={"per_token_scaled": ("stem.proj",)})
+    with pytest.raises(ValidationError, match="levels"):
+        QuantizeSummary.model_validate_json(json.dumps(document | {"levels": ["stem.proj"]}))
 
 
 def test_a_recipe_without_scales_needs_no_clips(
@@ -103,7 +117,7 @@ def test_a_recipe_without_scales_needs_no_clips(
 ) -> None:
     assert run("quantize", checkpoint, "--recipe", "dynamic", "-o", tmp_path) == 0
     assert "needs no calibration" in capfd.readouterr().out
-    assert stored.read_settings(tmp_path / f"{MODEL}-dynamic_wi8_afp32.pt2").method == "none"
+    assert stored.load_form(tmp_path / f"{MODEL}-dynamic_wi8_afp32.pt2").settings.method == "none"
 
 
 @pytest.mark.usefixtures("warm_children")
@@ -115,11 +129,11 @@ def test_deploy_quantizes_first_and_inspect_says_what_stayed_float(
     save_student(seeded_student(TINY), checkpoint)
     command = ("deploy", checkpoint, "--calib", "noise", "--num-calibration-samples", 8, "--target", "executorch")
     code = run(*command, "-o", tmp_path)  # clips without a recipe mean static int8
-    told = capfd.readouterr().out
+    printed = capfd.readouterr().out
     assert code in (0, 5), "noise may well be too far from drawn clips"
-    assert "Calibrated on noise" in " ".join(told.split())
+    assert "Calibrated on noise" in " ".join(printed.split())
     assert run("inspect", tmp_path / TINY.name / "executorch" / "static_wi8_ai8") == 0
-    told = " ".join(capfd.readouterr().out.split())
+    printed = " ".join(capfd.readouterr().out.split())
     for part in ("of the multiply-adds in int8", "gates", "residual sums", "head", "found on 8 clips: noise"):
-        assert part in told
-    assert "though the recipe asks for int8" not in told
+        assert part in printed
+    assert "though the recipe asks for int8" not in printed

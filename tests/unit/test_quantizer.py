@@ -12,11 +12,12 @@ from dvfl_mobile.delegation import module_path
 from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.deploy import DeployForm
-from dvfl_mobile.quantization import graphs, ptq
-from dvfl_mobile.quantization.edges import PerChannelWeightEdge, weight_scales
-from dvfl_mobile.quantization.forms import levelled_form, raw_clip
-from dvfl_mobile.quantization.levels import find_levels
-from dvfl_mobile.quantization.observers import OBSERVERS, observer_named
+from dvfl_mobile.quantization.calibrate import ptq
+from dvfl_mobile.quantization.calibrate.observers import OBSERVERS, observer_named
+from dvfl_mobile.quantization.calibrate.token_scaling import layers_to_scale
+from dvfl_mobile.quantization.graph import graphs
+from dvfl_mobile.quantization.graph.edges import PerChannelWeightEdge, weight_scales
+from dvfl_mobile.quantization.graph.forms import deploy_form
 from dvfl_mobile.quantization.scales import RAW_PIXELS, scale_of_range
 from tests import exports
 from tests.checkpoints import SMALL
@@ -69,12 +70,12 @@ def test_reshapes_and_permutes_pass_the_scale_on(graph: Any) -> None:
             assert after.args[1:3] == node.args[0].args[1:3], f"{node} would be rounded twice"
 
 
-def test_the_product_of_query_and_modulators_is_int8_unless_it_is_levelled() -> None:
+def test_the_product_of_query_and_modulators_is_int8_unless_it_is_scaled_per_token() -> None:
     student = small_student()
     path = "stage0.block0.modulation"
-    for levels, expected in (((), 2), ((f"{path}.proj",), 0)):
-        form = levelled_form(student, levels)
-        watched, _, _ = graphs.watched(form, raw_clip(student).shape, "minmax", ())
+    for per_token_scaled, expected in (((), 2), ((f"{path}.proj",), 0)):
+        form = deploy_form(student, per_token_scaled)
+        watched, _, _ = graphs.watched(form, student.raw_clip.shape, "minmax", ())
         graphs.run_clips(watched, drawn()[:1])
         keys = graphs.converted(watched, fold=True)
         int8 = [
@@ -97,7 +98,7 @@ def test_raw_pixels_are_held_exactly() -> None:
 
 def test_weights_are_rounded_by_output_channel() -> None:
     form = small_form()
-    floats = dict(levelled_form(form.student, form.settings.levels).named_parameters())
+    floats = dict(deploy_form(form.student, form.settings.per_token_scaled).named_parameters())
     for path, integers in form.integers.items():
         weight, scale = floats[f"{path}.weight"], form.weight_scales[path]
         assert scale.shape == weight.shape[:1]
@@ -126,7 +127,7 @@ def test_every_layout_has_the_same_edges_and_computes_the_same() -> None:
 
 def test_the_quantized_form_is_near_float() -> None:
     form = small_form()
-    expected = graphs.run_clips(levelled_form(form.student, ()), drawn(4, 1)).double().numpy()
+    expected = graphs.run_clips(deploy_form(form.student, ()), drawn(4, 1)).double().numpy()
     found = graphs.run_clips(form.graph(), drawn(4, 1)).double().numpy()
     assert 20 < sqnr_db(expected, found) < 60
 
@@ -135,7 +136,7 @@ def test_the_quantized_form_is_near_float() -> None:
 def test_every_observer_finds_a_range_for_every_edge(observer: str) -> None:
     form = small_form(observer)
     found = graphs.run_clips(form.graph(), drawn(2, 1)).double().numpy()
-    expected = graphs.run_clips(levelled_form(form.student, ()), drawn(2, 1)).double().numpy()
+    expected = graphs.run_clips(deploy_form(form.student, ()), drawn(2, 1)).double().numpy()
     assert sqnr_db(expected, found) > 15
 
 
@@ -181,45 +182,45 @@ def test_scales_are_kept_by_content(monkeypatch: pytest.MonkeyPatch, tmp_path: A
     assert len(found) <= 3, "what can't be read is found again"
 
 
-def test_a_levelled_layer_computes_the_same_in_float() -> None:
+def test_a_per_token_scaled_layer_computes_the_same_in_float() -> None:
     student = small_student()
-    form = DeployForm(student.network, raw_clip(student))
+    form = DeployForm(student.network, student.raw_clip)
     paths = [name for name, _ in form.named_modules() if name.endswith((".proj", ".h", ".h_temporal"))]
     paths = [name for name in paths if "modulation" in name]
     clip = torch.from_numpy(drawn()[0]).float()
     for layout in ("products", "means", "native"):
-        plain, levelled = levelled_form(student, (), layout)(clip), levelled_form(student, paths, layout)(clip)
-        assert sqnr_db(plain.double().numpy(), levelled.double().numpy()) > 110
+        plain, scaled = deploy_form(student, (), layout)(clip), deploy_form(student, paths, layout)(clip)
+        assert sqnr_db(plain.double().numpy(), scaled.double().numpy()) > 110
 
 
-def test_layers_are_levelled_where_one_scale_would_starve_most_tokens() -> None:
+def test_layers_are_scaled_per_token_where_one_scale_would_starve_most_tokens() -> None:
     student = seeded_student(SMALL, seed=3)
-    form = DeployForm(student.network, raw_clip(student))
+    form = DeployForm(student.network, student.raw_clip)
     # Tokens of one size need nothing, but in the last stage, where the bar is higher.
-    assert all(name.startswith("stage3.") for name in find_levels(form, drawn()[:2]))
+    assert all(name.startswith("stage3.") for name in layers_to_scale(form, drawn()[:2]))
     with torch.no_grad():
         # Every modulator is a hundred times larger on few tokens: a gate opened wide there.
         spiky = form.get_submodule("stage1.block0.modulation.query")
         spiky.weight.mul_(torch.logspace(0, 4, spiky.weight.shape[0])[:, None])
-    assert "stage1.block0.modulation.proj" in find_levels(form, drawn()[:2])
+    assert "stage1.block0.modulation.proj" in layers_to_scale(form, drawn()[:2])
 
 
-def test_levelling_is_worth_decibels_where_tokens_differ() -> None:
+def test_per_token_scaling_is_worth_decibels_where_tokens_differ() -> None:
     torch.manual_seed(0)
     tokens = torch.randn(1, 64, 32) * torch.logspace(-2, 2, 64)[None, :, None]
     scale = scale_of_range(float(tokens.min()), float(tokens.max()))
     sizes = tokens.abs().mean(-1, keepdim=True)
-    level = tokens / sizes
-    level_scale = scale_of_range(float(level.min()), float(level.max()))
+    even = tokens / sizes
+    even_scale = scale_of_range(float(even.min()), float(even.max()))
 
     def rounded(values: torch.Tensor, by: Any) -> torch.Tensor:
         return torch.fake_quantize_per_tensor_affine(values, by.scale, by.zero_point, -128, 127)
 
-    def middling_db(found: torch.Tensor) -> float:
+    def median_db(found: torch.Tensor) -> float:
         noise = (found - tokens).square().sum(-1)
         return float(10 * torch.log10(tokens.square().sum(-1) / noise.clamp_min(1e-30)).median())
 
-    assert middling_db(rounded(level, level_scale) * sizes) > middling_db(rounded(tokens, scale)) + 20
+    assert median_db(rounded(even, even_scale) * sizes) > median_db(rounded(tokens, scale)) + 20
 
 
 def test_a_weight_edge_follows_its_weight_and_its_cache_too() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dvfl_mobile.converters.base import TARGETS
 from dvfl_mobile.errors import UsageError
-from dvfl_mobile.parity import THRESHOLDS
-from dvfl_mobile.quantization.recipes import ALIASES, RECIPES, Recipe, check_carried, recipe_named
+from dvfl_mobile.parity.thresholds import thresholds_for
+from dvfl_mobile.recipes import ALIASES, RECIPES, Recipe, check_carried, recipe_named
+from dvfl_mobile.targets import TARGETS
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=str)
@@ -22,8 +22,8 @@ def test_each_target_carries_a_recipe_or_says_why_not_and_what_would_do(recipe: 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_each_recipe_has_thresholds_with_a_reason(recipe: str) -> None:
-    assert THRESHOLDS[recipe].sqnr_reason
-    assert THRESHOLDS[recipe].top1_reason
+    assert thresholds_for(recipe).sqnr_reason
+    assert thresholds_for(recipe).top1_reason
 
 
 @pytest.mark.parametrize("alias", ALIASES)

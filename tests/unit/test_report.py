@@ -12,11 +12,15 @@ import pytest
 from pydantic import ValidationError
 from rich.console import Console
 
+from dvfl_mobile.artifacts.manifest import ArtifactFacts
+from dvfl_mobile.data.clips import ClipFacts
 from dvfl_mobile.delegation import Delegation, Operation
-from dvfl_mobile.parity import ArtifactFacts, ClipFacts, ParityReport, Verdict, decided, measure, undecided
-from dvfl_mobile.report import contents, jsondoc, junit, markdown, prediction, terminal
-from dvfl_mobile.report.prediction import ClassProbability, Prediction
-from dvfl_mobile.report.summary import DeployRow, DeploySummary, summarize
+from dvfl_mobile.documents import Verdict, json_text
+from dvfl_mobile.parity.measure import measure
+from dvfl_mobile.parity.report import ParityReport, decided, undecided
+from dvfl_mobile.pipeline.prediction import ClassProbability, Prediction
+from dvfl_mobile.pipeline.summary import DeployRow, DeploySummary, summarize
+from dvfl_mobile.report import contents, deploy, parity, prediction
 from dvfl_mobile.wording import decibels, percent, rounded_down
 
 HOSTILE = 'a|b`*_<b>&"[red]x[/red]\x1b[31m\x00\n\ufffe\udcff.avi'
@@ -75,25 +79,25 @@ DOCUMENTS = [
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_json_is_strict_stable_and_reads_back_equal(document):
-    text = jsondoc.text(document)
+    text = json_text(document)
     parsed = json.loads(text, parse_constant=reject)
     assert parsed["schema_version"] == 1
-    assert text == jsondoc.text(document)
+    assert text == json_text(document)
     assert type(document).model_validate_json(text) == document
 
 
 def test_json_of_identical_logits_says_infinity_as_a_string_and_of_unmeasurable_ones_null():
-    assert json.loads(jsondoc.text(report(np.eye(4) * 10)))["pooled"]["sqnr_db"] == "Infinity"
-    assert json.loads(jsondoc.text(summary(report(np.eye(4) * 10))))["rows"][0]["sqnr_db"] == "Infinity"
-    assert json.loads(jsondoc.text(failing()))["pooled"]["sqnr_db"] is None
+    assert json.loads(json_text(report(np.eye(4) * 10)))["pooled"]["sqnr_db"] == "Infinity"
+    assert json.loads(json_text(summary(report(np.eye(4) * 10))))["rows"][0]["sqnr_db"] == "Infinity"
+    assert json.loads(json_text(failing()))["pooled"]["sqnr_db"] is None
 
 
 def test_json_keeps_what_the_runner_knows_in_its_own_types():
-    assert json.loads(jsondoc.text(report()))["runner"] == RUNNER
+    assert json.loads(json_text(report()))["runner"] == RUNNER
 
 
 def test_junit_of_a_pass_has_a_case_for_each_threshold_and_clip():
-    root = ET.fromstring(junit.parity(report()))
+    root = ET.fromstring(parity.junit(report()))
     [suite] = root
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("7", "0", "0")
     assert [case.get("name") for case in suite.iter("testcase")][:3] == ["SQNR", "top-1 agreement", "finite logits"]
@@ -103,7 +107,7 @@ def test_junit_of_a_pass_has_a_case_for_each_threshold_and_clip():
 
 
 def test_junit_fails_the_thresholds_and_the_clips_that_failed():
-    root = ET.fromstring(junit.parity(failing()))
+    root = ET.fromstring(parity.junit(failing()))
     failed = {
         case.get("name"): case.find("failure").get("message")
         for case in root.iter("testcase")
@@ -123,7 +127,7 @@ def test_junit_does_not_fail_a_flip_that_the_verdict_allows():
     measured = measure(reference, candidate, [f"clip{index}" for index in range(200)])
     allowed = decided(artifact(), {}, CLIPS, "checkpoint", measured)
     assert (allowed.verdict, allowed.pooled.agreement, allowed.near_ties) == (Verdict.PASS, "199 of 200", ())
-    assert ET.fromstring(junit.parity(allowed)).get("failures") == "0"
+    assert ET.fromstring(parity.junit(allowed)).get("failures") == "0"
 
 
 def test_junit_does_not_fail_a_near_tie_beside_flips_that_count():
@@ -132,14 +136,14 @@ def test_junit_does_not_fail_a_near_tie_beside_flips_that_count():
     assert both.near_ties == ("tied",)
     failed = [
         case.get("name")
-        for case in ET.fromstring(junit.parity(both)).iter("testcase")
+        for case in ET.fromstring(parity.junit(both)).iter("testcase")
         if case.find("failure") is not None
     ]
     assert failed == ["SQNR", "top-1 agreement", "flipped"]
 
 
 def test_junit_skips_what_could_not_be_decided_and_says_why():
-    [suite] = ET.fromstring(junit.parity(inconclusive()))
+    [suite] = ET.fromstring(parity.junit(inconclusive()))
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "0", "3")
     messages = {case.find("skipped").get("message") for case in suite.iter("testcase")}
     assert messages == {"Core ML artifacts run on macOS only; this is Linux."}
@@ -148,18 +152,18 @@ def test_junit_skips_what_could_not_be_decided_and_says_why():
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_junit_holds_no_character_that_xml_forbids(document):
-    text = junit.parity(document) if isinstance(document, ParityReport) else junit.deploy(document)
+    text = parity.junit(document) if isinstance(document, ParityReport) else deploy.junit(document)
     assert not re.search("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", text)
     ET.fromstring(text.encode("utf-8"))
 
 
 def test_junit_numbers_clips_of_one_name():
-    root = ET.fromstring(junit.parity(report(names=["a", "b", "a", "a"])))
+    root = ET.fromstring(parity.junit(report(names=["a", "b", "a", "a"])))
     assert [case.get("name") for case in root.iter("testcase")][3:] == ["a", "b", "a (2)", "a (3)"]
 
 
 def test_junit_of_a_deploy_has_a_suite_for_each_artifact():
-    root = ET.fromstring(junit.deploy(summary(report(), failing(), inconclusive())))
+    root = ET.fromstring(deploy.junit(summary(report(), failing(), inconclusive())))
     assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("3", "1", "1")
     assert [suite.get("name") for suite in root] == ["nano/tflite/fp16", "nano/tflite/fp16", "nano/coreml/fp16"]
     assert [case.get("time") for case in root.iter("testcase")] == ["12.300"] * 3
@@ -170,7 +174,7 @@ def cells(line: str) -> int:
 
 
 def test_markdown_tables_keep_their_columns_whatever_the_names():
-    text = markdown.parity(report())
+    text = parity.markdown(report())
     assert "a\\|b\\`\\*\\_\\<b\\>\\&" in text
     widths = [cells(line) for line in text.splitlines() if line.startswith("|")]
     assert widths == [4] * 9 + [4] * 6
@@ -178,16 +182,16 @@ def test_markdown_tables_keep_their_columns_whatever_the_names():
 
 
 def test_markdown_gives_reasons_and_notes():
-    text = markdown.parity(failing())
+    text = parity.markdown(failing())
     assert "**fail**" in text
     assert "- Top-1 agrees with the reference on 2 of 4 clips; at least 99 % must (fp16).\n" in text
     assert "nothing about accuracy" in text
     assert "3 of 120 frames" in text
-    assert "this is Linux" in markdown.parity(inconclusive())
+    assert "this is Linux" in parity.markdown(inconclusive())
 
 
 def test_markdown_of_a_deploy():
-    text = markdown.deploy(summary(report(), failing(), inconclusive()))
+    text = deploy.markdown(summary(report(), failing(), inconclusive()))
     assert "3 artifacts; failed: tflite/fp16; not decided here: coreml/fp16." in text
     assert "| coreml/fp16 | 44.4 MB | 99.9 % | - | - | 12 s | inconclusive |" in text
     assert "A note on fp16." in text
@@ -195,7 +199,7 @@ def test_markdown_of_a_deploy():
 
 
 def test_the_terminal_gives_the_verdict_first_and_whole_figures_at_80_columns():
-    text = shown(terminal.parity(report()))
+    text = shown(parity.terminal(report()))
     lines = text.splitlines()
     assert lines[0] == "PASS  nano/tflite/fp16"
     assert "4 clips from: data/ucf8. Runner: LiteRT 2.3.0 (threads 2, delegated True)." in " ".join(lines[1:3])
@@ -212,10 +216,10 @@ def test_the_worst_clip_is_a_sentence_and_no_cell_among_figures():
     name = "a_folder/" + "v_ApplyEyeMakeup_" * 5 + "g01_c02.avi"
     long = report(names=["a", "b", "c", name])
     sentence = f"Worst clip: 75.4 dB, {name}"
-    assert sentence in shown(terminal.parity(long), width=140)
-    lines = shown(terminal.parity(long)).splitlines()
+    assert sentence in shown(parity.terminal(long), width=140)
+    lines = shown(parity.terminal(long)).splitlines()
     assert all(len(line) <= 80 for line in lines)
-    assert f"\n\n{sentence.replace('_', chr(92) + '_')}\n\n" in markdown.parity(long)
+    assert f"\n\n{sentence.replace('_', chr(92) + '_')}\n\n" in parity.markdown(long)
 
 
 def test_inspect_keeps_figures_whole_at_80_columns():
@@ -246,22 +250,22 @@ def test_the_terminal_shows_the_worst_few_clips_or_with_verbose_all():
     noise = np.zeros_like(reference)
     noise[:, 1] = np.arange(20) / 1000
     many = decided(artifact(), {}, CLIPS, "checkpoint", measure(reference, reference + noise, names))
-    few = shown(terminal.parity(many))
+    few = shown(parity.terminal(many))
     assert "The worst 5 of 20 clips" in few
     assert re.findall(r"^clip\d\d", few, re.MULTILINE) == ["clip19", "clip18", "clip17", "clip16", "clip15"]
-    every = shown(terminal.parity(many, verbose=True))
+    every = shown(parity.terminal(many, verbose=True))
     assert re.findall(r"^clip\d\d", every, re.MULTILINE) == names
 
 
 def test_the_terminal_puts_what_is_not_finite_before_flips_before_the_rest():
-    text = shown(terminal.parity(failing()))
+    text = shown(parity.terminal(failing()))
     order = [text.rindex(name) for name in (NAMES[2], NAMES[1], NAMES[0])]
     assert order == sorted(order)
     assert "The artifact's logits are not finite: 1 value in 1 clip" in text
 
 
 def test_the_terminal_of_a_deploy_fits_80_columns():
-    text = shown(terminal.deploy(summary(report(), failing(), inconclusive())))
+    text = shown(deploy.terminal(summary(report(), failing(), inconclusive())))
     assert text.startswith("FAIL  nano from default student: 3 artifacts; failed: tflite/fp16;")
     assert all(len(line) <= 80 for line in text.splitlines())
     assert re.search(r"^tflite/fp16 +44\.4 MB +99\.9 % +\d+\.\d dB +4 of 4 +12 s +pass *$", text, re.MULTILINE)
@@ -271,12 +275,12 @@ def test_the_terminal_of_a_deploy_fits_80_columns():
 
 
 def test_a_narrow_terminal_folds_names_and_never_figures():
-    text = shown(terminal.deploy(summary(report(), failing(), inconclusive())), width=63)
+    text = shown(deploy.terminal(summary(report(), failing(), inconclusive())), width=63)
     assert re.search(r" 44\.4 MB +99\.9 % +\d+\.\d dB +4 of 4 +12 s +pass *$", text, re.MULTILINE)
     assert re.search(r" 44\.4 MB +99\.9 % +- +- +12 s +inconclusive *$", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("render", [terminal.parity, markdown.parity, junit.parity])
+@pytest.mark.parametrize("render", [parity.terminal, parity.markdown, parity.junit])
 def test_no_report_on_what_could_not_run_says_pass(render):
     rendered = render(inconclusive())
     text = rendered if isinstance(rendered, str) else shown(rendered)

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dvfl_mobile import clips
-from dvfl_mobile.clips import ClipSpec
+from dvfl_mobile.data import clips
+from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.model import rewrites
-from dvfl_mobile.model.rewrites import Normalizer
+from dvfl_mobile.targets import Normalizer
 
 # The same float32 terms added in another order: a sum of some hundred terms is off by a few ulps (6e-8 each) of
 # the largest partial sum. All comparisons are relative to the largest value expected.

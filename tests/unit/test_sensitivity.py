@@ -11,11 +11,12 @@ import pytest
 from rich.console import Console
 
 from dvfl_mobile.errors import CheckpointError, InputError, MissingDependencyError, UsageError
+from dvfl_mobile.files import CACHE_VARIABLE
 from dvfl_mobile.model.default import seeded_student
-from dvfl_mobile.quantization import graphs, ptq
-from dvfl_mobile.quantization.cache import CACHE_VARIABLE
-from dvfl_mobile.quantization.forms import QuantizedForm, levelled_form
-from dvfl_mobile.quantization.sensitivity import (
+from dvfl_mobile.quantization.calibrate import ptq
+from dvfl_mobile.quantization.graph import graphs
+from dvfl_mobile.quantization.graph.forms import QuantizedForm, deploy_form
+from dvfl_mobile.quantization.mixed.sensitivity import (
     Figures,
     Sensitivity,
     figures_of,
@@ -23,8 +24,8 @@ from dvfl_mobile.quantization.sensitivity import (
     logits_of,
     measure_sensitivity,
 )
+from dvfl_mobile.quantization.mixed.units import Parts, block_of
 from dvfl_mobile.quantization.settings import CalibrationFacts
-from dvfl_mobile.quantization.units import Parts, block_of
 from dvfl_mobile.report import sensitivity as report
 from tests.checkpoints import SMALL
 from tests.quantized import with_scale
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("remembered_exports")
 
 FACTS = CalibrationFacts(source="noise", is_noise=True, clips=2, classes=0, seed=0, observer="minmax", sha256="0" * 64)
 CLIPS = np.random.RandomState(0).randint(0, 256, (2, 8, 3, 64, 64)).astype(np.uint8)
-LEVELS = ("stage0.block0.modulation.proj", "stage2.block1.modulation.h")
+PER_TOKEN_SCALED = ("stage0.block0.modulation.proj", "stage2.block1.modulation.h")
 MODULATION = "stage0.block0.modulation"
 PLANTED = "stage1.block0.mlp.fc2"
 
@@ -53,10 +54,10 @@ def form(tmp_path_factory: pytest.TempPathFactory) -> QuantizedForm:
 
 
 @pytest.fixture(scope="module")
-def levelled(tmp_path_factory: pytest.TempPathFactory) -> QuantizedForm:
+def per_token_scaled(tmp_path_factory: pytest.TempPathFactory) -> QuantizedForm:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(ptq, "find_levels", lambda *_: LEVELS)
+        patch.setattr(ptq, "layers_to_scale", lambda *_: PER_TOKEN_SCALED)
         return ptq.quantize(seeded_student(SMALL), "static_wi8_ai8", CLIPS, FACTS)
 
 
@@ -106,8 +107,8 @@ def test_products_joined_by_int8_tensors_are_one_group(parts):
     }
 
 
-def test_a_levelled_projection_is_not_joined_with_what_it_reads(levelled):
-    parts = Parts(levelled)
+def test_a_per_token_scaled_projection_is_not_joined_with_what_it_reads(per_token_scaled):
+    parts = Parts(per_token_scaled)
     found = groups_in(parts, "stage0.block0")
     assert frozenset({"modulation.proj.linear"}) in found
     assert {frozenset({"modulation.query"}), frozenset({"modulation.h"}), frozenset({"modulation.h_temporal"})} <= found
@@ -140,7 +141,7 @@ def test_an_edge_that_another_product_still_reads_stays_with_it(parts):
     )
 
 
-@pytest.mark.parametrize("which", ["form", "levelled"])
+@pytest.mark.parametrize("which", ["form", "per_token_scaled"])
 def test_nothing_float_is_the_fake_quantized_graph_to_the_bit(which, request):
     form = request.getfixturevalue(which)
     parts = Parts(form)
@@ -148,11 +149,11 @@ def test_nothing_float_is_the_fake_quantized_graph_to_the_bit(which, request):
     assert np.array_equal(logits_of(parts, parts.all, CLIPS), graphs.run_clips(form.graph(), CLIPS).double().numpy())
 
 
-@pytest.mark.parametrize("which", ["form", "levelled"])
+@pytest.mark.parametrize("which", ["form", "per_token_scaled"])
 def test_everything_float_is_the_float_network_to_the_bit(which, request):
     form = request.getfixturevalue(which)
     parts = Parts(form)
-    exact = graphs.run_clips(levelled_form(form.student, form.settings.levels), CLIPS).double().numpy()
+    exact = graphs.run_clips(deploy_form(form.student, form.settings.per_token_scaled), CLIPS).double().numpy()
     assert np.array_equal(logits_of(parts, parts.alone(()), CLIPS), exact)
     assert figures_of(exact, exact) == Figures(sqnr_db=float("inf"), agreeing=2, kl_nats=0.0)
 
@@ -189,21 +190,21 @@ def test_it_is_json_and_back(measured):
 
 
 def test_progress_counts_every_clip_of_every_part(form):
-    told: dict[str, int] = {}
+    counts: dict[str, int] = {}
 
     class Counting:
         def __init__(self, name: str, total: int | None = None, /) -> None:
             self.name, self.total = name, total
 
         def __enter__(self) -> Any:
-            told["total"], told["done"] = self.total or 0, 0
-            return lambda: told.update(done=told["done"] + 1)
+            counts["total"], counts["done"] = self.total or 0, 0
+            return lambda: counts.update(done=counts["done"] + 1)
 
         def __exit__(self, *_: object) -> None:
             pass
 
     measure_sensitivity(form, CLIPS[:1], Counting)
-    assert told["total"] == told["done"] > len(form.settings.products)
+    assert counts["total"] == counts["done"] > len(form.settings.products)
 
 
 def test_a_trained_form_is_compared_with_its_own_weights_and_says_so(form):

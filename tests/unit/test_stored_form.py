@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 import torch
 
 from dvfl_mobile.errors import CheckpointError
-from dvfl_mobile.quantization import graphs, stored
-from dvfl_mobile.quantization.archive import is_form
+from dvfl_mobile.model.checkpoint.opened import CheckpointFile
+from dvfl_mobile.quantization import archive
+from dvfl_mobile.quantization.graph import graphs, stored
 from dvfl_mobile.quantization.settings import Quantization
 from tests.quantized import drawn, small_form
 
@@ -23,6 +25,16 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("forms") / "small-static_wi8_ai8.pt2"
     stored.save_form(small_form(), path)
     return path
+
+
+def is_form(path: Path) -> bool:
+    with CheckpointFile(path) as file:
+        return archive.is_form(file)
+
+
+def settings_of(path: Path) -> Quantization:
+    with CheckpointFile(path) as file:
+        return stored.read_settings(file)
 
 
 def changed(source: Path, target: Path, change: Any) -> Path:
@@ -55,13 +67,39 @@ def test_stock_torch_computes_the_same_from_it(written: Path) -> None:
         assert torch.equal(program(torch.from_numpy(drawn()[0]).float()), expected)
 
 
-def test_it_is_told_from_other_files_by_its_content(written: Path, tmp_path: Path) -> None:
+def test_it_is_recognised_among_other_files_by_its_content(written: Path, tmp_path: Path) -> None:
     assert is_form(written)
     torch.save({"a": torch.zeros(2)}, tmp_path / "other.pt2")
     assert not is_form(tmp_path / "other.pt2")
     (tmp_path / "text.pt2").write_text("no archive")
     assert not is_form(tmp_path / "text.pt2")
     assert not is_form(tmp_path / "nothing.pt2")
+
+
+def test_a_form_of_schema_version_1_is_read(written: Path, tmp_path: Path) -> None:
+    """It called the per-token scaled layers `levels`."""
+    paths = ["stage0.block0.modulation.proj"]
+
+    def as_version_1(name: str, data: bytes) -> bytes:
+        if not name.endswith("dvfl_mobile.json"):
+            return data
+        contents = json.loads(data)
+        assert contents["settings"].pop("schema_version") == 2
+        contents["settings"].pop("per_token_scaled")
+        contents["settings"] |= {"schema_version": 1, "levels": paths}
+        return json.dumps(contents).encode()
+
+    settings = settings_of(changed(written, tmp_path / "old.pt2", as_version_1))
+    assert settings == small_form().settings.model_copy(update={"per_token_scaled": tuple(paths)})
+    assert settings.schema_version == 2
+
+
+def test_version_2_has_no_field_of_version_1(written: Path, tmp_path: Path) -> None:
+    def mixed(name: str, data: bytes) -> bytes:
+        return data.replace(b'"per_token_scaled"', b'"levels"') if name.endswith("dvfl_mobile.json") else data
+
+    with pytest.raises(CheckpointError, match="levels"):
+        settings_of(changed(written, tmp_path / "mixed.pt2", mixed))
 
 
 def test_its_program_is_never_read(written: Path, tmp_path: Path) -> None:

@@ -9,25 +9,21 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
+from dvfl_mobile.artifacts.manifest import ArtifactFacts
 from dvfl_mobile.cli.main import main
+from dvfl_mobile.data.clips import ClipFacts
+from dvfl_mobile.documents import Verdict, json_text
 from dvfl_mobile.errors import UsageError
-from dvfl_mobile.parity import (
-    ArtifactFacts,
-    ClipFacts,
-    ParityReport,
-    Verdict,
-    asked_thresholds,
-    decided,
-    measure,
-    thresholds_for,
-    undecided,
-)
-from dvfl_mobile.report import annotations, jsondoc, junit, markdown
+from dvfl_mobile.parity.measure import measure
+from dvfl_mobile.parity.report import ParityReport, decided, undecided
+from dvfl_mobile.parity.thresholds import asked_thresholds, thresholds_for
+from dvfl_mobile.report import parity
+from dvfl_mobile.report.formats import annotations
 
 ARTIFACT = ArtifactFacts(model="nano", target="tflite", recipe="fp16", path="out/nano/tflite/fp16")
 CLIPS = ClipFacts(count=2, source="somewhere")
 WHY = "The GPU delegate\nrounds (issue 12)"
-TOLD = "50 dB in place of the 45 dB of fp16. Because: The GPU delegate\\nrounds (issue 12)"
+CHANGE = "50 dB in place of the 45 dB of fp16. Because: The GPU delegate\\nrounds (issue 12)"
 
 
 def report(min_sqnr: float | None, because: str | None, error: float = 0.02) -> ParityReport:
@@ -53,20 +49,20 @@ def test_more_or_less_can_be_asked_for() -> None:
 def test_every_report_shows_what_was_changed_and_why() -> None:
     found = report(50, WHY)
     [note] = found.notes
-    assert TOLD in note
+    assert CHANGE in note
     assert found.checks[0].required == "at least 50 dB (changed)"
     assert "below 50 dB (changed)" in found.reasons[0]
-    text = jsondoc.text(found)
+    text = json_text(found)
     assert ParityReport.model_validate_json(text) == found
     assert '"recipe_sqnr_db": 45.0' in text
-    properties = {one.get("value") for one in ET.fromstring(junit.parity(found)).iter("property")}
-    assert any(TOLD in str(value) for value in properties)
-    assert "Because: The GPU delegate" in markdown.parity(found)
+    properties = {one.get("value") for one in ET.fromstring(parity.junit(found)).iter("property")}
+    assert any(CHANGE in str(value) for value in properties)
+    assert "Because: The GPU delegate" in parity.markdown(found)
 
 
 def test_what_nothing_could_run_shows_it_too() -> None:
     found = undecided(ARTIFACT, {}, CLIPS, "checkpoint", "not here", asked_thresholds("fp16", 50, WHY))
-    assert any(TOLD in note for note in found.notes)
+    assert any(CHANGE in note for note in found.notes)
 
 
 @pytest.mark.parametrize(
@@ -110,8 +106,10 @@ def test_annotations_escape_what_would_end_them() -> None:
 
 
 def test_reuse_leaves_the_same_artifact_alone_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dvfl_mobile import artifacts, pipeline
+    from dvfl_mobile.artifacts.make import open_artifact
     from dvfl_mobile.model.default import seeded_student
+    from dvfl_mobile.pipeline.convert import convert
+    from dvfl_mobile.pipeline.plan import make_plan
     from tests.checkpoints import SMALL
     from tests.conversions import skip_without
     from tests.faults import quick
@@ -123,15 +121,15 @@ def test_reuse_leaves_the_same_artifact_alone_and_nothing_else(tmp_path: Path, m
         lowered.append(path.name)
         return quick.lower(target, request, path)
 
-    monkeypatch.setattr(artifacts, "lower", lower)
+    monkeypatch.setattr("dvfl_mobile.artifacts.make.lower", lower)
     student = seeded_student(SMALL)
-    plan = pipeline.make_plan(["tflite"], "fp16", tmp_path)
+    plan = make_plan(["tflite"], "fp16", tmp_path)
 
     def made_anew(change: Callable[[], object] = lambda: None, model: object = student) -> bool:
         change()
         before = len(lowered)
-        [artifact] = pipeline.convert(model, plan, reuse=True)  # type: ignore[arg-type]
-        assert artifact == artifacts.open_artifact(artifact.folder)
+        [artifact] = convert(model, plan, reuse=True)  # type: ignore[arg-type]
+        assert artifact == open_artifact(artifact.folder)
         return len(lowered) > before
 
     folder = tmp_path / SMALL.name / "tflite" / "fp16"
@@ -142,6 +140,6 @@ def test_reuse_leaves_the_same_artifact_alone_and_nothing_else(tmp_path: Path, m
     assert made_anew(model=seeded_student(SMALL, seed=1))
     assert made_anew(model=seeded_student(SMALL, ["a", "b", "c", "d", "e"], seed=1))
     assert made_anew(), "the first student again"
-    monkeypatch.setattr(artifacts, "versions", lambda _: {"litert-torch": "0"})
+    monkeypatch.setattr("dvfl_mobile.artifacts.make.versions", lambda _: {"litert-torch": "0"})
     assert made_anew()
     assert not made_anew()

@@ -11,28 +11,28 @@ import numpy as np
 import pytest
 import torch
 
-from dvfl_mobile.clips import ClipSpec
-from dvfl_mobile.datasets import VideoRef
+from dvfl_mobile.data.clips import ClipSpec
+from dvfl_mobile.data.leaks import Links, shared
+from dvfl_mobile.data.videos import VideoRef
 from dvfl_mobile.errors import VideoError
-from dvfl_mobile.leaks import Links, shared
-from dvfl_mobile.training.augment import Box, cut, draw_box, draw_indices, recolour
-from dvfl_mobile.training.data import VideoSamples, hold_out, sides_matter
-from dvfl_mobile.training.draws import Draw, stream
-from dvfl_mobile.training.mixing import mix, soft_targets
-from dvfl_mobile.training.schedule import Schedule
+from dvfl_mobile.training.clips.augment import Box, cut, draw_box, draw_indices, recolour
+from dvfl_mobile.training.clips.data import VideoSamples, hold_out, sides_matter
+from dvfl_mobile.training.clips.mixing import mix, soft_targets
+from dvfl_mobile.training.optimization.schedule import TrainSchedule
+from dvfl_mobile.training.randomness import Stream, random_stream
 from dvfl_mobile.training.settings import Augmentation, TrainSettings
 
 SPEC = ClipSpec(frames=4, size=32, short_side=36, frame_interval=2)
 
 
-def draws(seed: int = 0) -> np.random.RandomState:
+def stream(seed: int = 0) -> np.random.RandomState:
     return np.random.RandomState(seed)
 
 
 @pytest.mark.parametrize(("total", "interval"), [(100, 4), (8, 1), (33, 2), (19, 4)])
 def test_one_frame_is_drawn_of_each_part_of_a_video(total: int, interval: int) -> None:
     part = (total - interval + 1) // 8
-    drawn = np.stack([draw_indices(draws(seed), total, 8, interval) for seed in range(300)])
+    drawn = np.stack([draw_indices(stream(seed), total, 8, interval) for seed in range(300)])
     assert ((drawn // part == np.arange(8)) & (drawn < total)).all()
     assert all(set(drawn[:, place] - place * part) == set(range(part)) for place in range(8))
 
@@ -40,7 +40,7 @@ def test_one_frame_is_drawn_of_each_part_of_a_video(total: int, interval: int) -
 @pytest.mark.parametrize("total", [1, 2, 3, 4, 5, 7, 9, 10])
 def test_a_video_shorter_than_a_clip_gives_frames_that_it_has(total: int) -> None:
     for seed in range(20):
-        drawn = draw_indices(draws(seed), total, 8, 4)
+        drawn = draw_indices(stream(seed), total, 8, 4)
         assert drawn.shape == (8,)
         assert (np.diff(drawn) >= 0).all()
         assert 0 <= drawn.min() <= drawn.max() < total
@@ -48,7 +48,7 @@ def test_a_video_shorter_than_a_clip_gives_frames_that_it_has(total: int) -> Non
 
 def test_boxes_have_the_area_and_the_ratio_asked_for_and_lie_in_the_picture() -> None:
     augmentation = Augmentation()
-    boxes = [draw_box(draws(seed), 240, 320, augmentation) for seed in range(400)]
+    boxes = [draw_box(stream(seed), 240, 320, augmentation) for seed in range(400)]
     areas = [box.height * box.width for box in boxes]
     ratios = [box.width * 320 / (box.height * 240) for box in boxes]
     assert 0.07 < min(areas) < 0.12
@@ -62,7 +62,7 @@ def test_boxes_have_the_area_and_the_ratio_asked_for_and_lie_in_the_picture() ->
 
 
 def test_where_no_box_fits_the_middle_is_taken() -> None:
-    box = draw_box(draws(), 10, 400, Augmentation(crop_area=(1, 1)))
+    box = draw_box(stream(), 10, 400, Augmentation(crop_area=(1, 1)))
     assert (box.height, box.width * 400, box.left * 400) == (1, 10, pytest.approx(195))
 
 
@@ -71,24 +71,24 @@ def test_cutting_keeps_straight_slopes_and_what_is_there_already() -> None:
     half = cut(slope, Box(0.0, 0.5, 1.0, 0.5), 25)
     # The middle of each of 25 pixels over columns 50 to 100: every second pixel's edge.
     assert np.abs(half[0, :, 0].astype(float) - (2 * (50 + 2 * np.arange(25) + 0.5))).max() <= 0.5
-    picture = draws().randint(0, 256, (32, 32, 3), dtype=np.uint8)
+    picture = stream().randint(0, 256, (32, 32, 3), dtype=np.uint8)
     assert (cut(picture, Box(0, 0, 1, 1), 32) == picture).all()
 
 
 def test_colours_change_alike_in_all_pictures_of_a_clip_and_within_bounds() -> None:
-    clip = np.broadcast_to(draws().randint(0, 256, (1, 8, 8, 3), dtype=np.uint8), (4, 8, 8, 3)).copy()
-    changed = [recolour(clip, draws(seed), Augmentation(jitter=1, grey=0)) for seed in range(20)]
+    clip = np.broadcast_to(stream().randint(0, 256, (1, 8, 8, 3), dtype=np.uint8), (4, 8, 8, 3)).copy()
+    changed = [recolour(clip, stream(seed), Augmentation(jitter=1, grey=0)) for seed in range(20)]
     assert all((one[0] == one[3]).all() and one.dtype == np.uint8 for one in changed)
     assert len({one.tobytes() for one in changed}) == 20
-    assert recolour(clip, draws(), Augmentation(jitter=0, grey=0)) is clip
-    grey = recolour(clip, draws(), Augmentation(jitter=0, grey=1))
+    assert recolour(clip, stream(), Augmentation(jitter=0, grey=0)) is clip
+    grey = recolour(clip, stream(), Augmentation(jitter=0, grey=1))
     assert (grey[..., 0] == grey[..., 2]).all()
-    often = [recolour(clip, draws(seed), Augmentation(jitter=0.5, grey=0)) is not clip for seed in range(400)]
+    often = [recolour(clip, stream(seed), Augmentation(jitter=0.5, grey=0)) is not clip for seed in range(400)]
     assert 0.4 < np.mean(often) < 0.6
 
 
 def test_hue_turns_as_on_the_circle_of_hsv() -> None:
-    from dvfl_mobile.training import augment
+    from dvfl_mobile.training.clips import augment
 
     pixels = np.array([[[[255, 0, 0], [10, 200, 90], [40, 40, 180], [77, 77, 77], [200, 180, 20]]]], np.float32)
     turned = augment._turn_hue(pixels, 0.5)  # by a twentieth of the circle
@@ -99,10 +99,10 @@ def test_hue_turns_as_on_the_circle_of_hsv() -> None:
 
 
 def test_a_circle_of_six_is_gone_around_as_by_the_remainder_to_the_bit() -> None:
-    from dvfl_mobile.training import augment
+    from dvfl_mobile.training.clips import augment
 
     edges = np.array([-6, -1, -1e-7, -1e-38, 0, 1e-38, 5.9999995, 6, 6.0000005, 11, 11.999999], np.float32)
-    places = np.concatenate([edges, draws().uniform(-6, 12, 10_000).astype(np.float32)])
+    places = np.concatenate([edges, stream().uniform(-6, 12, 10_000).astype(np.float32)])
     assert (augment._around(places) == places % np.float32(6)).all()
 
 
@@ -240,8 +240,14 @@ def test_a_pair_is_mixed_alike_in_any_batch_and_one_without_label_spoils_both() 
 
 
 def test_each_purpose_and_place_has_draws_of_its_own() -> None:
-    places = [(0, Draw.CLIP, 0, 1), (0, Draw.CLIP, 1, 0), (0, Draw.MIX, 0, 1), (1, Draw.CLIP, 0, 1), (0, Draw.ORDER, 0)]
-    assert len({stream(*place).random_sample() for place in places}) == len(places)  # type: ignore[arg-type]
+    places = [
+        (0, Stream.CLIP, 0, 1),
+        (0, Stream.CLIP, 1, 0),
+        (0, Stream.MIX, 0, 1),
+        (1, Stream.CLIP, 0, 1),
+        (0, Stream.ORDER, 0),
+    ]
+    assert len({random_stream(*place).random_sample() for place in places}) == len(places)  # type: ignore[arg-type]
 
 
 def settings(**changes: object) -> TrainSettings:
@@ -249,7 +255,7 @@ def settings(**changes: object) -> TrainSettings:
 
 
 def test_an_epoch_sees_no_clip_twice_and_each_one_is_in_another_order() -> None:
-    schedule = Schedule(settings(), 57)
+    schedule = TrainSchedule(settings(), 57)
     assert (schedule.epoch_steps, schedule.steps) == (5, 60)
     epochs = [np.concatenate([schedule.batch(5 * epoch + step) for step in range(5)]) for epoch in range(12)]
     assert all(len(set(epoch)) == 50 for epoch in epochs)
@@ -259,18 +265,18 @@ def test_an_epoch_sees_no_clip_twice_and_each_one_is_in_another_order() -> None:
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 8])
 def test_a_step_is_cut_in_the_same_pieces_for_any_number_of_processes(processes: int) -> None:
-    schedule = Schedule(settings(), 57)
+    schedule = TrainSchedule(settings(), 57)
     pieces = sorted(tuple(piece) for rank in range(processes) for piece in schedule.chunks(3, rank, processes))
     batch = schedule.batch(3)
     assert pieces == sorted([tuple(batch[:4]), tuple(batch[4:8]), tuple(batch[8:])])
 
 
 def test_fewer_clips_than_a_batch_are_a_batch() -> None:
-    assert len(Schedule(settings(), 7).batch(0)) == 7
+    assert len(TrainSchedule(settings(), 7).batch(0)) == 7
 
 
 def test_the_learning_rate_is_the_official_one_for_the_batch() -> None:
-    schedule = Schedule(settings(global_batch=64, epochs=120, warmup_epochs=20), 640)
+    schedule = TrainSchedule(settings(global_batch=64, epochs=120, warmup_epochs=20), 640)
     scale = 64 / 512
     assert schedule.learning_rate(0) == pytest.approx(0.001 * scale)
     assert schedule.learning_rate(100) == pytest.approx((0.001 + 0.099 / 2) * scale)

@@ -8,20 +8,24 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import typer
 
 from dvfl_mobile import load_checkpoint
 from dvfl_mobile.cli import main as frame
-from dvfl_mobile.model.torchfile import load_torch_file
+from dvfl_mobile.cli.options_training import DistillOptions, TrainOptions
+from dvfl_mobile.model.checkpoint.opened import CheckpointFile
+from dvfl_mobile.model.checkpoint.torchfile import read_torch_file
 from dvfl_mobile.training.journal import read_journal
 from dvfl_mobile.training.result import TrainingResult
 from tests.threads import threads
-from tests.training import Told, same
+from tests.training import Ended, same
 
 # A shape that no other is: the small network in two stages.
 QUICK = ("--model", "focalnet-16-1_1", "--size", 32, "--frames", 4, "--batch", 4, "--micro-batch", 2)
@@ -30,15 +34,15 @@ QUICK = ("--model", "focalnet-16-1_1", "--size", 32, "--frames", 4, "--batch", 4
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("train", "distill"):
-        monkeypatch.setitem(frame.COMMANDS, name, f"dvfl_mobile.cli.{name}:{name}")
+        monkeypatch.setitem(frame.COMMANDS, name, f"dvfl_mobile.cli.commands.{name}:{name}")
     with threads(1):
         yield
 
 
 @pytest.fixture
-def told(run_command: Any) -> Any:
+def run(run_command: Any) -> Any:
     """Runs the command line; the outcome by name."""
-    return lambda *arguments: Told(*run_command(*arguments))
+    return lambda *arguments: Ended(*run_command(*arguments))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +64,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, videos: Path) -> Path:
     """What one small training left."""
     out = tmp_path_factory.mktemp("made") / "teacher"
     with threads(1), pytest.MonkeyPatch.context() as patch:
-        patch.setitem(frame.COMMANDS, "train", "dvfl_mobile.cli.train:train")
+        patch.setitem(frame.COMMANDS, "train", "dvfl_mobile.cli.commands.train:train")
         arguments = ["train", "--data", videos, *QUICK, "--epochs", 6, "--pth", "-o", out]
         with pytest.raises(SystemExit) as end:
             frame.main([str(argument) for argument in arguments])
@@ -75,7 +79,7 @@ def result_of(out: Path) -> TrainingResult:
 def test_it_leaves_a_student_that_every_command_takes(made: Path) -> None:
     student = load_checkpoint(made / "best.safetensors")
     assert student.classes == ("Down", "Up")
-    assert student.is_trained
+    assert student.source.kind == "checkpoint"
     assert student.clip.shape == (4, 3, 32, 32)
     assert student.notes[0].startswith("trained on labels, on")
     assert load_checkpoint(made / "last" / "student.safetensors").architecture == student.architecture
@@ -100,7 +104,8 @@ def test_the_official_file_is_read_by_torch_and_by_us(made: Path) -> None:
     official = torch.load(made / "best.pth", weights_only=True)
     assert {"model", "epoch", "max_accuracy", "config"} == official.keys()
     assert official["config"]["MODEL"]["FOCAL"]["DEPTHS"] == [1, 1]
-    load_torch_file(made / "best.pth")
+    with CheckpointFile(made / "best.pth") as file:
+        read_torch_file(file)
     ours, theirs = load_checkpoint(made / "best.safetensors"), load_checkpoint(made / "best.pth")
     assert same(ours.network.state_dict(), theirs.network.state_dict())
     assert (ours.architecture, ours.clip) == (theirs.architecture, theirs.clip)
@@ -110,24 +115,24 @@ def test_the_official_file_is_read_by_torch_and_by_us(made: Path) -> None:
     assert official["epoch"] == best.epoch - 1
 
 
-def test_a_finished_training_is_not_written_over(made: Path, videos: Path, told: Any) -> None:
+def test_a_finished_training_is_not_written_over(made: Path, videos: Path, run: Any) -> None:
     before = (made / "best.safetensors").stat().st_mtime_ns
-    outcome = told("train", "--data", videos, *QUICK, "-o", made)
+    outcome = run("train", "--data", videos, *QUICK, "-o", made)
     assert outcome.code == 3
     assert "finished training" in outcome.err
     assert (made / "best.safetensors").stat().st_mtime_ns == before
 
 
-def test_results_go_to_stdout_and_all_else_to_stderr(videos: Path, tmp_path: Path, told: Any) -> None:
-    outcome = told("train", "--data", videos, *QUICK, "--epochs", 1, "-o", tmp_path / "out", "--json")
+def test_results_go_to_stdout_and_all_else_to_stderr(videos: Path, tmp_path: Path, run: Any) -> None:
+    outcome = run("train", "--data", videos, *QUICK, "--epochs", 1, "-o", tmp_path / "out", "--json")
     assert outcome.code == 0, outcome.err
     assert TrainingResult.model_validate(json.loads(outcome.out)).epochs == 1
     assert "Split by UCF's groups" in outcome.err
 
 
-def test_it_goes_on_from_another_training(made: Path, videos: Path, tmp_path: Path, told: Any) -> None:
+def test_it_goes_on_from_another_training(made: Path, videos: Path, tmp_path: Path, run: Any) -> None:
     begin = made / "best.safetensors"
-    outcome = told(
+    outcome = run(
         "train",
         "--data",
         videos,
@@ -147,32 +152,32 @@ def test_it_goes_on_from_another_training(made: Path, videos: Path, tmp_path: Pa
     assert "from best.safetensors" in outcome.out
 
 
-def test_validating_on_what_was_trained_on_is_refused_unless_allowed(videos: Path, tmp_path: Path, told: Any) -> None:
+def test_validating_on_what_was_trained_on_is_refused_unless_allowed(videos: Path, tmp_path: Path, run: Any) -> None:
     listed = tmp_path / "all.csv"
     rows = [f"{path},{path.parent.name}" for path in sorted(videos.rglob("*.avi"))]
     listed.write_text("\n".join(rows) + "\n")
     command = ("train", "--data", listed, "--validate", "test", *QUICK, "--epochs", 1, "-o", tmp_path / "out")
-    outcome = told(*command)
+    outcome = run(*command)
     assert outcome.code == 2
     assert "share 14 (class, group) pairs and 14 videos" in outcome.err
-    outcome = told(*command, "--allow-leaks")
+    outcome = run(*command, "--allow-leaks")
     assert outcome.code == 0, outcome.err
     assert any("says nothing" in note for note in result_of(tmp_path / "out").notes)
 
 
-def test_the_test_split_may_choose_and_the_result_says_so(videos: Path, tmp_path: Path, told: Any) -> None:
-    outcome = told("train", "--data", videos, "--validate", "test", *QUICK, "--epochs", 1, "-o", tmp_path / "out")
+def test_the_test_split_may_choose_and_the_result_says_so(videos: Path, tmp_path: Path, run: Any) -> None:
+    outcome = run("train", "--data", videos, "--validate", "test", *QUICK, "--epochs", 1, "-o", tmp_path / "out")
     assert outcome.code == 0, outcome.err
     result = result_of(tmp_path / "out")
     assert (result.videos, result.best and result.best.videos) == (8, 6)
     assert any("no claim" in note for note in result.notes)
 
 
-def test_videos_without_labels_are_no_training(tmp_path: Path, videos: Path, told: Any) -> None:
+def test_videos_without_labels_are_no_training(tmp_path: Path, videos: Path, run: Any) -> None:
     for path in videos.rglob("*.avi"):
         (tmp_path / "mine").mkdir(exist_ok=True)
         (tmp_path / "mine" / f"{path.stem[-9:]}.avi").symlink_to(path)
-    outcome = told("train", "--data", tmp_path / "mine", *QUICK, "-o", tmp_path / "out")
+    outcome = run("train", "--data", tmp_path / "mine", *QUICK, "-o", tmp_path / "out")
     assert outcome.code == 2
     assert "labels for 0 of" in outcome.err
 
@@ -188,14 +193,14 @@ def test_videos_without_labels_are_no_training(tmp_path: Path, videos: Path, tol
     ],
 )
 def test_what_cant_be_meant_is_wrong_usage(
-    videos: Path, tmp_path: Path, told: Any, options: list[str], problem: str
+    videos: Path, tmp_path: Path, run: Any, options: list[str], problem: str
 ) -> None:
-    outcome = told("train", "--data", videos, *options, "-o", tmp_path / "out")
+    outcome = run("train", "--data", videos, *options, "-o", tmp_path / "out")
     assert outcome.code == 2
     assert problem in outcome.err
 
 
-def test_a_configuration_gives_what_the_options_leave_open(videos: Path, tmp_path: Path, told: Any) -> None:
+def test_a_configuration_gives_what_the_options_leave_open(videos: Path, tmp_path: Path, run: Any) -> None:
     pytest.importorskip("yaml", reason="PyYAML isn't installed")
     config = tmp_path / "nano.yaml"
     config.write_text(
@@ -203,7 +208,7 @@ def test_a_configuration_gives_what_the_options_leave_open(videos: Path, tmp_pat
         "MODEL: {TYPE: videofocalnet_nano, FOCAL: {EMBED_DIM: 16, DEPTHS: [1, 1], FOCAL_LEVELS: [2, 2],"
         " FOCAL_WINDOWS: [3, 3]}}\nKD: {BETA: 0.3}\nAUG: {FRAME_INTERVAL: 3}"
     )
-    outcome = told("train", "--data", videos, "--config", config, "--epochs", 1, "-o", tmp_path / "out")
+    outcome = run("train", "--data", videos, "--config", config, "--epochs", 1, "-o", tmp_path / "out")
     assert outcome.code == 0, outcome.err
     assert "KD.BETA has no counterpart: the official code doesn't read it" in outcome.err
     result = result_of(tmp_path / "out")
@@ -219,7 +224,7 @@ from dvfl_mobile.training import loop, state
 import torch
 torch.set_num_threads(1)
 state._SAVE_EVERY_S = 0.0
-main.COMMANDS["train"] = "dvfl_mobile.cli.train:train"
+main.COMMANDS["train"] = "dvfl_mobile.cli.commands.train:train"
 left = int(os.environ.get("STEPS", "-1"))
 step = loop._Trainer.step
 def counted(*arguments):
@@ -253,3 +258,12 @@ def test_the_command_killed_for_real_goes_on_and_ends_as_if_nothing_had_been(
         assert same(ours, whole), name
     assert not list((tmp_path / "out").rglob("*.partial"))
     assert not (tmp_path / "out" / "last" / "state.safetensors").exists()
+
+
+@pytest.mark.parametrize(("name", "options"), [("train", TrainOptions), ("distill", DistillOptions)])
+def test_a_command_has_the_options_that_its_settings_object_declares(name: str, options: Any) -> None:
+    command = typer.main.get_command(frame._app()).commands[name]  # type: ignore[attr-defined]
+    assert [parameter.name for parameter in command.params] == [field.name for field in fields(options)]
+    given = options(out=Path("out"), **({"teacher": Path("t.pth")} if name == "distill" else {}))
+    with pytest.raises(FrozenInstanceError):
+        given.out = Path("other")

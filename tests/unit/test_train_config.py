@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dvfl_mobile.errors import InputError, MissingDependencyError, UsageError
-from dvfl_mobile.training.choices import chosen_settings
-from dvfl_mobile.training.official_config import OfficialConfig, read_official_config
+from dvfl_mobile.training.choices import Choices, chosen_settings
+from dvfl_mobile.training.official.config import OfficialConfig, read_official_config
+from dvfl_mobile.training.settings import Augmentation, Distillation, TrainSettings
 
 pytest.importorskip("yaml", reason="PyYAML isn't installed")
 
@@ -40,12 +42,12 @@ def read(folder: Path, text: str) -> OfficialConfig:
 
 
 def settings_of(config: OfficialConfig, processes: int = 1, **given: Any) -> Any:
-    return chosen_settings(given, config, model="nano", processes=processes, distils=True)
+    return chosen_settings(Choices(**given), config, model="nano", processes=processes, distils=True)
 
 
 def test_the_official_configuration_is_what_our_defaults_are(tmp_path: Path) -> None:
     config = read(tmp_path, DISTILLED)
-    ours = chosen_settings({"global_batch": 8}, None, model="nano", processes=1, distils=True)
+    ours = chosen_settings(Choices(global_batch=8), None, model="nano", processes=1, distils=True)
     assert settings_of(config) == ours
     assert (config.model, config.data, config.frames, config.size, config.frame_interval) == (
         "nano", "ucf101", 8, 224, 4,
@@ -92,11 +94,18 @@ def test_options_win_over_the_configuration_and_it_over_defaults(tmp_path: Path)
     assert settings.clip_gradient is None
 
 
+def test_every_choice_is_a_setting() -> None:
+    parts = (TrainSettings, Augmentation, Distillation)
+    names = [name for part in parts for name in part.model_fields]
+    for field in fields(Choices):
+        assert names.count(field.name) == 1, field.name
+
+
 def test_settings_that_cant_be_meant_are_wrong_usage() -> None:
     with pytest.raises(UsageError, match="micro_batch must be even"):
-        chosen_settings({"micro_batch": 3}, None, model="nano", processes=1, distils=False)
-    with pytest.raises(UsageError, match="--optimizer"):
-        chosen_settings({"optimizer": "lion"}, None, model="nano", processes=1, distils=False)
+        chosen_settings(Choices(micro_batch=3), None, model="nano", processes=1, distils=False)
+    with pytest.raises(UsageError, match="`optimizer=`: Input should be"):
+        chosen_settings(Choices(optimizer="lion"), None, model="nano", processes=1, distils=False)
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,11 @@ from dvfl_mobile.errors import CheckpointError, DvflMobileError, UsageError
 from dvfl_mobile.model.build import build_network
 from dvfl_mobile.training import loop
 from dvfl_mobile.training import state as training_state
-from dvfl_mobile.training.depth import DrawnDepth, DrawnDropPath
-from dvfl_mobile.training.initialize import seeded_weights
+from dvfl_mobile.training.drop_path import SeededDropPath, SeededDropPaths
+from dvfl_mobile.training.initial_weights import seeded_weights
 from dvfl_mobile.training.journal import read_journal
 from dvfl_mobile.training.loop import Outcome
+from dvfl_mobile.training.optimization import update
 from dvfl_mobile.training.settings import Augmentation, TrainSettings
 from dvfl_mobile.training.validation import Score
 from tests.threads import threads
@@ -134,7 +135,7 @@ def test_only_a_minutes_work_is_lost_where_the_state_is_written_less_often(
     monkeypatch.setattr(training_state, "_SAVE_EVERY_S", 60.0)
     with pytest.raises(Killed):
         trained(QUICK, tmp_path, killed_after(3))
-    stored, _ = training_state.load_safetensors(tmp_path / "state.safetensors")
+    stored = training_state.load_safetensors(tmp_path / "state.safetensors")
     assert int(stored["steps_done"]) == 2  # the first epoch's end
     assert same(trained(QUICK, tmp_path).weights, whole().weights)
 
@@ -242,7 +243,7 @@ def test_half_precision_learns_too(tmp_path: Path, precision: str) -> None:
 def test_float16_leaves_a_step_out_that_overflows_and_a_kill_changes_nothing(tmp_path: Path) -> None:
     half = QUICK.model_copy(update={"precision": "float16"})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "_FIRST_SCALE", 2.0**40)
+        patch.setattr(update, "_FIRST_SCALE", 2.0**40)
         unbroken = trained(half, tmp_path / "whole")
         assert losses(tmp_path / "whole")[0] is None
         with pytest.raises(Killed):
@@ -264,7 +265,7 @@ def test_nothing_to_train_on_is_refused() -> None:
 def test_every_weight_gets_a_gradient(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         trained(QUICK, tmp_path, killed_after(1))
-    stored, _ = training_state.load_safetensors(tmp_path / "state.safetensors")
+    stored = training_state.load_safetensors(tmp_path / "state.safetensors")
     momentum = {name: values for name, values in stored.items() if name.startswith("momentum_buffer/")}
     assert len(momentum) == len(seeded_weights(TINY, 0))
     assert [name for name, values in momentum.items() if not values.any()] == []
@@ -279,14 +280,14 @@ def test_a_journal_cut_short_by_a_kill_is_gone_on_with(tmp_path: Path) -> None:
     assert [line["step"] for line in read_journal(tmp_path / "log.jsonl") if line["event"] == "step"] == [*range(1, 7)]
 
 
-def test_stochastic_depth_has_the_rates_it_should_and_the_state_dict_stays() -> None:
+def test_drop_path_has_the_rates_it_should_and_the_state_dict_stays() -> None:
     network = build_network(TINY.model_copy(update={"drop_path_rate": 0.4}), seeded_weights(TINY, 0))
     keys = list(network.state_dict())
-    depth = DrawnDepth(network, seed=0)
+    drop_path = SeededDropPaths(network, seed=0)
     assert list(network.state_dict()) == keys
-    first, last = (module for module in network.modules() if isinstance(module, DrawnDropPath))
+    first, last = (module for module in network.modules() if isinstance(module, SeededDropPath))
     assert (first.rate, last.rate) == (0.0, pytest.approx(0.4))
-    depth.draw(range(500), 0, torch.device("cpu"))
+    drop_path.draw(range(500), 0, torch.device("cpu"))
     kept = torch.stack(last.kept)
     assert kept.shape == (2, 500, 4)
     assert float(kept.float().mean()) == pytest.approx(0.6, abs=0.03)  # 4000 draws: 4 standard deviations
@@ -297,11 +298,11 @@ def test_stochastic_depth_has_the_rates_it_should_and_the_state_dict_stays() -> 
     assert last.eval()(tokens).equal(tokens)
 
 
-def test_a_clip_has_the_same_depth_in_any_company() -> None:
+def test_a_clip_drops_the_same_branches_in_any_company() -> None:
     network = build_network(TINY.model_copy(update={"drop_path_rate": 0.5}), seeded_weights(TINY, 0))
-    depth = DrawnDepth(network, seed=3)
-    last = [module for module in network.modules() if isinstance(module, DrawnDropPath)][-1]
-    depth.draw([4, 9], 1, torch.device("cpu"))
+    drop_path = SeededDropPaths(network, seed=3)
+    last = [module for module in network.modules() if isinstance(module, SeededDropPath)][-1]
+    drop_path.draw([4, 9], 1, torch.device("cpu"))
     together = last.kept[0][1]
-    depth.draw([9], 1, torch.device("cpu"))
+    drop_path.draw([9], 1, torch.device("cpu"))
     assert last.kept[0][0].equal(together)

@@ -15,7 +15,7 @@ from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.build import build_network
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
-from dvfl_mobile.training.initialize import initial_weights, seeded_weights
+from dvfl_mobile.training.initial_weights import initial_weights, seeded_weights
 
 NET = Architecture(
     embed_dim=16, img_size=32, num_frames=4, num_classes=3, depths=(1, 2), focal_levels=(2, 2), focal_windows=(3, 3)

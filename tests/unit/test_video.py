@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvfl_mobile.clips import ClipSpec, View, frame_indices, views
+from dvfl_mobile.data.clips import ClipSpec, View, frame_indices, views
+from dvfl_mobile.data.video import probe, read_clip, read_views
 from dvfl_mobile.errors import MissingDependencyError, VideoError
-from dvfl_mobile.video import probe, read_clip, read_views
 
 av = pytest.importorskip("av")
 

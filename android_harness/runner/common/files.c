@@ -12,7 +12,7 @@
 
 enum { PIECE = 1 << 20, ALIGNMENT = 64 };
 
-/* Opens a plain file that has the size it was told to have. */
+/* Opens a plain file that has the size that the options give. */
 static int opened(const struct file_option *file)
 {
     struct stat about;
@@ -48,7 +48,7 @@ static void check_hash(const struct file_option *file, const struct sha256 *hash
     char hex[SHA256_HEX_SIZE];
     sha256_hex(hash, hex);
     if (strcmp(hex, file->sha256) != 0) {
-        fail(FAULT_CHANGED, "%s isn't the file that was told of: its SHA-256 is %s", file->name, hex);
+        fail(FAULT_CHANGED, "%s isn't the file that the options name: its SHA-256 is %s", file->name, hex);
     }
 }
 

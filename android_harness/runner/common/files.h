@@ -1,4 +1,4 @@
-/* Files of the working directory: read only once found to be what was told, written whole. */
+/* Files of the working directory: read only once they match the options, written whole. */
 #ifndef DVFL_FILES_H
 #define DVFL_FILES_H
 

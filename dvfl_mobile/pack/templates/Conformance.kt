@@ -56,27 +56,27 @@ abstract class ConformanceTest {
     @Test
     fun writePackResults() {
         val head = File(pack, "pack.json").readBytes()
-        val told = JSONObject(String(head, Charsets.UTF_8))
-        val measure = Measure(told.getInt("stride"), told.getInt("grid"))
-        val frames = told.getJSONObject("clip").getInt("frames")
+        val contents = JSONObject(String(head, Charsets.UTF_8))
+        val measure = Measure(contents.getInt("stride"), contents.getInt("grid"))
+        val frames = contents.getJSONObject("clip").getInt("frames")
         val document = JSONObject()
             .put("schema_version", 1)
             .put("pack_sha256", measure.sha256(head))
             .put("app", app)
             .put("device", device)
             .put("model_sha256", orNull(model?.let { measure.sha256(it.readBytes()) }))
-            .put("pictures", each(told.getJSONArray("pictures")) { picture(it, frames, measure) })
-            .put("clips", each(told.getJSONArray("videos")) { clip(it, measure) })
-            .put("videos", each(told.getJSONArray("videos")) { video(it, measure) })
+            .put("pictures", each(contents.getJSONArray("pictures")) { picture(it, frames, measure) })
+            .put("clips", each(contents.getJSONArray("videos")) { clip(it, measure) })
+            .put("videos", each(contents.getJSONArray("videos")) { video(it, measure) })
         results.absoluteFile.parentFile?.mkdirs()
         results.writeText(document.toString())
         assertTrue(results.isFile)
     }
 
-    private fun picture(told: JSONObject, frames: Int, measure: Measure): JSONObject {
-        val pictures = (0 until frames).map { drawn(it, told.getInt("width"), told.getInt("height")) }
+    private fun picture(entry: JSONObject, frames: Int, measure: Measure): JSONObject {
+        val pictures = (0 until frames).map { drawn(it, entry.getInt("width"), entry.getInt("height")) }
         return JSONObject()
-            .put("name", told.getString("name"))
+            .put("name", entry.getString("name"))
             .put("pixels", orNull(pipeline.pixels(pictures)?.let(measure::bytes)))
     }
 
@@ -90,21 +90,21 @@ abstract class ConformanceTest {
         return Picture(width, height, rgb)
     }
 
-    private fun clip(told: JSONObject, measure: Measure): JSONObject? {
-        if (told.isNull("clip")) return null
-        val tensor = pipeline.tensor(File(pack, told.getString("clip")).readBytes())
+    private fun clip(entry: JSONObject, measure: Measure): JSONObject? {
+        if (entry.isNull("clip")) return null
+        val tensor = pipeline.tensor(File(pack, entry.getString("clip")).readBytes())
         return JSONObject()
-            .put("name", told.getString("name"))
+            .put("name", entry.getString("name"))
             .put("tensor", orNull(tensor?.let(measure::floats)))
             .put("logits", orNull(tensor?.let(pipeline::logits)?.let { measure.hex(measure.littleEndian(it)) }))
     }
 
-    private fun video(told: JSONObject, measure: Measure): JSONObject {
-        val decoded = pipeline.decode(File(pack, told.getString("file")))
+    private fun video(entry: JSONObject, measure: Measure): JSONObject {
+        val decoded = pipeline.decode(File(pack, entry.getString("file")))
         val pixels = decoded?.let { pipeline.pixels(it.frames) }
         val tensor = pixels?.let(pipeline::tensor)
         return JSONObject()
-            .put("name", told.getString("name"))
+            .put("name", entry.getString("name"))
             .put("frame_count", orNull(decoded?.frameCount))
             .put("indices", orNull(decoded?.let { JSONArray(it.indices.toList()) }))
             .put("frames", orNull(decoded?.let { JSONArray(it.frames.map(measure::frame)) }))
@@ -113,8 +113,8 @@ abstract class ConformanceTest {
             .put("logits", orNull(tensor?.let(pipeline::logits)?.let { measure.hex(measure.littleEndian(it)) }))
     }
 
-    private fun each(told: JSONArray, make: (JSONObject) -> JSONObject?): JSONArray =
-        JSONArray((0 until told.length()).mapNotNull { make(told.getJSONObject(it)) })
+    private fun each(entries: JSONArray, make: (JSONObject) -> JSONObject?): JSONArray =
+        JSONArray((0 until entries.length()).mapNotNull { make(entries.getJSONObject(it)) })
 
     /** org.json leaves a plain null out. */
     private fun orNull(value: Any?): Any = value ?: JSONObject.NULL

@@ -70,15 +70,15 @@ open class ConformanceTest: XCTestCase {
             throw XCTSkip("Inherit from ConformanceTest and override pipeline.")
         }
         let head = try Data(contentsOf: pack.appendingPathComponent("pack.json"))
-        let told = try XCTUnwrap(JSONSerialization.jsonObject(with: head) as? [String: Any])
-        let clip = try XCTUnwrap(told["clip"] as? [String: Any])
+        let contents = try XCTUnwrap(JSONSerialization.jsonObject(with: head) as? [String: Any])
+        let clip = try XCTUnwrap(contents["clip"] as? [String: Any])
         let frames = try XCTUnwrap(clip["frames"] as? Int)
         let measure = Measure(
-            stride: try XCTUnwrap(told["stride"] as? Int),
-            grid: try XCTUnwrap(told["grid"] as? Int)
+            stride: try XCTUnwrap(contents["stride"] as? Int),
+            grid: try XCTUnwrap(contents["grid"] as? Int)
         )
-        let pictures = try XCTUnwrap(told["pictures"] as? [[String: Any]])
-        let videos = try XCTUnwrap(told["videos"] as? [[String: Any]])
+        let pictures = try XCTUnwrap(contents["pictures"] as? [[String: Any]])
+        let videos = try XCTUnwrap(contents["videos"] as? [[String: Any]])
         let modelHash = try model.map { measure.sha256([UInt8](try Data(contentsOf: $0))) }
         let document: [String: Any] = [
             "schema_version": 1,
@@ -94,13 +94,13 @@ open class ConformanceTest: XCTestCase {
     }
 
     private func picture(
-        _ told: [String: Any], _ frames: Int, _ pipeline: PipelineUnderTest, _ measure: Measure
+        _ entry: [String: Any], _ frames: Int, _ pipeline: PipelineUnderTest, _ measure: Measure
     ) throws -> [String: Any] {
-        let width = try XCTUnwrap(told["width"] as? Int)
-        let height = try XCTUnwrap(told["height"] as? Int)
+        let width = try XCTUnwrap(entry["width"] as? Int)
+        let height = try XCTUnwrap(entry["height"] as? Int)
         let pictures = (0..<frames).map { drawn($0, width, height) }
         return [
-            "name": try XCTUnwrap(told["name"] as? String),
+            "name": try XCTUnwrap(entry["name"] as? String),
             "pixels": orNull(try pipeline.pixels(pictures).map(measure.bytes)),
         ]
     }
@@ -121,29 +121,29 @@ open class ConformanceTest: XCTestCase {
     }
 
     private func clip(
-        _ told: [String: Any], _ pipeline: PipelineUnderTest, _ measure: Measure
+        _ entry: [String: Any], _ pipeline: PipelineUnderTest, _ measure: Measure
     ) throws -> [String: Any]? {
-        guard let path = told["clip"] as? String else { return nil }
+        guard let path = entry["clip"] as? String else { return nil }
         let pixels = [UInt8](try Data(contentsOf: pack.appendingPathComponent(path)))
         let tensor = try pipeline.tensor(pixels)
         let logits = try tensor.flatMap { try pipeline.logits($0) }
         return [
-            "name": try XCTUnwrap(told["name"] as? String),
+            "name": try XCTUnwrap(entry["name"] as? String),
             "tensor": orNull(tensor.map(measure.floats)),
             "logits": orNull(logits.map { measure.hex(measure.littleEndian($0)) }),
         ]
     }
 
     private func video(
-        _ told: [String: Any], _ pipeline: PipelineUnderTest, _ measure: Measure
+        _ entry: [String: Any], _ pipeline: PipelineUnderTest, _ measure: Measure
     ) throws -> [String: Any] {
-        let file = try XCTUnwrap(told["file"] as? String)
+        let file = try XCTUnwrap(entry["file"] as? String)
         let decoded = try pipeline.decode(pack.appendingPathComponent(file))
         let pixels = try decoded.flatMap { try pipeline.pixels($0.frames) }
         let tensor = try pixels.flatMap { try pipeline.tensor($0) }
         let logits = try tensor.flatMap { try pipeline.logits($0) }
         return [
-            "name": try XCTUnwrap(told["name"] as? String),
+            "name": try XCTUnwrap(entry["name"] as? String),
             "frame_count": orNull(decoded?.frameCount),
             "indices": orNull(decoded?.indices),
             "frames": orNull(decoded?.frames.map(measure.frame)),

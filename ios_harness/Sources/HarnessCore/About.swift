@@ -26,7 +26,7 @@ public struct About: Codable, Equatable, Sendable {
         public let kind: String
         /// The name of its first output.
         public let output: String
-        /// `cpu`, `gpu` or `neuralEngine`; nil where it isn't told, as for constants.
+        /// `cpu`, `gpu` or `neuralEngine`; nil where it is unknown, as for constants.
         public let preferred: String?
         public let supported: [String]
         /// Its share of the model's cost, 0 to 1, by the runtime's estimate.

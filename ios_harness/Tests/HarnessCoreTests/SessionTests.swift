@@ -138,7 +138,7 @@ final class SessionTests: FolderCase {
         XCTAssertEqual(try FileManager.default.contentsOfDirectory(atPath: folder.path), [])
     }
 
-    func testTheClockGoesForwardAndMemoryIsTold() throws {
+    func testTheClockGoesForwardAndMemoryIsReported() throws {
         let clock = MonotonicClock()
         let first = clock.nanoseconds()
         Thread.sleep(forTimeInterval: 0.02)

@@ -44,7 +44,7 @@ final class SumModel: Model {
     func take(_ clip: [Float]) throws { taken = clip }
 
     func predict() throws {
-        if predictions == failsAt { throw HarnessError(.runtime, "It failed as it was told.") }
+        if predictions == failsAt { throw HarnessError(.runtime, "It failed as it was asked to.") }
         predictions += 1
     }
 

@@ -42,41 +42,41 @@ final class VectorTests: XCTestCase {
     }
 
     func testHashes() throws {
-        for told in try vectors().sha256 {
-            let data = Data((0..<told.length).map { UInt8(7 * $0 % 251) })
-            XCTAssertEqual(SHA256.hex(of: data), told.sha256, "\(told.length) bytes")
+        for expected in try vectors().sha256 {
+            let data = Data((0..<expected.length).map { UInt8(7 * $0 % 251) })
+            XCTAssertEqual(SHA256.hex(of: data), expected.sha256, "\(expected.length) bytes")
             var hash = SHA256()
             for start in stride(from: 0, to: data.count, by: 37) {
                 hash.update(data[start..<min(start + 37, data.count)])
             }
-            XCTAssertEqual(hash.finish(), told.sha256, "\(told.length) bytes, piece by piece")
+            XCTAssertEqual(hash.finish(), expected.sha256, "\(expected.length) bytes, piece by piece")
         }
     }
 
     func testStatistics() throws {
-        for told in try vectors().statistics {
-            let found = Statistics(of: told.values.shuffled())
+        for expected in try vectors().statistics {
+            let found = Statistics(of: expected.values.shuffled())
             // Values are whole numbers of nanoseconds below 2^53, so that only the interpolation can round.
-            let tolerance = 1e-15 * told.p99
-            XCTAssertEqual(found.p50, told.p50, accuracy: tolerance)
-            XCTAssertEqual(found.p90, told.p90, accuracy: tolerance)
-            XCTAssertEqual(found.p99, told.p99, accuracy: tolerance)
-            XCTAssertEqual(found.medianLow, told.median_low)
-            XCTAssertEqual(found.medianHigh, told.median_high)
+            let tolerance = 1e-15 * expected.p99
+            XCTAssertEqual(found.p50, expected.p50, accuracy: tolerance)
+            XCTAssertEqual(found.p90, expected.p90, accuracy: tolerance)
+            XCTAssertEqual(found.p99, expected.p99, accuracy: tolerance)
+            XCTAssertEqual(found.medianLow, expected.median_low)
+            XCTAssertEqual(found.medianHigh, expected.median_high)
         }
     }
 
     func testDistances() throws {
-        for told in try vectors().distances {
-            let found = Distance(reference: told.reference, candidate: told.candidate, classes: told.classes)
-            if told.sqnr_db.value.isInfinite {
-                XCTAssertEqual(found.sqnrDb, told.sqnr_db.value)
+        for expected in try vectors().distances {
+            let found = Distance(reference: expected.reference, candidate: expected.candidate, classes: expected.classes)
+            if expected.sqnr_db.value.isInfinite {
+                XCTAssertEqual(found.sqnrDb, expected.sqnr_db.value)
             } else {
                 // Both add 20 doubles, in another order: a few units in the last place, of figures below 200.
-                XCTAssertEqual(found.sqnrDb, told.sqnr_db.value, accuracy: 1e-11)
+                XCTAssertEqual(found.sqnrDb, expected.sqnr_db.value, accuracy: 1e-11)
             }
-            XCTAssertEqual(found.mostAbsolute, told.most_absolute)
-            XCTAssertEqual(found.sameTop, told.same_top)
+            XCTAssertEqual(found.mostAbsolute, expected.most_absolute)
+            XCTAssertEqual(found.sameTop, expected.same_top)
         }
     }
 }

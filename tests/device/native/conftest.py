@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dvfl_mobile.artifacts import Artifact
+from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.delegation import Operation
-from dvfl_mobile.devices.building import check_tools
-from dvfl_mobile.devices.bundle import RUNNER_VARIABLE
+from dvfl_mobile.devices.harness.build import check_tools
+from dvfl_mobile.devices.harness.bundle import RUNNER_VARIABLE
 from dvfl_mobile.errors import DeviceError, MissingDependencyError
-from dvfl_mobile.quantization.cache import CACHE_VARIABLE
-from dvfl_mobile.shapes import moving_shapes
+from dvfl_mobile.files import CACHE_VARIABLE
 from tests.conversions import Make, shared_conversions
 from tests.device_tools import PREFIX
 

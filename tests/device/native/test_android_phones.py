@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dvfl_mobile.devices import android
-from dvfl_mobile.devices.adb import VARIABLE
+from dvfl_mobile.devices.android import device as android
+from dvfl_mobile.devices.android.adb import VARIABLE
 from dvfl_mobile.devices.base import find_device, found_devices
 from dvfl_mobile.devices.values import RunOptions
 from dvfl_mobile.metrics import sqnr_db

@@ -9,9 +9,9 @@ import pytest
 
 from dvfl_mobile.devices import emulated
 from dvfl_mobile.devices.base import find_device
-from dvfl_mobile.devices.building import bundle_for
 from dvfl_mobile.devices.emulated import CPUS, QEMU_VARIABLE, SYSROOT_VARIABLE
-from dvfl_mobile.devices.local import LocalPlace
+from dvfl_mobile.devices.harness.build import bundle_for
+from dvfl_mobile.devices.host_native import LocalPlace
 from dvfl_mobile.devices.values import RunOptions
 from dvfl_mobile.errors import DeviceError
 from dvfl_mobile.metrics import sqnr_db

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvfl_mobile.devices.building import built
-from dvfl_mobile.devices.bundle import PROGRAMS
-from dvfl_mobile.devices.options import ProgramOptions, PushedFile
+from dvfl_mobile.devices.harness.build import built
+from dvfl_mobile.devices.harness.native import NATIVE
+from dvfl_mobile.devices.harness.options import ProgramOptions, PushedFile
 from dvfl_mobile.runners.base import as_input
 from tests.device.native.conftest import Small
 
@@ -84,7 +84,7 @@ def folder(request: pytest.FixtureRequest, small: Small, pixels: np.ndarray, tmp
         output="output.bin",
         log="run.log",
     )
-    return Folder(tmp_path, PROGRAMS[request.param], options)
+    return Folder(tmp_path, NATIVE[request.param].program, options)
 
 
 def test_what_the_other_tests_damage_runs(folder: Folder) -> None:
@@ -102,7 +102,7 @@ def test_a_model_whose_bytes_changed_is_never_loaded(folder: Folder) -> None:
     data = bytearray((folder.path / "model.bin").read_bytes())
     data[len(data) // 2] ^= 1
     (folder.path / "model.bin").write_bytes(data)
-    assert "model.bin isn't the file that was told of" in folder.refused(folder.options, CHANGED_STATUS)
+    assert "model.bin isn't the file that the options name" in folder.refused(folder.options, CHANGED_STATUS)
 
 
 def test_a_model_that_was_cut_is_never_loaded(folder: Folder) -> None:
@@ -114,7 +114,7 @@ def test_an_input_whose_bytes_changed_is_never_run(folder: Folder) -> None:
     data = bytearray((folder.path / "input.bin").read_bytes())
     data[0] ^= 1
     (folder.path / "input.bin").write_bytes(data)
-    assert "input.bin isn't the file that was told of" in folder.refused(folder.options, CHANGED_STATUS)
+    assert "input.bin isn't the file that the options name" in folder.refused(folder.options, CHANGED_STATUS)
 
 
 @pytest.mark.parametrize("clips", [1, 2, 4, 6])

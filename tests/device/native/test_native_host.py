@@ -12,11 +12,11 @@ import pytest
 
 from dvfl_mobile.delegation import Operation
 from dvfl_mobile.devices.base import find_device
-from dvfl_mobile.devices.building import built
-from dvfl_mobile.devices.local import LocalPlace
-from dvfl_mobile.devices.native import NativeRunner
-from dvfl_mobile.devices.operator_modules import KINDS as XNNPACK_KINDS
-from dvfl_mobile.devices.operator_modules import is_part, modules_of
+from dvfl_mobile.devices.harness.build import built
+from dvfl_mobile.devices.harness.operator_modules import KINDS as XNNPACK_KINDS
+from dvfl_mobile.devices.harness.operator_modules import is_part, modules_of
+from dvfl_mobile.devices.harness.runner import NativeRunner
+from dvfl_mobile.devices.host_native import LocalPlace
 from dvfl_mobile.devices.values import RunOptions
 from dvfl_mobile.errors import ArtifactError, DeviceError, InconclusiveError
 from dvfl_mobile.runners.base import open_runner
@@ -90,10 +90,10 @@ def test_the_modules_that_a_manifest_still_tells_in_order_are_those_of_the_graph
     exact = []
     for kind in XNNPACK_KINDS:
         graph = [one.module for one in operations(target, recipe) if one.operator in kind.manifest and one.delegated]
-        told = modules_of(delegation, kind.manifest, True)
-        assert len(told) == len(graph)
-        assert all(one == true or is_part(true, one) for one, true in zip(told, graph, strict=True)), kind
-        exact += [one == true for one, true in zip(told, graph, strict=True)]
+        named = modules_of(delegation, kind.manifest, True)
+        assert len(named) == len(graph)
+        assert all(one == true or is_part(true, one) for one, true in zip(named, graph, strict=True)), kind
+        exact += [one == true for one, true in zip(named, graph, strict=True)]
     assert sum(exact) > 0.8 * len(exact)
 
 

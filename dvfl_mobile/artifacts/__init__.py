@@ -1,0 +1,1 @@
+"""Artifacts: a converted model's files with their manifest."""

@@ -1,0 +1,149 @@
+"""Make an artifact: convert a student to one target by one recipe, written atomically with its manifest."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dvfl_mobile.artifacts import manifest as manifests
+from dvfl_mobile.artifacts.manifest import Manifest, Metadata, TensorEntry
+from dvfl_mobile.converters.base import Lowered, Request, lower, versions
+from dvfl_mobile.data.clips import ClipSpec
+from dvfl_mobile.errors import ArtifactError
+from dvfl_mobile.files import atomic_directory, directory_lock
+from dvfl_mobile.quantization.lowerable import Lowerable
+from dvfl_mobile.recipes import Recipe
+from dvfl_mobile.targets import Target
+from dvfl_mobile.version import __version__
+
+if TYPE_CHECKING:
+    from dvfl_mobile.model.student import Student
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One target's file with its manifest, in its folder."""
+
+    folder: Path
+    manifest: Manifest
+
+
+def folder_of(student: Student, target: Target, recipe: Recipe, out: Path) -> Path:
+    """Where the artifact of a student goes: `out/<model>/<target>/<recipe>/`."""
+    return out / student.architecture.name / target.name / recipe.name
+
+
+def make_artifact(
+    model: Lowerable, target: Target, recipe: Recipe, out: Path, reference: Path, minimum_os: str
+) -> Artifact:
+    """Lower a student, or its quantized form, and write `out/<model>/<target>/<recipe>/`, the manifest last.
+
+    Args:
+        reference: what `save_reference` wrote for this student.
+        minimum_os: the oldest system to run on; only Core ML lets one choose.
+
+    Raises:
+        MissingDependencyError: the target's packages aren't installed.
+        OutputError: the place can't be written, or another run is writing it.
+    """
+    student = model.student
+    known = _known_fields(model, target, recipe, reference, minimum_os)
+    folder = folder_of(student, target, recipe, out)
+    spec = known["clip"]
+    with directory_lock(folder), atomic_directory(folder) as partial:
+        request = Request(
+            form=_to_lower(model, target, recipe, spec),
+            shape=spec.shape,
+            recipe=recipe.name,
+            metadata=_metadata(student, spec, recipe).model_dump_json(),
+            minimum_os=minimum_os,
+        )
+        lowered = lower(target, request, partial / target.file)
+        manifest = Manifest(
+            **known,
+            file=target.file,
+            files=manifests.entries(partial, target.file),
+            inputs=(_input_entry(target, spec, lowered),),
+            outputs=(TensorEntry(name=target.output_name, shape=(1, len(student.classes)), dtype="float32"),),
+            delegation=lowered.delegation,
+            command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        )
+        manifests.write(manifest, partial)
+    return Artifact(folder, manifest)
+
+
+def standing_artifact(
+    model: Lowerable, target: Target, recipe: Recipe, out: Path, reference: Path, minimum_os: str
+) -> Artifact | None:
+    """The artifact that `make_artifact` would make, if it stands there whole and its manifest differs in nothing.
+
+    What must be the same: weights, classes, ClipSpec, recipe, scales, the oldest system, and the version of every tool.
+    """
+    folder = folder_of(model.student, target, recipe, out)
+    try:
+        found = open_artifact(folder)
+        manifests.verify(found.manifest, folder)
+    except ArtifactError:
+        return None
+    known = _known_fields(model, target, recipe, reference, minimum_os)
+    return found if all(getattr(found.manifest, name) == value for name, value in known.items()) else None
+
+
+def open_artifact(folder: Path) -> Artifact:
+    """Read an artifact that `make_artifact` wrote.
+
+    Raises:
+        ArtifactError: there is none, or its manifest can't be understood.
+    """
+    return Artifact(folder, manifests.read(folder))
+
+
+def _to_lower(model: Lowerable, target: Target, recipe: Recipe, spec: ClipSpec) -> Any:
+    """What the target's converter lowers: the deploy form, or the quantized graph of it."""
+    form = (model if recipe.is_calibrated else model.student).to_lower(target)
+    if recipe.mode == "dynamic" and target.folds_weights:
+        from dvfl_mobile.quantization.graph.dynamic import dynamic_graph
+
+        return dynamic_graph(form, spec.shape)
+    return form
+
+
+def _known_fields(model: Lowerable, target: Target, recipe: Recipe, reference: Path, minimum_os: str) -> dict[str, Any]:
+    """The fields of a manifest that are known before anything is lowered."""
+    student = model.student
+    return {
+        "model": student.architecture.name,
+        "target": target.name,
+        "recipe": recipe.name,
+        "recipe_meaning": recipe.meaning[target.name],
+        "architecture": student.architecture,
+        "classes": tuple(student.classes),
+        "clip": student.raw_clip,
+        "weights": student.source,
+        "reference": manifests.entry_of(reference, f"../../{reference.name}"),
+        "minimum_os": minimum_os,
+        "quantization": model.quantization,
+        "tools": {"dvfl-mobile": __version__, "python": platform.python_version(), **versions(target)},
+    }
+
+
+def _input_entry(target: Target, spec: ClipSpec, lowered: Lowered) -> TensorEntry:
+    if lowered.input_scale is None:
+        return TensorEntry(name=target.input_name, shape=spec.shape, dtype="float32")
+    scale, zero_point = lowered.input_scale
+    return TensorEntry(name=target.input_name, shape=spec.shape, dtype="int8", scale=scale, zero_point=zero_point)
+
+
+def _metadata(student: Student, spec: ClipSpec, recipe: Recipe) -> Metadata:
+    return Metadata(
+        model=student.architecture.name,
+        recipe=recipe.name,
+        classes=student.classes,
+        clip=spec,
+        weights=student.source.kind,
+        tool=f"dvfl-mobile {__version__}",
+    )

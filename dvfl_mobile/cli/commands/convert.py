@@ -1,0 +1,92 @@
+"""`dvfl-mobile convert`: convert a checkpoint to artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dvfl_mobile.cli.console import print_json
+from dvfl_mobile.cli.options import (
+    DEFAULT_OUT,
+    Checkpoint,
+    Frames,
+    Json,
+    Labels,
+    MinDelegated,
+    MinimumIos,
+    Out,
+    Recipe,
+    Size,
+    Targets,
+)
+from dvfl_mobile.cli.output import print_rich
+
+if TYPE_CHECKING:
+    from dvfl_mobile.artifacts.make import Artifact
+
+
+Reuse = Annotated[
+    bool,
+    typer.Option(
+        "--reuse", help="Leave an artifact alone that stands already, if the same weights, recipe and tools made it."
+    ),
+]
+
+
+def convert(
+    checkpoint: Checkpoint = None,
+    targets: Targets = None,
+    recipe: Recipe = None,
+    out: Out = DEFAULT_OUT,
+    labels: Labels = None,
+    frames: Frames = None,
+    size: Size = None,
+    minimum_ios: MinimumIos = None,
+    min_delegated: MinDelegated = None,
+    reuse: Reuse = False,
+    json: Json = False,
+) -> None:
+    """Convert a checkpoint, or a quantized form, to ExecuTorch, Core ML and TFLite.
+
+    Each artifact goes to FOLDER/MODEL/TARGET/RECIPE with a manifest, once it is whole. Nothing is compared with
+    PyTorch yet: that is what parity does, and deploy does both.
+    """
+    from dvfl_mobile.cli.output import show_student
+    from dvfl_mobile.cli.progress import steps
+    from dvfl_mobile.model.checkpoint.opened import opened
+    from dvfl_mobile.pipeline.convert import check_delegated, convert
+    from dvfl_mobile.pipeline.load import load_model, recipe_of
+    from dvfl_mobile.pipeline.plan import make_plan
+
+    with opened(checkpoint) as file:
+        plan = make_plan(targets or [], recipe_of(file, recipe), out, minimum_ios)
+        with steps() as step:
+            with step("load"):
+                model = load_model(file, labels, frames, size)
+            show_student(model.student, (*plan.notes, *model.warnings))
+            made = convert(model, plan, step, reuse=reuse)
+    show_artifacts(made, json=json)
+    check_delegated(made, min_delegated)
+
+
+def show_artifacts(made: Sequence[Artifact], *, json: bool) -> None:
+    """A line for each artifact that was made."""
+    from rich.table import Table
+
+    from dvfl_mobile.report import contents
+
+    if json:
+        artifacts = [{"folder": str(a.folder), "manifest": a.manifest.model_dump(mode="json")} for a in made]
+        print_json({"schema_version": 1, "artifacts": artifacts})
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("artifact", "size", "delegated", "to"):
+        table.add_column(column, overflow="fold")
+    for artifact in made:
+        manifest = artifact.manifest
+        delegation = manifest.delegation
+        size = f"{manifest.size_bytes / 1e6:.1f} MB"
+        table.add_row(str(artifact.folder), size, contents.share(delegation), delegation.delegate)
+    print_rich(table)

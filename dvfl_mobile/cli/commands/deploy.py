@@ -1,0 +1,100 @@
+"""`dvfl-mobile deploy`: load a model, convert it to every target, check parity, and summarize."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dvfl_mobile.cli.options import (
+    DEFAULT_OUT,
+    Calib,
+    Checkpoint,
+    Clips,
+    DataRoot,
+    Frames,
+    Json,
+    JUnit,
+    Labels,
+    Markdown,
+    MaxClips,
+    MinDelegated,
+    MinimumIos,
+    Out,
+    Recipe,
+    Samples,
+    Size,
+    Targets,
+)
+from dvfl_mobile.cli.output import print_report
+
+if TYPE_CHECKING:
+    from dvfl_mobile.pipeline.summary import DeploySummary
+
+
+Strict = Annotated[bool, typer.Option("--strict", help="End with 7, not 0, where something could not be decided here.")]
+
+
+def deploy(
+    checkpoint: Checkpoint = None,
+    targets: Targets = None,
+    recipe: Recipe = None,
+    calib: Calib = None,
+    data_root: DataRoot = None,
+    samples: Samples = 64,
+    clips: Clips = None,
+    max_clips: MaxClips = 32,
+    out: Out = DEFAULT_OUT,
+    labels: Labels = None,
+    frames: Frames = None,
+    size: Size = None,
+    minimum_ios: MinimumIos = None,
+    min_delegated: MinDelegated = None,
+    strict: Strict = False,
+    json: Json = False,
+    junit: JUnit = None,
+    markdown: Markdown = None,
+) -> None:
+    """Convert to all targets, and check each against PyTorch.
+
+    A recipe with static scales is quantized first, on the clips of --calib; clips without a recipe mean static int8.
+
+    Ends with 0 when nothing failed, and names what could not be decided on this machine (--strict makes that 7).
+    With 5 when an artifact failed.
+    """
+    from dvfl_mobile.artifacts.make import folder_of, open_artifact
+    from dvfl_mobile.cli.output import show_student
+    from dvfl_mobile.cli.progress import steps
+    from dvfl_mobile.documents import Verdict
+    from dvfl_mobile.model.checkpoint.opened import opened
+    from dvfl_mobile.pipeline import quantize as quantizing
+    from dvfl_mobile.pipeline.convert import check_delegated
+    from dvfl_mobile.pipeline.deploy import deploy
+    from dvfl_mobile.pipeline.load import load_model, recipe_of
+    from dvfl_mobile.pipeline.plan import make_plan
+    from dvfl_mobile.pipeline.quantize_plan import plan_for_deploy
+
+    with opened(checkpoint) as file:
+        meant = recipe_of(file, recipe, has_clips=calib is not None)
+        plan = make_plan(targets or [], meant, out, minimum_ios)
+        calibration = plan_for_deploy(plan.recipe, calib, data_root=data_root, samples=samples)
+        with steps() as step:
+            with step("load"):
+                model = load_model(file, labels, frames, size)
+            show_student(model.student)
+            model = quantizing.calibrated(model, calibration, step)
+            summary = deploy(model, plan, clips, max_clips, step)
+    show_summary(summary, json=json, junit=junit, markdown=markdown)
+    if summary.verdict is not Verdict.FAIL:
+        folders = [folder_of(model.student, target, plan.recipe, out) for target in plan.targets]
+        check_delegated([open_artifact(folder) for folder in folders], min_delegated)
+    raise typer.Exit(summary.exit_code(strict=strict))
+
+
+def show_summary(summary: DeploySummary, *, json: bool, junit: Path | None, markdown: Path | None) -> None:
+    """All that one deploy made."""
+    from dvfl_mobile.report import deploy
+
+    files = ((junit, deploy.junit), (markdown, deploy.markdown))
+    print_report(summary, deploy.terminal, files, json=json)

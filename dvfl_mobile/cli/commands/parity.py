@@ -1,0 +1,165 @@
+"""`dvfl-mobile parity`: compare an artifact with the reference form on the same clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dvfl_mobile.cli.console import print_note
+from dvfl_mobile.cli.options import (
+    Annotations,
+    Because,
+    Clips,
+    DeviceName,
+    Json,
+    JUnit,
+    Markdown,
+    MaxClips,
+    MinSqnr,
+    Reference,
+)
+from dvfl_mobile.cli.output import print_report, print_rich, show_annotations
+from dvfl_mobile.errors import UsageError
+
+if TYPE_CHECKING:
+    from dvfl_mobile.locating.document import Location
+    from dvfl_mobile.parity.report import ParityReport
+
+
+MOST_CLIPS = 32
+
+What = Annotated[
+    Path,
+    typer.Argument(
+        metavar="ARTIFACT",
+        help="The folder of an artifact, such as out/nano/tflite/fp16. What check-app and check-package take is taken "
+        "here too.",
+        show_default=False,
+    ),
+]
+PackFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--pack",
+        metavar="FILE",
+        help="For an app's results: the pack that they are of. Default: pack.zip beside them.",
+        show_default=False,
+    ),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every clip, not the worst few.")]
+SecondOpinions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--second-opinion",
+        metavar="NAME",
+        help="Also run the file by reference (LiteRT's reference kernels) or tensorflow (TensorFlow's interpreter), "
+        "for TFLite; or by executor (our own), for Core ML on a Mac; and fail where they disagree. May be given "
+        "several times.",
+        show_default=False,
+    ),
+]
+Locate = Annotated[
+    bool,
+    typer.Option(
+        "--locate",
+        help="Also hold each operator against the reference, on the worst clip, and name the first that is off.",
+    ),
+]
+
+
+def parity(
+    artifact: What,
+    clips: Clips = None,
+    max_clips: MaxClips = MOST_CLIPS,
+    reference: Reference = None,
+    min_sqnr: MinSqnr = None,
+    because: Because = None,
+    second_opinions: SecondOpinions = None,
+    device: DeviceName = None,
+    pack: PackFile = None,
+    locate: Locate = False,
+    verbose: Verbose = False,
+    json: Json = False,
+    junit: JUnit = None,
+    markdown: Markdown = None,
+    annotations: Annotations = None,
+) -> None:
+    """Check that an artifact computes what PyTorch computes.
+
+    Both run on the same clips, and their logits are compared. It says nothing about accuracy.
+
+    Ends with 0 (pass), 5 (fail) or 7 (nothing here can run it). The report is also left in the artifact's folder.
+    """
+    from dvfl_mobile.artifacts.make import open_artifact
+    from dvfl_mobile.cli.progress import steps
+    from dvfl_mobile.parity.thresholds import asked_thresholds, check_change
+    from dvfl_mobile.pipeline.check import check
+    from dvfl_mobile.pipeline.check import locate as find
+
+    check_change(min_sqnr, because)
+    if artifact.suffix.lower() == ".mlpackage":
+        if reference is None or any((clips, second_opinions, device, pack, locate, junit, markdown, annotations)):
+            raise UsageError(
+                f"{artifact} is a package by itself, not an artifact with a manifest.",
+                hint="Give --reference ref.npz with its inputs and outputs, and beside it only --min-sqnr and --json.",
+            )
+        from dvfl_mobile.cli.commands.check_package import check_package
+
+        check_package(artifact, reference, min_sqnr, because, json=json)
+    if artifact.suffix.lower() == ".json" and not artifact.is_dir():
+        from dvfl_mobile.cli.commands.check_app import check_app
+
+        if any((clips, reference, max_clips != MOST_CLIPS, second_opinions, device, locate)):
+            raise UsageError(
+                "--clips, --max-clips, --reference, --second-opinion, --device and --locate go with an artifact, and "
+                "these are an app's results."
+            )
+        check_app(artifact, pack, min_sqnr, because, verbose, json, junit, markdown, annotations)
+    if pack is not None:
+        raise UsageError(f"--pack goes with an app's results, and {artifact} is no .json file.")
+    if device is not None and (locate or second_opinions):
+        raise UsageError("--locate and --second-opinion run on this machine, and --device somewhere else.")
+    with steps() as step:
+        opened = open_artifact(artifact)
+        thresholds = asked_thresholds(opened.manifest.recipe, min_sqnr, because)
+        report = check(opened, clips, reference, max_clips, step, thresholds, second_opinions or [], device)
+        located = find(opened, report, clips, reference, max_clips, step) if locate else None
+    show_parity(report, verbose=verbose, json=json, junit=junit, markdown=markdown, located=located)
+    if located is not None:
+        show_location(located, artifact / "locate.png", json=json)
+    if annotations is not None:
+        show_annotations(report)
+    raise typer.Exit(report.verdict.exit_code)
+
+
+def show_parity(
+    report: ParityReport,
+    *,
+    verbose: bool,
+    json: bool,
+    junit: Path | None,
+    markdown: Path | None,
+    located: Location | None = None,
+) -> None:
+    """One comparison; as JSON, with where it goes wrong, where that was asked for."""
+    from dvfl_mobile.report import parity
+
+    files = ((junit, parity.junit), (markdown, parity.markdown))
+    print_report(report, lambda found: parity.terminal(found, verbose=verbose), files, json=json, located=located)
+
+
+def show_location(located: Location, plot: Path, *, json: bool) -> None:
+    """Where an artifact leaves its reference, with a picture at `plot`; JSON has been given with the comparison."""
+    from dvfl_mobile.errors import MissingDependencyError
+    from dvfl_mobile.report import location
+
+    if not json:
+        print_rich(location.terminal(located))
+    try:
+        location.plot(located, plot)
+    except MissingDependencyError as error:
+        print_note(f"There is no picture: {error.problem} {error.hint}")
+    else:
+        print_note(f"The picture is {plot}.")

@@ -1,0 +1,76 @@
+"""Print a command's results to stdout, as a table or as JSON, and write files for CI."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dvfl_mobile.cli.console import print_json, print_note, print_warning
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from dvfl_mobile.documents import Document
+    from dvfl_mobile.locating.document import Location
+    from dvfl_mobile.model.student import Student
+    from dvfl_mobile.pack.judging.verdict import PackReport
+    from dvfl_mobile.parity.report import ParityReport
+
+
+_Report = TypeVar("_Report", bound="Document")
+
+
+def show_student(student: Student, notes: Sequence[str] = ()) -> None:
+    """Say what had to be assumed of a student, before the long work begins."""
+    from dvfl_mobile.model.source import weights_notes
+
+    for sentence in weights_notes(student.source.kind):
+        print_warning(sentence)
+    for sentence in (*student.notes, *notes):
+        print_note(sentence)
+
+
+def print_report(
+    report: _Report,
+    render: Callable[[_Report], RenderableType],
+    files: Sequence[tuple[Path | None, Callable[[_Report], str]]],
+    *,
+    json: bool,
+    located: Location | None = None,
+) -> None:
+    """Write the files that were asked for, and print the report."""
+    from dvfl_mobile.files import write_text
+
+    try:
+        for path, render_file in files:
+            if path is not None:
+                write_text(path, render_file(report))
+    finally:  # a file that can't be written takes nothing from what was found
+        if json:
+            print_json(report if located is None else joined(report, "locate", located))
+        else:
+            print_rich(render(report))
+
+
+def joined(report: Document, name: str, more: Document) -> dict[str, Any]:
+    """A document with another in it."""
+    from json import loads
+
+    # By way of text, in which infinities are strings.
+    return {**loads(report.model_dump_json()), name: loads(more.model_dump_json())}
+
+
+def print_rich(renderable: RenderableType) -> None:
+    from rich.console import Console
+
+    Console(highlight=False).print(renderable)
+
+
+def show_annotations(report: ParityReport | PackReport) -> None:
+    """What failed, for GitHub to show beside the code; it reads stderr as well as stdout."""
+    from dvfl_mobile.report.formats import annotations
+
+    title, file = annotations.subject(report)
+    sys.stderr.write(annotations.github(report.verdict, title, report.reasons, file))

@@ -1,0 +1,29 @@
+"""The command line's spelling of what messages name: flags, and commands."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from dvfl_mobile.spelling import Command, Option, Spelling
+
+# Of the options whose flag isn't the library's name with dashes.
+_FLAGS = {
+    "board": "--tensorboard",
+    "global_batch": "--batch",
+    "least": "--min-delegated",
+    "min_sqnr_db": "--min-sqnr",
+    "most": "--max-clips",
+    "out": "-o",
+    "pack_path": "--pack",
+    "rival": "--against",
+    "source": "--data",
+    "sustained_s": "--sustained",
+    "targets": "--target",
+    "weight": "--alpha",
+}
+
+COMMAND_LINE = Spelling(
+    options={name: f"{_FLAGS.get(name, '--' + name.replace('_', '-'))} {{}}" for name in get_args(Option)},
+    commands={name: f"dvfl-mobile {name} {{}}" for name in get_args(Command)},
+    comma=" ",
+)

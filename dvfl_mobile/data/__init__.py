@@ -1,0 +1,1 @@
+"""Videos: decoding, clips, data sets and their splits."""

@@ -1,0 +1,161 @@
+"""Android phones and tablets, and other Linux machines with adb's daemon, as devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+
+from dvfl_mobile.artifacts.manifest import Manifest
+from dvfl_mobile.devices.android.adb import Adb, Listed, adb_program, listed_devices
+from dvfl_mobile.devices.android.complaints import shown, state_trouble
+from dvfl_mobile.devices.android.facts import FACTS_SCRIPT, is_android, parse_facts
+from dvfl_mobile.devices.android.place import AdbPlace
+from dvfl_mobile.devices.android.state import STATE_SCRIPT, parse_state
+from dvfl_mobile.devices.base import DeviceRunner
+from dvfl_mobile.devices.harness.build import bundle_for
+from dvfl_mobile.devices.harness.bundle import RUNNER_VARIABLE, Bundle, SystemAbi, given_bundle
+from dvfl_mobile.devices.harness.runner import NativeRunner
+from dvfl_mobile.devices.values import DeviceFacts, DeviceKind, DeviceState, FoundDevice
+from dvfl_mobile.errors import DeviceError, InconclusiveError, MissingDependencyError, UsageError
+from dvfl_mobile.spelling import command, option
+
+_GLANCE_S = 5.0
+_CONNECT = (
+    "Turn on USB debugging (Settings, Developer options), plug the phone in, and allow this computer in its dialog. "
+    "Then look at: adb devices -l"
+)
+
+_SYSTEMS: MappingProxyType[tuple[bool, str], SystemAbi] = MappingProxyType(
+    {
+        (True, "arm64-v8a"): "android-arm64",
+        (False, "arm64-v8a"): "linux-arm64",
+        (False, "x86_64"): "host",
+    }
+)
+"""What to build the programs for, by whether it is Android, and its ABI."""
+
+
+class AndroidDevice:
+    """A device that adb reaches.
+
+    Raises:
+        DeviceError: it doesn't say what it is.
+    """
+
+    times_operators = True
+
+    def __init__(self, adb: Adb) -> None:
+        self._adb = adb
+        self.facts: DeviceFacts = parse_facts(adb.name, _gathered(adb, FACTS_SCRIPT, "asking it what it is"))
+
+    def state(self) -> DeviceState:
+        """What can change while it is used, as it is now."""
+        return parse_state(_gathered(self._adb, STATE_SCRIPT, "asking it how it is"))
+
+    @contextmanager
+    def open(self, folder: Path, manifest: Manifest) -> Iterator[DeviceRunner]:
+        """Bring the artifact in `folder` there, with the program that runs it; leaving the context removes both.
+
+        Raises:
+            ArtifactError: its files aren't those of the manifest.
+            DeviceError: the device can't be reached, or can't take or run it.
+            InconclusiveError: no program for this kind of device runs this target.
+            MissingDependencyError: what builds the program isn't installed.
+        """
+        bundle = self._bundle(manifest.target)
+        with AdbPlace.opened(self._adb) as place:
+            yield NativeRunner(place, bundle, folder, manifest, self.facts)
+
+    def _bundle(self, target: str) -> Bundle:
+        system = _SYSTEMS.get((is_android(self.facts), self.facts.abi))
+        given = given_bundle() if system is None else bundle_for(system, target)
+        if given is None:
+            raise InconclusiveError(
+                f"{self.facts.device} is {self.facts.system} on {self.facts.abi}, and programs are built for 64-bit "
+                "Arm alone.",
+                hint=f"Build the runner for it yourself, and name its folder with {RUNNER_VARIABLE}.",
+            )
+        return given
+
+
+def find(argument: str) -> AndroidDevice:
+    """The device of a serial number; the only one that is ready if that is empty.
+
+    Raises:
+        DeviceError: it isn't there, or isn't ready; the message says in what state it is, and what to do.
+        MissingDependencyError: adb isn't installed.
+        UsageError: several are ready, and none is named.
+    """
+    listed = listed_devices()
+    if not listed:
+        wanted = f"no android:{shown(argument)}" if argument else "no device"
+        raise DeviceError(f"There is {wanted}: adb sees none at all.", hint=_CONNECT)
+    chosen = _named(listed, argument) if argument else _only(listed)
+    adb = Adb(adb_program(), chosen.serial)
+    if not chosen.is_ready:
+        raise adb.error(state_trouble(chosen.state))
+    return AndroidDevice(adb)
+
+
+def found() -> Sequence[FoundDevice]:
+    """Every device that adb sees, ready or not; none where adb isn't installed.
+
+    Those that adb calls ready are asked what they are: adb says the same of one that hangs, and of an emulator.
+    """
+    try:
+        program, listed = adb_program(), listed_devices()
+    except MissingDependencyError:
+        return ()
+    return [_asked(program, one) if one.is_ready else _not_ready(one) for one in listed]
+
+
+def _named(listed: list[Listed], serial: str) -> Listed:
+    for one in listed:
+        if one.serial == serial:
+            return one
+    raise DeviceError(
+        f"There is no android:{shown(serial)}; adb sees {_names(listed)}.",
+        hint=f"See which there are with: {command('devices')}",
+    )
+
+
+def _only(listed: list[Listed]) -> Listed:
+    ready = [one for one in listed if one.is_ready]
+    if len(ready) > 1:
+        raise UsageError(f"Which device? adb sees {_names(ready)}.", hint=f"Name one of them with {option('device')}.")
+    if not ready and len(listed) > 1:
+        states = ", ".join(f"android:{one.serial} ({one.state})" for one in listed)
+        raise DeviceError(
+            f"No device is ready: adb sees {states}.", hint=f"See which there are with: {command('devices')}"
+        )
+    return (ready or listed)[0]
+
+
+def _names(listed: list[Listed]) -> str:
+    return ", ".join(f"android:{one.serial}" for one in listed)
+
+
+def _asked(program: str, one: Listed) -> FoundDevice:
+    try:
+        facts = AndroidDevice(Adb(program, one.serial, _GLANCE_S)).facts
+    except DeviceError as error:
+        return _unusable(one, "silent", error.hint)
+    return FoundDevice(device=facts.device, kind=facts.kind, model=facts.model, status="ready")
+
+
+def _not_ready(one: Listed) -> FoundDevice:
+    return _unusable(one, one.state, state_trouble(one.state).hint.replace("SERIAL", one.serial))
+
+
+def _unusable(one: Listed, status: str, hint: str) -> FoundDevice:
+    # Serial numbers that adb gives itself, to emulators on this machine.
+    kind: DeviceKind = "emulated" if one.serial.startswith("emulator-") else "physical"
+    model = one.model or "unknown"
+    return FoundDevice(device=f"android:{one.serial}", kind=kind, model=model, status=status, hint=hint)
+
+
+def _gathered(adb: Adb, script: str, doing: str) -> str:
+    # Sections that a device has nothing to say in end with a failure that means nothing.
+    return adb.shell(script, doing)[1]

@@ -1,0 +1,48 @@
+"""The kinds of devices. To add one: an entry here, and the module that finds such devices, as `devices.base` has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of device.
+
+    Attributes:
+        module: what finds them: `find` and `found`.
+        argument: what stands after the colon in their names; in brackets where it may be left out.
+        meaning: what it is.
+        is_emulated: its numbers mean something, and its times nothing.
+    """
+
+    module: str
+    argument: str
+    meaning: str
+    is_emulated: bool = False
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "host": Kind("dvfl_mobile.devices.host", "[native]", "this machine; native: by the harness's own programs"),
+        "android": Kind("dvfl_mobile.devices.android.device", "SERIAL", "a phone that adb knows"),
+        "ios": Kind("dvfl_mobile.devices.ios.device", "UDID", "an iPhone or iPad that this Mac's Xcode knows"),
+        "arm64": Kind(
+            "dvfl_mobile.devices.emulated",
+            "CPU",
+            "an Arm core under qemu: its numbers, never its latency",
+            is_emulated=True,
+        ),
+    }
+)
+
+
+def spellings(*, emulated: bool) -> list[str]:
+    """`android:SERIAL` of each kind, for help; `emulated`: with those that are, and said so."""
+    return [
+        f"{name}:{kind.argument.strip('[]')}" + (" (emulated)" if kind.is_emulated else "")
+        for name, kind in KINDS.items()
+        if emulated or not kind.is_emulated
+    ]

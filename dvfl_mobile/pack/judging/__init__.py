@@ -1,0 +1,1 @@
+"""Judge an app's results on a conformance pack."""

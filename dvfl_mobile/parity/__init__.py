@@ -1,0 +1,1 @@
+"""Parity: an artifact against the reference form, on the same clips."""

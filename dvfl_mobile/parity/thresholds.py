@@ -1,0 +1,115 @@
+"""The parity thresholds of each recipe, and the reason for each."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from dvfl_mobile.documents import Document, Line
+from dvfl_mobile.errors import ArtifactError, UsageError
+from dvfl_mobile.recipes import RECIPES
+from dvfl_mobile.spelling import option
+from dvfl_mobile.wording import percent, printable
+
+
+class Thresholds(Document):
+    """What a recipe must reach, and why that much.
+
+    Attributes:
+        min_sqnr_db: least SQNR over all clips' logits together.
+        recipe_sqnr_db: the recipe's own, where somebody asked for another; `sqnr_reason` is then theirs.
+        min_top1: least share of clips, 0 to 1, whose top-1 is the reference's or a near tie.
+    """
+
+    recipe: str
+    min_sqnr_db: float
+    sqnr_reason: Line
+    min_top1: float = Field(ge=0, le=1)
+    top1_reason: str
+    recipe_sqnr_db: float | None = None
+
+    def with_sqnr(self, min_sqnr_db: float, because: str) -> Thresholds:
+        """These with another least SQNR, for a reason that every report then shows."""
+        changed = {"min_sqnr_db": min_sqnr_db, "sqnr_reason": because, "recipe_sqnr_db": self.min_sqnr_db}
+        return Thresholds.model_validate(self.model_dump() | changed)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of a changed threshold."""
+        if self.recipe_sqnr_db is None:
+            return ()
+        change = f"{self.min_sqnr_db:g} dB in place of the {self.recipe_sqnr_db:g} dB of {self.recipe}"
+        return (f"The SQNR threshold was changed: {change}. Because: {self.sqnr_reason}",)
+
+    @property
+    def required(self) -> dict[str, str]:
+        """What each check asks for, in words, by the check's name."""
+        return {
+            "sqnr": f"at least {self.min_sqnr_db:g} dB" + (" (changed)" if self.recipe_sqnr_db is not None else ""),
+            "top1": f"at least {percent(self.min_top1)}",
+            "finite": "every value",
+        }
+
+    def near_tie_width(self, reference_rms: float) -> float:
+        """How close two reference logits must be for their order to mean nothing at this recipe, in logits.
+
+        Twice the root-mean-square error that `min_sqnr_db` allows: each of the two logits off by that much, towards
+        the other. The measured error must not enter: any flip at all needs an error of half the margin, so a width
+        taken from it would excuse every flip, and the worse the artifact the more.
+        """
+        return float(2 * reference_rms * 10 ** (-self.min_sqnr_db / 20))
+
+
+def thresholds_for(recipe: str) -> Thresholds:
+    """The thresholds of a recipe.
+
+    Raises:
+        ArtifactError: no thresholds stand for it.
+    """
+    known = RECIPES.get(recipe)
+    if known is None:
+        raise ArtifactError(
+            f"No parity thresholds stand for the recipe '{printable(recipe)}'.",
+            hint=f"Convert the checkpoint with a recipe that can be judged: {', '.join(RECIPES)}.",
+        )
+    return Thresholds(
+        recipe=known.name,
+        min_sqnr_db=known.min_sqnr_db,
+        sqnr_reason=known.sqnr_reason,
+        min_top1=known.min_top1,
+        top1_reason=known.top1_reason,
+    )
+
+
+def asked_thresholds(recipe: str, min_sqnr_db: float | None = None, because: str | None = None) -> Thresholds:
+    """The thresholds of a recipe, with another least SQNR where one is asked for.
+
+    Raises:
+        UsageError: see `check_change`.
+        ArtifactError: no thresholds stand for the recipe.
+    """
+    check_change(min_sqnr_db, because)
+    thresholds = thresholds_for(recipe)
+    return thresholds if min_sqnr_db is None else thresholds.with_sqnr(min_sqnr_db, str(because).strip())
+
+
+def check_change(min_sqnr_db: float | None, because: str | None) -> None:
+    """Check that a threshold isn't changed without a reason.
+
+    Raises:
+        UsageError: it is, or there is a reason and no threshold, or the threshold is no number.
+    """
+    if min_sqnr_db is None and because is None:
+        return
+    if min_sqnr_db is None:
+        raise UsageError(
+            f"{option('because')} gives a reason, and no threshold is changed.",
+            hint=f"Add {option('min_sqnr_db', 'DB')}.",
+        )
+    if not np.isfinite(min_sqnr_db):
+        raise UsageError(f"{option('min_sqnr_db', min_sqnr_db)} is no threshold.", hint="Give a number of decibels.")
+    if not (because or "").strip():
+        raise UsageError(
+            f"{option('min_sqnr_db')} changes a threshold, and no reason is given.",
+            hint=f"Say why with {option('because', 'TEXT')}; every report then shows it.",
+        )

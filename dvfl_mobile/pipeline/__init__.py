@@ -1,0 +1,1 @@
+"""The pipeline: plan, load, quantize, convert, check, summarize."""

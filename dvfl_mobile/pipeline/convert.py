@@ -1,0 +1,75 @@
+"""Convert a model to one artifact for each target of a plan, and check the delegated share of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dvfl_mobile.artifacts.make import Artifact, make_artifact, standing_artifact
+from dvfl_mobile.artifacts.reference import save_reference
+from dvfl_mobile.errors import CheckFailedError, InconclusiveError
+from dvfl_mobile.pipeline.load import check_scales
+from dvfl_mobile.pipeline.plan import Plan
+from dvfl_mobile.progress import Step, silent
+from dvfl_mobile.quantization.lowerable import Lowerable
+from dvfl_mobile.spelling import command, option
+from dvfl_mobile.targets import Target
+
+
+def convert(model: Lowerable, plan: Plan, step: Step = silent, *, reuse: bool = False) -> list[Artifact]:
+    """Make each artifact of the plan.
+
+    Args:
+        reuse: leave one alone that stands already, whole, and made of the same by the same tools.
+
+    Raises:
+        UsageError: the recipe needs scales, and the model has none.
+    """
+    check_scales(model, plan.recipe)
+    reference = save_reference(model.student, plan.out)
+    return [convert_one(model, target, plan, reference, step, reuse=reuse) for target in plan.targets]
+
+
+def convert_one(
+    model: Lowerable, target: Target, plan: Plan, reference: Path, step: Step, *, reuse: bool = False
+) -> Artifact:
+    """Make one artifact of the plan, beside the reference that `save_reference` wrote; see `convert`."""
+    minimum_os = f"iOS {plan.minimum_ios}" if target.ios else target.minimum_os
+    if reuse:
+        with step(f"look for {target.name} {plan.recipe.name}"):
+            found = standing_artifact(model, target, plan.recipe, plan.out, reference, minimum_os)
+        if found is not None:
+            return found
+    with step(f"convert to {target.name} {plan.recipe.name}"):
+        return make_artifact(model, target, plan.recipe, plan.out, reference, minimum_os)
+
+
+def check_delegated(made: Sequence[Artifact], least: float | None) -> None:
+    """Check what share of each artifact's multiply-adds is delegated.
+
+    Args:
+        least: the smallest share that will do, 0 to 1; None: don't ask.
+
+    Raises:
+        CheckFailedError: less of one is delegated.
+        InconclusiveError: none is known to fail, and of one only the device knows.
+    """
+    if least is None:
+        return
+    for artifact in sorted(made, key=lambda artifact: artifact.manifest.delegation.share is None):
+        _check_delegated(artifact, least)
+
+
+def _check_delegated(artifact: Artifact, least: float) -> None:
+    delegation = artifact.manifest.delegation
+    if delegation.share is None:
+        raise InconclusiveError(
+            f"What share of {artifact.folder} is delegated is unknown here: {delegation.undecided}",
+            hint=f"Leave {option('least')} out for this target, or profile it on a device.",
+        )
+    if delegation.share < least:
+        worst = ", ".join(f"{row.operator} in {row.module or 'the graph'}" for row in delegation.fallbacks[:3])
+        raise CheckFailedError(
+            f"{artifact.folder} has {delegation.share:.1%} of its multiply-adds delegated, below {least:.1%}: {worst}.",
+            hint=f"See all that fell back with: {command('inspect', artifact.folder)}",
+        )

@@ -1,0 +1,88 @@
+"""Plan a deployment: targets, recipe and folder, resolved before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dvfl_mobile import targets as known
+from dvfl_mobile.converters.base import versions
+from dvfl_mobile.errors import DvflMobileError, MissingDependencyError, UsageError
+from dvfl_mobile.recipes import Recipe, check_carried, recipe_named
+from dvfl_mobile.spelling import option
+from dvfl_mobile.targets import Target, target_named
+from dvfl_mobile.wording import either
+
+_USUAL_IOS = 17
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to make of a student.
+
+    Attributes:
+        targets: in the order in which they are made.
+        recipe: for all of them.
+        out: results go to `out/<model>/<target>/<recipe>/`.
+        minimum_ios: 16, 17 or 18: the oldest iOS that a Core ML package is to run on.
+        notes: what was left out of the plan, and why.
+    """
+
+    targets: tuple[Target, ...]
+    recipe: Recipe
+    out: Path
+    minimum_ios: int = 17
+    notes: tuple[str, ...] = ()
+
+
+def make_plan(targets: Sequence[str], recipe: str, out: Path, minimum_ios: int | None = None) -> Plan:
+    """Resolve names, before any work.
+
+    With no target named, every target is taken that carries the recipe and whose packages are installed, but for
+    those that are only made by name; the others go into the notes.
+
+    Args:
+        targets: their names.
+        minimum_ios: None: 17, or the oldest that has what the recipe needs.
+
+    Raises:
+        UsageError: there is no such target or recipe, or a named target can't carry the recipe.
+        MissingDependencyError: a named target's packages aren't installed, or those of all targets.
+    """
+    kind = recipe_named(recipe)
+    chosen, notes = [target_named(name) for name in dict.fromkeys(targets)], []
+    check_carried(kind, [target.name for target in chosen])
+    oldest = _minimum_ios(kind, minimum_ios)
+    if chosen:
+        for target in chosen:
+            versions(target)
+    else:
+        left_out: dict[str, DvflMobileError] = {}
+        for target in (target for target in known.every() if not target.only_by_name):
+            try:
+                check_carried(kind, [target.name])
+                versions(target)
+                chosen.append(target)
+            except (MissingDependencyError, UsageError) as error:
+                left_out[target.name] = error
+        if not chosen:
+            raise next(error for error in left_out.values() if isinstance(error, MissingDependencyError))
+        notes = [f"{name} was left out: {error.problem} {error.hint}" for name, error in left_out.items()]
+    return Plan(tuple(chosen), kind, out, oldest, tuple(notes))
+
+
+def _minimum_ios(recipe: Recipe, asked: int | None) -> int:
+    if asked is None:
+        return max(_USUAL_IOS, recipe.least_ios)
+    choosing = [target for target in known.every() if target.ios]
+    choices = sorted({oldest for target in choosing for oldest in target.ios})
+    if asked not in choices:
+        titles = ", ".join(target.title for target in choosing)
+        raise UsageError(f"{titles} packages can't be made for iOS {asked}.", hint=f"Choose {either(choices)}.")
+    if asked < recipe.least_ios:
+        raise UsageError(
+            f"{recipe.name} needs iOS {recipe.least_ios}, and {asked} was asked for.",
+            hint=f"Use {option('minimum_ios', recipe.least_ios)}.",
+        )
+    return asked

@@ -1,0 +1,121 @@
+"""DeploySummary: a row for every artifact of one `deploy`, and one verdict over all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from dvfl_mobile.data.clips import ClipFacts
+from dvfl_mobile.documents import Decibels, Document, Line, Verdict, worst_of
+from dvfl_mobile.model.card import ModelCard, RecordedScore
+from dvfl_mobile.model.source import weights_notes
+from dvfl_mobile.parity.report import ParityReport
+from dvfl_mobile.version import __version__
+
+
+class DeployRow(Document):
+    """One artifact.
+
+    Attributes:
+        delegated_share: share of the multiply-adds that run in the target's delegate, 0 to 1; None where unknown.
+        sqnr_db, agreeing, clips: as in the artifact's parity report; None where nothing could be run.
+        seconds: time taken by conversion and parity together.
+    """
+
+    target: str
+    recipe: str
+    path: Line
+    size_bytes: int = Field(ge=0)
+    delegated_share: float | None = Field(ge=0, le=1)
+    sqnr_db: Decibels | None
+    agreeing: int | None
+    clips: int | None
+    verdict: Verdict
+    reasons: tuple[Line, ...]
+    seconds: float = Field(ge=0)
+
+    @property
+    def name(self) -> str:
+        """`tflite/fp16`."""
+        return f"{self.target}/{self.recipe}"
+
+    @classmethod
+    def of(cls, report: ParityReport, *, size_bytes: int, delegated_share: float | None, seconds: float) -> DeployRow:
+        """The row of an artifact whose parity report stands."""
+        pooled = report.pooled
+        return cls(
+            target=report.artifact.target,
+            recipe=report.artifact.recipe,
+            path=report.artifact.path,
+            size_bytes=size_bytes,
+            delegated_share=delegated_share,
+            sqnr_db=pooled.sqnr_db if pooled else None,
+            agreeing=pooled.agreeing if pooled else None,
+            clips=pooled.clips if pooled else None,
+            verdict=report.verdict,
+            reasons=report.reasons,
+            seconds=seconds,
+        )
+
+
+class DeploySummary(Document):
+    """What `deploy` ended with. Made by `summarize`.
+
+    Attributes:
+        checkpoint: the name of the weights' file, or of the default student.
+        verdict: fail if any row failed, else inconclusive if any could not be decided here, else pass.
+        reasons: a sentence for each row's check that did not pass, beginning with the row's name.
+        recorded: how often these weights are right, where that came with them; nothing of it was measured now.
+        recorded_on: the videos that it was counted on; None where nothing was.
+    """
+
+    schema_version: Literal[1] = 1
+    tool_version: str
+    verdict: Verdict
+    reasons: tuple[Line, ...]
+    model: Line
+    checkpoint: Line
+    weights: Literal["checkpoint", "seeded"]
+    clips: ClipFacts
+    rows: tuple[DeployRow, ...] = Field(min_length=1)
+    recorded: tuple[RecordedScore, ...] = ()
+    recorded_on: Line | None = None
+    notes: tuple[Line, ...]
+
+    @property
+    def undecided(self) -> tuple[str, ...]:
+        """Names of the rows that nothing here could run."""
+        return tuple(row.name for row in self.rows if row.verdict is Verdict.INCONCLUSIVE)
+
+    def exit_code(self, *, strict: bool = False) -> int:
+        """5 if anything failed; 7 if `strict` and something could not be decided; else 0."""
+        if self.verdict is Verdict.INCONCLUSIVE and not strict:
+            return Verdict.PASS.exit_code
+        return self.verdict.exit_code
+
+
+def summarize(
+    model: str,
+    checkpoint: str,
+    weights: Literal["checkpoint", "seeded"],
+    clips: ClipFacts,
+    rows: Sequence[DeployRow],
+    notes: Sequence[str] = (),
+    card: ModelCard | None = None,
+) -> DeploySummary:
+    """Join the rows of one `deploy`; `notes` are what a reader must know besides, `card` is the weights'."""
+    return DeploySummary(
+        tool_version=__version__,
+        verdict=worst_of([row.verdict for row in rows]),
+        reasons=tuple(f"{row.name}: {reason}" for row in rows for reason in row.reasons),
+        model=model,
+        checkpoint=checkpoint,
+        weights=weights,
+        clips=clips,
+        rows=tuple(rows),
+        recorded=card.scores if card else (),
+        recorded_on=card.data if card else None,
+        notes=(*weights_notes(weights), *notes),
+    )

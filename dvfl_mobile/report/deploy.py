@@ -1,0 +1,131 @@
+"""Render the summary of a deploy: terminal, Markdown and JUnit XML, from the same cells."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from dvfl_mobile.documents import Verdict
+from dvfl_mobile.evaluation.paired import wilson
+from dvfl_mobile.model.card import RecordedScore
+from dvfl_mobile.pipeline.summary import DeployRow, DeploySummary
+from dvfl_mobile.report.formats import junit as xml
+from dvfl_mobile.report.formats import markdown as md
+from dvfl_mobile.report.formats.terminal import grid, headline, paragraph
+from dvfl_mobile.wording import decibels, percent, plural
+
+_COLUMNS = ("artifact", "size", "delegated", "SQNR", "top-1", "time", "verdict")
+_RECORDED_COLUMNS = ("recorded of these weights", "right", "top-1", "95 % interval")
+_RECORDED = "Right answers were recorded when these weights were made, not now"
+
+
+def terminal(summary: DeploySummary) -> RenderableType:
+    """The verdict, a row for each artifact, and what was recorded of these weights."""
+    recorded: list[RenderableType] = []
+    if summary.recorded:
+        recorded = [Text(), grid(_RECORDED_COLUMNS, _recorded_rows(summary), folding={0}, right={1, 2})]
+    return Group(
+        headline(summary.verdict, f"{summary.model} from {summary.checkpoint}: {_headline(summary)}"),
+        Text(),
+        grid(_COLUMNS, _rows(summary), folding={0}, right={1, 2, 3, 4, 5}, verdict=6),
+        *paragraph([_places(summary)]),
+        *recorded,
+        *paragraph(summary.reasons),
+        *paragraph(_remarks(summary)),
+    )
+
+
+def markdown(summary: DeploySummary) -> str:
+    """The same, for the summary of a CI job."""
+    return md.document(
+        [
+            f"### Deploy of {md.escape(summary.model)}: **{summary.verdict.value}**",
+            md.escape(f"From {summary.checkpoint}. {_headline(summary)}"),
+            md.table(_COLUMNS, _rows(summary)),
+            md.escape(_places(summary)),
+            *([md.table(_RECORDED_COLUMNS, _recorded_rows(summary))] if summary.recorded else []),
+            md.bullets(summary.reasons),
+            md.bullets(_remarks(summary)),
+        ]
+    )
+
+
+def junit(summary: DeploySummary) -> str:
+    """A suite for each artifact, with one case: its parity."""
+    return xml.document(_suite(summary, row) for row in summary.rows)
+
+
+def _suite(summary: DeploySummary, row: DeployRow) -> ET.Element:
+    title = f"{summary.model}/{row.name}"
+    suite = xml.open_suite(
+        title,
+        {
+            "verdict": row.verdict.value,
+            "artifact": row.path,
+            "size_bytes": str(row.size_bytes),
+            "checkpoint": summary.checkpoint,
+            "weights": summary.weights,
+            "clips": summary.clips.source,
+            "dvfl-mobile": summary.tool_version,
+        },
+        [*summary.notes, *summary.clips.notes],
+    )
+    case = xml.add_case(suite, title, "parity", row.verdict, " ".join(row.reasons))
+    case.set("time", f"{row.seconds:.3f}")
+    return suite
+
+
+def _rows(summary: DeploySummary) -> list[tuple[str, ...]]:
+    """A row for each artifact."""
+    return [_row(row) for row in summary.rows]
+
+
+def _row(row: DeployRow) -> tuple[str, ...]:
+    ran = row.clips is not None
+    return (
+        row.name,
+        f"{row.size_bytes / 1e6:.1f} MB",
+        "-" if row.delegated_share is None else percent(row.delegated_share),
+        decibels(row.sqnr_db) if ran else "-",
+        f"{row.agreeing} of {row.clips}" if ran else "-",
+        f"{row.seconds:.0f} s",
+        row.verdict.value,
+    )
+
+
+def _recorded_rows(summary: DeploySummary) -> list[tuple[str, ...]]:
+    """A row for each recipe and target that these weights were counted in."""
+    return [_recorded_row(score) for score in summary.recorded]
+
+
+def _recorded_row(score: RecordedScore) -> tuple[str, ...]:
+    interval = wilson(score.right, score.videos, 0.95)
+    return (
+        score.name,
+        f"{score.right} of {score.videos}",
+        percent(score.share),
+        f"{percent(interval.low)} to {percent(interval.high)}",
+    )
+
+
+def _headline(summary: DeploySummary) -> str:
+    """What came of it, in one sentence."""
+    failed = [row.name for row in summary.rows if row.verdict is Verdict.FAIL]
+    parts = [f"failed: {', '.join(failed)}"] if failed else ["nothing failed"]
+    if summary.undecided:
+        parts.append(f"not decided here: {', '.join(summary.undecided)}")
+    return f"{plural(len(summary.rows), 'artifact')}; {'; '.join(parts)}."
+
+
+def _places(summary: DeploySummary) -> str:
+    """Where the artifacts are, in one sentence."""
+    folders = dict.fromkeys(row.path.removesuffix(row.name) for row in summary.rows)
+    return f"Written to {' and '.join(folders)}"
+
+
+def _remarks(summary: DeploySummary) -> list[str]:
+    """What a reader must know of weights and clips, and of the artifacts besides."""
+    recorded = [f"{_RECORDED}: {summary.recorded_on}."] if summary.recorded else []
+    return [*recorded, *summary.notes, *summary.clips.notes]

@@ -1,0 +1,1 @@
+"""Output formats of reports: terminal, Markdown, JUnit XML, plots, annotations."""

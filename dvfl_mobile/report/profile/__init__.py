@@ -1,0 +1,1 @@
+"""Profiles rendered: terminal, HTML, plots, history."""

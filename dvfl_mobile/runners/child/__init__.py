@@ -1,0 +1,1 @@
+"""Run an artifact in a child process, with limits of time and memory."""

@@ -1,0 +1,1 @@
+"""TFLite runners: LiteRT, and other runtimes as second opinions."""

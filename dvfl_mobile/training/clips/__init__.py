@@ -1,0 +1,1 @@
+"""Training clips: sources, augmentation, mixing, loading."""

@@ -1,0 +1,1 @@
+"""The official repositories' configurations and checkpoints."""

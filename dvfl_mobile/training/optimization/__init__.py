@@ -1,0 +1,1 @@
+"""Optimization: schedule, losses, gradient accumulation, optimizer, precision, and the step that joins them."""

@@ -1,0 +1,1 @@
+"""Post-training quantization: observers, calibration, per-token scaling."""

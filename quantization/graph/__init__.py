@@ -1,0 +1,1 @@
+"""The quantized graph: annotation, edges, forms, storage."""

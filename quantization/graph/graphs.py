@@ -1,0 +1,173 @@
+"""The deploy form as a graph: watched for calibration, rounded to known scales, and converted for lowering."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e, prepare_qat_pt2e
+from torchao.quantization.pt2e.quantizer import QuantizationSpec
+
+from dvfl_mobile.quantization.calibrate.observers import observer_named
+from dvfl_mobile.quantization.graph.annotate import FocalModulationQuantizer, Product
+from dvfl_mobile.quantization.graph.edges import Edge, PerChannelWeightEdge
+from dvfl_mobile.quantization.scales import ACTIVATION_RANGE, RAW_PIXELS, WEIGHT_RANGE, Scale
+
+
+def watched(
+    form: nn.Module, shape: Sequence[int], observer: str, keep: Sequence[str]
+) -> tuple[GraphModule, Callable[[], dict[str, Scale]], tuple[Product, ...]]:
+    """A graph that computes what `form` computes, and watches each tensor that is to become int8.
+
+    Args:
+        shape: (T, 3, H, W) of the input.
+        observer: one of `OBSERVERS`.
+        keep: patterns of modules that stay float.
+
+    Returns:
+        The graph; a function that gives the scales, by the edges' names, once clips have passed; the int8 products.
+    """
+    watchers: dict[str, Any] = {}
+    specs = _Watching(observer, watchers)
+    quantizer = FocalModulationQuantizer(specs, keep)
+    graph = prepare_pt2e(exported(form, shape), quantizer)
+    return graph, lambda: {key: _scale_of(watcher) for key, watcher in watchers.items()}, tuple(quantizer.products)
+
+
+def rounded(
+    form: nn.Module,
+    shape: Sequence[int],
+    scales: Mapping[str, Scale],
+    keep: Sequence[str],
+    weight_scales: Mapping[str, Tensor],
+    *,
+    training: bool = False,
+) -> GraphModule:
+    """A graph of `form` in which each int8 tensor is rounded to its known scale: the fake-quantized graph.
+
+    Args:
+        scales: of every edge, by name.
+        weight_scales: of the weights, by output channel, by their modules' paths; a weight without any is rounded by
+            what it holds.
+        training: prepare it for quantization-aware training.
+
+    Raises:
+        KeyError: an edge has no scale.
+    """
+    quantizer = FocalModulationQuantizer(_Rounding(scales, weight_scales), keep)
+    prepare = prepare_qat_pt2e if training else prepare_pt2e
+    return prepare(exported(form, shape), quantizer)
+
+
+def converted(graph: GraphModule, *, fold: bool) -> GraphModule:
+    """A `rounded` graph with quantize and dequantize operators, as converters take it.
+
+    Args:
+        fold: store weights as integers; LiteRT's converter wants them float, with the operators.
+    """
+    result = convert_pt2e(graph, fold_quantize=fold)
+    read = {str(node.target) for node in result.graph.nodes if node.op == "get_attr"}
+    for name, _ in list(result.named_parameters()):
+        if name not in read:  # the float weights, of which only the integers are still read
+            parent, _, attribute = name.rpartition(".")
+            delattr(result.get_submodule(parent), attribute)
+    return result
+
+
+def in_double(graph: GraphModule) -> GraphModule:
+    """The same rounded graph, computed in float64: sums of integers are exact then, as they are in int32 on a phone.
+
+    In float32 PyTorch's own sums are off by a last bit here and there, which rounds to another integer now and then.
+    """
+    for module in graph.modules():
+        if not isinstance(module, Edge | PerChannelWeightEdge):
+            for name, parameter in module.named_parameters(recurse=False):
+                setattr(module, name, nn.Parameter(parameter.detach().double(), requires_grad=False))
+    return graph
+
+
+def edges_of(graph: GraphModule) -> dict[str, Edge]:
+    """The rounded activations of a graph, by name."""
+    return {module.key: module for module in graph.modules() if isinstance(module, Edge)}
+
+
+def run_clips(graph: nn.Module, clips: Iterable[Any], advance: Callable[[], None] = lambda: None) -> Tensor:
+    """Logits, `(N,K)`, of clips `(T,3,H,W)` of 0-255 pixels, one after the other, in the graph's own numbers."""
+    dtype = next(graph.parameters()).dtype
+    logits = []
+    with torch.no_grad():
+        for clip in clips:
+            logits.append(graph(torch.from_numpy(clip).to(dtype)))
+            advance()
+    return torch.cat(logits)
+
+
+def exported(form: nn.Module, shape: Sequence[int]) -> GraphModule:
+    return torch.export.export(form, (torch.zeros(tuple(shape)),)).module()
+
+
+class _Watching:
+    """Specs that put an observer of torchao's on each edge."""
+
+    def __init__(self, observer: str, watchers: dict[str, Any]) -> None:
+        self._observer, self._watchers = observer_named(observer), watchers
+
+    def activation(self, key: str, *, is_pixels: bool) -> QuantizationSpec:
+        if is_pixels:
+            return _fixed(key, RAW_PIXELS, self._watchers)
+        observer = self._observer
+
+        class Watcher(observer):  # type: ignore[misc, valid-type]
+            def __init__(self, **arguments: Any) -> None:
+                super().__init__(**arguments)
+                watchers[key] = self
+
+        watchers = self._watchers
+        return _activation_spec(Watcher)
+
+    def weight(self, key: str) -> QuantizationSpec:
+        return weight_spec(key, None)
+
+
+class _Rounding:
+    """Specs that round each edge to its known scale."""
+
+    def __init__(self, scales: Mapping[str, Scale], weight_scales: Mapping[str, Tensor]) -> None:
+        self._scales, self._weight_scales = scales, weight_scales
+
+    def activation(self, key: str, *, is_pixels: bool) -> QuantizationSpec:  # noqa: ARG002 (its scale is known too)
+        return _fixed(key, self._scales[key], {})
+
+    def weight(self, key: str) -> QuantizationSpec:
+        return weight_spec(key, self._weight_scales.get(key))
+
+
+def _fixed(key: str, scale: Scale, watchers: dict[str, Any]) -> QuantizationSpec:
+    class KnownEdge(Edge):
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(key, scale, **arguments)
+            watchers[key] = self
+
+    return _activation_spec(KnownEdge)
+
+
+def _activation_spec(maker: Any) -> QuantizationSpec:
+    least, most = ACTIVATION_RANGE
+    return QuantizationSpec(torch.int8, maker, least, most, torch.per_tensor_affine)
+
+
+def weight_spec(key: str, scale: Tensor | None) -> QuantizationSpec:
+    class PerChannelKeyed(PerChannelWeightEdge):
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(key, scale=scale, **arguments)
+
+    least, most = WEIGHT_RANGE
+    return QuantizationSpec(torch.int8, PerChannelKeyed, least, most, torch.per_channel_symmetric, ch_axis=0)
+
+
+def _scale_of(watcher: Any) -> Scale:
+    scale, zero_point = watcher.calculate_qparams()
+    return Scale(scale=float(scale), zero_point=int(zero_point))

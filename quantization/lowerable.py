@@ -1,0 +1,55 @@
+"""What a model must be able to do to become artifacts: the one interface of students and their quantized forms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from dvfl_mobile.model.checkpoint.opened import CheckpointFile
+from dvfl_mobile.quantization.archive import is_form
+from dvfl_mobile.quantization.settings import Quantization
+from dvfl_mobile.targets import Normalizer, Target
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from dvfl_mobile.model.deploy import DeployForm
+    from dvfl_mobile.model.student import Student
+
+
+class Lowerable(Protocol):
+    """A student, or the quantized form of one."""
+
+    @property
+    def student(self) -> Student:
+        """The float student, which artifacts are compared with."""
+
+    @property
+    def quantization(self) -> Quantization | None:
+        """How activations are quantized; None: they aren't, and there are no scales."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What whoever ships it must know of its quantization."""
+
+    def form(self, normalizer: Normalizer) -> DeployForm:
+        """The deploy form in a target's layout, its weights rounded if they are quantized."""
+
+    def to_lower(self, target: Target) -> nn.Module:
+        """What a target's converter takes: the deploy form, or the graph of it with its quantized operators."""
+
+
+def load_lowerable(path: Path) -> Lowerable:
+    """The student of a checkpoint, or a quantized form, as the file's content tells.
+
+    Raises:
+        CheckpointError: see `load_checkpoint` and `load_form`.
+    """
+    with CheckpointFile(path) as file:
+        if is_form(file):
+            from dvfl_mobile.quantization.graph.stored import read_form
+
+            return read_form(file)
+        from dvfl_mobile.model.checkpoint.load import read_checkpoint
+
+        return read_checkpoint(file)

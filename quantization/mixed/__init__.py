@@ -1,0 +1,1 @@
+"""Mixed precision: sensitivity by unit, and the choice of what stays float."""
