@@ -13,7 +13,8 @@ from dvfl_mobile.data.datasets import DATA_SETS, GROUPS, DataSet, Split, SplitNa
 from dvfl_mobile.data.layouts import dvfl_listed
 from dvfl_mobile.data.leaks import Leak, read_links, shared
 from dvfl_mobile.data.video import probe
-from dvfl_mobile.data.videos import VideoRef, videos_below
+from dvfl_mobile.data.videos import VideoRef
+from dvfl_mobile.data.walk import file_id, videos_below
 from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.errors import VideoError
 from dvfl_mobile.progress import Step, silent
@@ -54,7 +55,8 @@ class DataReport(Document):
         unlisted: videos that are in no split.
         shared_groups: (class, group) pairs that both splits have; `shared_videos`: files that both have.
         decoded: whether every video was decoded; `unreadable` and `damaged` name those that it found.
-        problems: why it isn't whole. `notes`: what a reader must know besides.
+        problems: why it isn't whole. `hints`: what to do about those that have a hint of their own.
+        notes: what a reader must know besides.
     """
 
     schema_version: Literal[1] = 1
@@ -74,6 +76,7 @@ class DataReport(Document):
     unreadable: tuple[Line, ...]
     damaged: tuple[Line, ...]
     problems: tuple[Line, ...]
+    hints: tuple[Line, ...] = ()
     notes: tuple[Line, ...]
 
     @property
@@ -100,11 +103,11 @@ def check_data(
     place = place_of(bare, data_root)
     known = DATA_SETS.get(place.name) if place.name else None
     with step("look"):
-        splits, problems = _splits(source, data_root)
+        splits, errors = _splits(source, data_root)
         files = videos_below(place.path) if place.path.is_dir() else _files_of(splits)
-    listed = {ref.path.resolve() for ref in _all_of(splits)}
-    unlisted = [path for path in files if path.resolve() not in listed]
-    empty = [path for path in files if path.stat().st_size == 0]
+    listed = {file_id(ref.path) for ref in _all_of(splits)}
+    unlisted = [path for path in files if file_id(path) not in listed]
+    empty = [path for path in files if not _has_bytes(path)]
     leak = _leak(splits, place.path)
     unreadable, damaged = _decoded(files, place.path, workers, step) if decode else ([], [])
     is_one = len(splits) > 1 and splits["train"].refs == splits["test"].refs
@@ -130,20 +133,29 @@ def check_data(
         decoded=decode,
         unreadable=tuple(unreadable),
         damaged=tuple(damaged),
-        problems=(*problems, *_shortfalls(facts, splits, classes, len(files), known), *_broken(empty, unreadable)),
+        problems=(*errors, *_shortfalls(facts, splits, classes, len(files), known), *_broken(empty, unreadable)),
+        hints=tuple(dict.fromkeys(filter(None, errors.values()))),
         notes=_notes(splits, unlisted, place.path),
     )
 
 
-def _splits(source: str, data_root: Path | None) -> tuple[dict[SplitName, Split], list[str]]:
+def _has_bytes(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:  # a link to nothing
+        return False
+
+
+def _splits(source: str, data_root: Path | None) -> tuple[dict[SplitName, Split], dict[str, str]]:
+    """The splits that can be read, and the hint to each problem with one that can't."""
     found: dict[SplitName, Split] = {}
-    problems = []
+    problems: dict[str, str] = {}
     for name in _SPLITS:
         try:
             found[name] = find_split(source, name, data_root=data_root)
         except VideoError as error:
-            problems.append(error.problem)
-    return found, list(dict.fromkeys(problems))
+            problems[error.problem] = error.hint
+    return found, problems
 
 
 def _all_of(splits: dict[SplitName, Split]) -> list[VideoRef]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dvfl_mobile.data.classes import ClassNames, loosely
 from dvfl_mobile.data.layouts import (
     Found,
     Layout,
@@ -26,7 +27,8 @@ from dvfl_mobile.data.layouts import (
 )
 from dvfl_mobile.data.leaks import NO_LEAK, Leak, read_links, shared
 from dvfl_mobile.data.root import DATA_VARIABLE
-from dvfl_mobile.data.videos import VideoRef, find_videos, loosely, visible
+from dvfl_mobile.data.videos import VideoRef, find_videos
+from dvfl_mobile.data.walk import visible
 from dvfl_mobile.errors import VideoError
 from dvfl_mobile.spelling import option
 
@@ -266,9 +268,24 @@ def _by_file(path: Path, classes: Sequence[str] | None) -> Split:
     refs = tuple(find_videos(path, classes))
     names = names_by_label(refs) if classes is None else tuple(classes)
     if path.suffix.lower() == ".csv":
-        return Split(refs, names, str(path))
+        return Split(refs, names, str(path), _doubts(refs, ClassNames(names)))
     note = f"{path} is one video, taken for training and for testing alike."
     return Split(refs, names, str(path), (note,), is_split=False)
+
+
+def _doubts(refs: Sequence[VideoRef], known: ClassNames) -> tuple[str, ...]:
+    """A note where a list's labels fit, and the folders that its videos lie in say otherwise."""
+    labels = {ref.label for ref in refs if ref.label is not None}
+    other = next((ref for ref in refs if known.find(ref.path.parent.name) not in (None, ref.label)), None)
+    if other is not None:
+        return (
+            f"{other.name} lies in {other.path.parent.name}, which is class {known.find(other.path.parent.name)}, and "
+            f"its label is {other.label} ({other.class_name}): labels count from 0.",
+        )
+    folders = {(ref.path.parent.name, ref.label) for ref in refs}
+    if 0 not in labels and len(labels) == len(folders) > 1:
+        return (f"Labels go from {min(labels)} to {max(labels)}, and no video has 0: labels count from 0.",)
+    return ()
 
 
 def _request(folder: Path, split: SplitName, classes: Sequence[str] | None, *, is_known: bool) -> SplitRequest:

@@ -7,25 +7,17 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
+from dvfl_mobile.data.classes import ClassNames, by_number, composed, in_order, loosely, read_number
 from dvfl_mobile.data.leaks import read_links
-from dvfl_mobile.data.videos import (
-    VideoRef,
-    by_group,
-    find_videos,
-    is_video,
-    loosely,
-    named_by_folder,
-    videos_below,
-    visible,
-    with_labels,
-)
+from dvfl_mobile.data.listed import ListedVideo, find_listed, labelled_once
+from dvfl_mobile.data.videos import VideoRef, by_group, find_videos, named_by_folder, with_labels
+from dvfl_mobile.data.walk import has_ending, holds_videos, is_video, videos_below, visible
 from dvfl_mobile.errors import VideoError
 from dvfl_mobile.wording import first_few_only, plural
 
@@ -34,6 +26,7 @@ SplitName = Literal["train", "test"]
 _DVFL_LISTS = {"train": "train.csv", "test": "val.csv"}
 _TEST_FOLDERS = ("test", "val", "validation", "validate")
 # Kinetics' own test split came without labels at first; what the literature calls its test is val.
+_KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 _KINETICS_TEST_FOLDERS = ("val", "validation", "validate", "test")
 
 
@@ -56,7 +49,7 @@ class SplitRequest:
     @cached_property
     def with_videos(self) -> dict[str, Path]:
         """The folders right inside that hold videos, by their lower-case names."""
-        return {path.name.lower(): path for path in visible(self.folder) if path.is_dir() and _holds_videos(path)}
+        return {path.name.lower(): path for path in visible(self.folder) if path.is_dir() and holds_videos(path)}
 
     @cached_property
     def video_folder(self) -> Path:
@@ -100,13 +93,10 @@ def ucf_lists(request: SplitRequest) -> Found | None:
     )
     if found is None:
         return None
-    path = found / f"{request.split}list01.txt"
-    index = found / "classInd.txt"
-    listed = _ucf_list(path)
-    official = _ucf_classes(index) if index.is_file() else _sorted(row.class_name for row in _ucf_lists_both(found))
-    by_stem = {ref.path.stem: ref for ref in request.videos}
-    pairs = [(row.text, _of_class(by_stem.get(Path(row.text).stem), row.class_name)) for row in listed]
-    return _picked(request, path, pairs, official)
+    lists = {split: found / f"{split}list01.txt" for split in ("train", "test")}
+    rows = {split: _ucf_list(path) for split, path in lists.items()}
+    official = _ucf_classes(found / "classInd.txt", rows, lists["train"])
+    return _picked(request, lists[request.split], rows, official)
 
 
 def ucf_groups(request: SplitRequest) -> Found | None:
@@ -142,16 +132,12 @@ def dvfl_lists(request: SplitRequest) -> Found | None:
     found = _first(place for place in request.list_places if _has(place, _DVFL_LISTS.values()))
     if found is None:
         return None
-    rows = {split: _dvfl_list(found / name) for split, name in _DVFL_LISTS.items()}
-    numbers = {row.class_name: number for split in rows for row, number in rows[split]}
-    official = tuple(sorted(numbers, key=lambda name: (numbers[name], name)))
-    by_stem = {(loosely(ref.path.parent.name), ref.path.stem): ref for ref in _all_videos(request)}
-    listed = [row for row, _ in rows[request.split]]
-    pairs = [
-        (row.text, _of_class(by_stem.get((loosely(row.class_name), Path(row.text).stem)), row.class_name))
-        for row in listed
-    ]
-    return _picked(request, found / _DVFL_LISTS[request.split], pairs, official)
+    paths = {split: found / name for split, name in _DVFL_LISTS.items()}
+    rows = {split: _dvfl_list(path) for split, path in paths.items()}
+    numbered = [(row.number, row.class_name) for split in rows for row in rows[split] if row.number is not None]
+    # A model's own names give the labels: then the numbers needn't be those of its outputs.
+    official = by_number(numbered, found, first=(0,) if request.classes is None else None)
+    return _picked(request, paths[request.split], rows, official, _renumbered_note(request, numbered))
 
 
 def dvfl_listed(folder: Path) -> tuple[list[VideoRef], list[VideoRef]] | None:
@@ -159,7 +145,7 @@ def dvfl_listed(folder: Path) -> tuple[list[VideoRef], list[VideoRef]] | None:
     if not _has(folder, _DVFL_LISTS.values()):
         return None
     train, test = (
-        [named_by_folder(folder / row.text, (folder / row.text).parent, folder) for row, _ in _dvfl_list(folder / name)]
+        [named_by_folder(folder / row.text, (folder / row.text).parent, folder) for row in _dvfl_list(folder / name)]
         for name in _DVFL_LISTS.values()
     )
     return train, test
@@ -177,11 +163,11 @@ def hmdb_lists(request: SplitRequest) -> Found | None:
     if found is None:
         return None
     lists = {path.name.removesuffix(ending): path for path in sorted(found.glob(f"[!.]*{ending}"))}
-    mark = "1" if request.split == "train" else "2"
-    by_name = {(ref.path.parent.name, ref.path.stem): ref for ref in request.videos}
-    rows = [_Row(f"{name}/{video}", name) for name, path in lists.items() for video in _hmdb_list(path, mark)]
-    pairs = [(row.text, _of_class(by_name.get((row.class_name, Path(row.text).stem)), row.class_name)) for row in rows]
-    return _picked(request, found, pairs, _sorted(lists))
+    rows = {
+        split: [_Row(f"{name}/{video}", name) for name, path in lists.items() for video in _hmdb_list(path, mark)]
+        for split, mark in (("train", "1"), ("test", "2"))
+    }
+    return _picked(request, found, rows, in_order(lists))
 
 
 def ssv2_lists(request: SplitRequest) -> Found | None:
@@ -197,10 +183,8 @@ def ssv2_lists(request: SplitRequest) -> Found | None:
     if labels is None or listed is None:
         return None
     official = _ssv2_classes(labels)
-    rows = _ssv2_rows(listed, frozenset(official))
-    by_stem = _by_stem(request.video_folder)
-    pairs = [(row.text, _ref(by_stem.get(row.text), row.class_name, request)) for row in rows]
-    return _picked(request, listed, pairs, official, _validation_note(request))
+    rows = {str(request.split): _ssv2_rows(listed, ClassNames(official))}
+    return _picked(request, listed, rows, official, _validation_note(request), request.video_folder)
 
 
 def kinetics_lists(request: SplitRequest) -> Found | None:
@@ -210,13 +194,13 @@ def kinetics_lists(request: SplitRequest) -> Found | None:
     in seconds with six digits: https://github.com/cvdfoundation/kinetics-dataset
     """
     own = {"train": _kinetics_file(request, ("train",)), "test": _kinetics_file(request, _KINETICS_TEST_FOLDERS)}
-    listed, by_stem = own[request.split], _kinetics_videos(request)
-    if listed is None or not by_stem:
+    listed, folder = own[request.split], _kinetics_folder(request)
+    if listed is None or folder is None:
         return None
     rows = {path: _kinetics_rows(path) for path in own.values() if path is not None}
-    official = _sorted(row.class_name for path in rows for row in rows[path])
-    pairs = [(row.text, _ref(by_stem.get(row.text), row.class_name, request)) for row in rows[listed]]
-    return _picked(request, listed, pairs, official, _validation_note(request) if listed.stem != "test" else ())
+    official = in_order(row.class_name for path in rows for row in rows[path])
+    notes = _validation_note(request) if listed.stem != "test" else ()
+    return _picked(request, listed, {str(request.split): rows[listed]}, official, notes, folder)
 
 
 def kinetics_folders(request: SplitRequest) -> Found | None:
@@ -267,34 +251,84 @@ def _by_ucf_groups(request: SplitRequest, videos: Sequence[VideoRef], classes: S
     return Found(kept if request.split == "train" else test, classes, notes)
 
 
-class _Row(NamedTuple):
-    """A line of a list: the video, as the list tells it, and its class."""
+@dataclass(frozen=True)
+class _Row:
+    """A line of a list.
+
+    Attributes:
+        text: the video, as the list tells it.
+        ending: what its file's name has besides, in the archive that the list is of.
+        number: of its class, where the list gives one.
+    """
 
     text: str
     class_name: str
+    ending: str = ""
+    number: int | None = None
+
+    @property
+    def listed(self) -> ListedVideo:
+        return ListedVideo(self.text, self.class_name, self.text + self.ending)
 
 
 def _picked(
     request: SplitRequest,
     path: Path,
-    listed: Sequence[tuple[str, VideoRef | None]],
+    rows: Mapping[str, Sequence[_Row]],
     official: Sequence[str],
     notes: tuple[str, ...] = (),
+    right_in: Path | None = None,
 ) -> Found:
-    """The listed videos that are there, labelled, and a note of those that aren't."""
-    there = [ref for _, ref in listed if ref is not None]
-    missing = [text for text, ref in listed if ref is None]
-    if not there:
+    """The listed videos that are there, labelled, and a note of those that aren't.
+
+    Args:
+        path: the list of the split that is asked for, or the folder of its lists.
+        rows: of all lists that name videos out of the same folder.
+        official: the classes, in the order of their labels.
+        right_in: the folder that the listed videos lie right in; None for anywhere below the request's.
+    """
+    _refuse_unknown(rows[request.split], official, path)
+    listed = [row.listed for split in rows for row in rows[split]]
+    there = _all_videos(request) if right_in is None else _right_in(right_in, request.folder)
+    found = find_listed(listed, there, right_in or request.folder, path)
+    mine = [row.listed for row in rows[request.split]]
+    refs, repeated = labelled_once([(one, found[one.key]) for one in mine if one.key in found], path)
+    missing = list(dict.fromkeys(one.text for one in mine if one.key not in found))
+    if not refs:
         first = f"; the first is {missing[0]}" if missing else ""
         raise VideoError(
-            f"Not one of the {plural(len(listed), 'video')} that {path} lists for this split is in "
+            f"Not one of the {plural(len(mine), 'video')} that {path} lists for this split is in "
             f"{request.video_folder}{first}.",
             hint="Unpack the videos there, under their published names.",
         )
     if missing:
-        notes += (f"{len(missing)} of {len(listed)} videos that {path.name} lists are missing: {_first_few(missing)}.",)
+        notes += (f"{len(missing)} of {len(mine)} videos that {path.name} lists are missing: {_first_few(missing)}.",)
+    if repeated:
+        notes += (f"{plural(repeated, 'line')} of {path.name} name a video a second time: it counts once.",)
     classes = official if request.classes is None else request.classes
-    return Found(with_labels(there, classes, path), classes, notes, missing=tuple(missing))
+    return Found(with_labels(refs, classes, path), classes, notes, missing=tuple(missing))
+
+
+def _refuse_unknown(rows: Iterable[_Row], official: Sequence[str], path: Path) -> None:
+    known = ClassNames(official)
+    unknown = next((row for row in rows if known.find(row.class_name) is None), None)
+    if unknown is not None:
+        raise VideoError(
+            f"{path}: {unknown.text} is of the class {unknown.class_name}, which is none of the data set's "
+            f"{len(official)}: {known.first_few()}.",
+            hint="Take all lists from one archive.",
+        )
+
+
+def _renumbered_note(request: SplitRequest, numbered: Iterable[tuple[int, str]]) -> tuple[str, ...]:
+    """Where the lists number a class otherwise than the model does: labels go by name, and somebody should look."""
+    if request.classes is None:
+        return ()
+    known = ClassNames(request.classes)
+    other = next(((number, name) for number, name in numbered if known.find(name) not in (number, None)), None)
+    if other is None:
+        return ()
+    return (f"The lists number {other[1]} {other[0]}, and for the model it is {known.find(other[1])}: names count.",)
 
 
 def _split_folders(request: SplitRequest) -> tuple[Path, Path] | None:
@@ -311,11 +345,11 @@ def _from_folder(request: SplitRequest, folder: Path, both: Sequence[Path], note
 
 def _folder_classes(folders: Sequence[Path]) -> tuple[str, ...]:
     inner = {name for folder in folders for name in _class_folders(folder)}
-    return _sorted(inner or {ref.class_name for folder in folders for ref in find_videos(folder) if ref.class_name})
+    return in_order(inner or {ref.class_name for folder in folders for ref in find_videos(folder) if ref.class_name})
 
 
 def _class_folders(folder: Path) -> list[str]:
-    return [path.name for path in visible(folder) if path.is_dir() and _holds_videos(path)]
+    return [path.name for path in visible(folder) if path.is_dir() and holds_videos(path)]
 
 
 def _classes(request: SplitRequest) -> Sequence[str]:
@@ -326,36 +360,12 @@ def _validation_note(request: SplitRequest) -> tuple[str, ...]:
     return () if request.split == "train" else ("For testing, its validation split is taken, as is customary.",)
 
 
-def _of_class(ref: VideoRef | None, class_name: str) -> VideoRef | None:
-    return None if ref is None else replace(ref, class_name=class_name)
-
-
-def _ref(path: Path | None, class_name: str, request: SplitRequest) -> VideoRef | None:
-    if path is None:
-        return None
-    return VideoRef(path, class_name=class_name, name=path.relative_to(request.folder).as_posix())
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    """The videos right inside a folder, by their names without the ending, for many keep them transcoded."""
+def _right_in(folder: Path, source: Path) -> list[VideoRef]:
+    """The videos right inside a folder; reports call them by their paths below `source`."""
     if not folder.is_dir():
-        return {}
-    return {path.stem: path for path in reversed(visible(folder)) if is_video(path)}
-
-
-def _holds_videos(folder: Path) -> bool:
-    """Whether there is a video at any depth; the first one ends the search."""
-    folders = []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(Path(entry))
-                elif is_video(Path(entry)):
-                    return True
-    except OSError:
-        return False
-    return any(map(_holds_videos, folders))
+        return []
+    videos = [path for path in visible(folder) if is_video(path)]
+    return [VideoRef(path, name=path.relative_to(source).as_posix()) for path in videos]
 
 
 def _has(folder: Path, names: Iterable[str]) -> bool:
@@ -370,10 +380,6 @@ def _first(paths: Iterable[Path]) -> Path | None:
     return next(iter(paths), None)
 
 
-def _sorted(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(set(names)))
-
-
 def _first_few(names: Sequence[str]) -> str:
     return first_few_only(names, 3)
 
@@ -381,33 +387,46 @@ def _first_few(names: Sequence[str]) -> str:
 def _ucf_list(path: Path) -> list[_Row]:
     rows = []
     for number, line in _lines(path):
-        text = line.split()[0]
-        class_name, slash, _ = text.partition("/")
-        if not slash:
+        text, blank, last = line.rpartition(" ")
+        of_class = read_number(last) if blank else None
+        text = line if of_class is None else text.strip()
+        name = _folder_of(text)
+        if not name:
             raise _unreadable(path, number, line, "<Class>/<video>.avi")
-        rows.append(_Row(text, class_name))
+        rows.append(_Row(text, name, number=of_class))
     return rows
 
 
-def _ucf_lists_both(folder: Path) -> list[_Row]:
-    return _ucf_list(folder / "trainlist01.txt") + _ucf_list(folder / "testlist01.txt")
+def _folder_of(text: str) -> str:
+    """The name of the folder that a listed video lies in; empty where the list tells none."""
+    return composed(PurePosixPath(text).parent.name)
 
 
-def _ucf_classes(path: Path) -> tuple[str, ...]:
+def _ucf_classes(index: Path, rows: Mapping[str, Sequence[_Row]], path: Path) -> tuple[str, ...]:
+    """The classes as `classInd.txt` numbers them; without it as the lists do, or else in order."""
+    numbered = [(row.number, row.class_name) for split in rows for row in rows[split] if row.number is not None]
+    if index.is_file():
+        return by_number([*_ucf_index(index), *numbered], index, first=(1, 0))
+    names = in_order(row.class_name for split in rows for row in rows[split])
+    return by_number(numbered, path, first=(1, 0)) if numbered else names
+
+
+def _ucf_index(path: Path) -> list[tuple[int, str]]:
     numbered = []
-    for number, line in _lines(path):
-        index, _, name = line.partition(" ")
-        if not index.isdecimal() or not name.strip():
-            raise _unreadable(path, number, line, "<number> <Class>")
-        numbered.append((int(index), name.strip()))
-    return tuple(name for _, name in sorted(numbered))
+    for line_number, line in _lines(path):
+        first, *name = line.split(maxsplit=1)
+        number = read_number(first)
+        if number is None or not name:
+            raise _unreadable(path, line_number, line, "<number> <Class>")
+        numbered.append((number, name[0]))
+    return numbered
 
 
 def _hmdb_list(path: Path, mark: str) -> list[str]:
     """The names in an HMDB51 list that carry `mark`."""
     names = []
     for number, line in _lines(path):
-        name, _, found = line.rpartition(" ")
+        name, found = line.rsplit(maxsplit=1) if len(line.split()) > 1 else (line, "")
         if found not in ("0", "1", "2") or not name.strip():
             raise _unreadable(path, number, line, "<video>.avi 0, 1 or 2")
         if found == mark:
@@ -431,18 +450,18 @@ def _ssv2_classes(path: Path) -> tuple[str, ...]:
     return tuple(sorted(content, key=lambda name: int(content[name])))
 
 
-def _ssv2_rows(path: Path, classes: frozenset[str]) -> list[_Row]:
+def _ssv2_rows(path: Path, classes: ClassNames) -> list[_Row]:
     rows = []
     content = _json(path)
     for number, entry in enumerate(content if isinstance(content, list) else [content]):
         try:
-            row = _Row(str(entry["id"]), entry["template"].replace("[", "").replace("]", ""))
+            row = _Row(str(entry["id"]), entry["template"].replace("[", "").replace("]", ""), ".webm")
         except (TypeError, KeyError, AttributeError):
             raise VideoError(
                 f"{path}, entry {number}: expected an object with `id` and `template`.",
                 hint="Take the file from the publisher's archive of labels.",
             ) from None
-        if row.class_name not in classes:
+        if classes.find(row.class_name) is None:
             raise VideoError(
                 f"{path}, entry {number}: its template {row.class_name!r} is no class of labels.json.",
                 hint="Take both files from the same archive.",
@@ -456,39 +475,43 @@ def _kinetics_file(request: SplitRequest, names: Sequence[str]) -> Path | None:
     return _first(path for path in paths if path.is_file() and "youtube_id" in next(_lines(path), (0, ""))[1])
 
 
-def _kinetics_videos(request: SplitRequest) -> dict[str, Path]:
+def _kinetics_folder(request: SplitRequest) -> Path | None:
     names = ("train",) if request.split == "train" else _KINETICS_TEST_FOLDERS
-    for folder in (*(request.folder / name for name in names), request.video_folder):
-        if found := _by_stem(folder):
-            return found
-    return {}
+    folders = (*(request.folder / name for name in names), request.video_folder)
+    return _first(folder for folder in folders if _right_in(folder, request.folder))
 
 
 def _kinetics_rows(path: Path) -> list[_Row]:
     reader = csv.DictReader(line for _, line in _lines(path))
     rows = []
     for cells in reader:
-        try:
-            start, end = (int(float(cells[name])) for name in ("time_start", "time_end"))
-            rows.append(_Row(f"{cells['youtube_id']}_{start:06}_{end:06}", cells["label"]))
-        except (KeyError, TypeError, ValueError):
-            expected = "label, youtube_id, time_start, time_end"
-            raise _unreadable(path, reader.line_num, ", ".join(map(str, cells.values())), expected) from None
+        name, video, *times = (cells.get(column) or "" for column in _KINETICS_COLUMNS)
+        start, end = map(_seconds, times)
+        if not (name.strip() and video.strip()) or start is None or end is None or None in cells:
+            found = ", ".join(map(str, cells.values()))
+            raise _unreadable(path, reader.line_num, found, ", ".join(_KINETICS_COLUMNS))
+        rows.append(_Row(f"{video.strip()}_{start:06}_{end:06}", name.strip(), ".mp4"))
     return rows
 
 
-def _dvfl_list(path: Path) -> list[tuple[_Row, int]]:
+def _seconds(text: str) -> int | None:
+    whole, _, rest = text.strip().partition(".")
+    return None if rest.strip("0") else read_number(whole)
+
+
+def _dvfl_list(path: Path) -> list[_Row]:
     rows = []
     for number, line in _lines(path):
-        text, comma, index = line.rpartition(",")
+        text, comma, last = line.rpartition(",")
         if not comma:
-            text, _, index = line.rpartition(" ")
-        if number == 1 and not index.strip().isdecimal():
+            text, _, last = line.rpartition(" ")
+        text, of_class = text.strip(), read_number(last.strip())
+        if number == 1 and of_class is None and not has_ending(Path(text)):  # a header
             continue
-        name = Path(text.strip()).parent.name
-        if not name or not index.strip().isdecimal():
+        name = _folder_of(text)
+        if not name or of_class is None:
             raise _unreadable(path, number, line, "<path>/<Class>/<video>,<number>")
-        rows.append((_Row(text.strip(), name), int(index)))
+        rows.append(_Row(text, name, number=of_class))
     return rows
 
 
@@ -522,4 +545,5 @@ def _text(path: Path) -> str:
 
 
 def _unreadable(path: Path, line: int, found: str, expected: str) -> VideoError:
-    return VideoError(f"{path}, line {line}: expected {expected}, found {found}.", hint="Unpack the list once more.")
+    hint = "Write / for \\ in paths." if "\\" in found else "Unpack the list once more."
+    return VideoError(f"{path}, line {line}: expected {expected}, found {found}.", hint=hint)

@@ -14,7 +14,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dvfl_mobile.data.videos import VideoRef, loosely
+from dvfl_mobile.data.classes import loosely
+from dvfl_mobile.data.videos import VideoRef
+from dvfl_mobile.data.walk import file_id
 from dvfl_mobile.errors import VideoError
 from dvfl_mobile.wording import plural
 
@@ -107,6 +109,6 @@ def shared(one: Iterable[VideoRef], other: Iterable[VideoRef], links: Links | No
     """What two splits share, by UCF's names and by the files."""
     links = links or Links()
     ones, others = list(one), list(other)
-    files = {ref.path.resolve() for ref in ones} & {ref.path.resolve() for ref in others}
+    files = {file_id(ref.path) for ref in ones} & {file_id(ref.path) for ref in others}
     footage = [{pair for ref in refs if (pair := links.of(ref)) is not None} for refs in (ones, others)]
     return Leak(len(footage[0] & footage[1]), len(files))

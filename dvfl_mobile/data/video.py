@@ -10,8 +10,9 @@ gives frames no times, only places in the file (with B-frames not even in order)
 
 **What is damage.** Packets that can't be decoded, frames that the decoder or the container calls corrupt, fewer
 frames than the container announces, a file shorter than it says. Not damage: an AVI's empty chunks and MPEG-4's
-"not coded" pictures, which only repeat the one before, and what an edit list cuts off. MPEG program and transport
-streams announce nothing, and Matroska no count: a loss in them shows only where it breaks a packet or the end.
+"not coded" pictures, which only repeat the one before, what an edit list cuts off, and what lies before the first
+frame of a container that begins late. MPEG program and transport streams announce nothing, and Matroska no count: a
+loss in them shows only where it breaks a packet or the end.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvfl_mobile.data.clips import SINGLE_VIEW, Clip, ClipSpec, View, frame_indices, frame_indices_by_time, prepare
+from dvfl_mobile.data.containers import empty_at_end, missing_bytes
 from dvfl_mobile.errors import VideoError, needs
 from dvfl_mobile.wording import plural
 
@@ -110,10 +112,12 @@ def read_views(path: Path, spec: ClipSpec, views: list[View], label: int | None 
 def probe(path: Path) -> VideoFacts:
     """Decode a video from end to end, keeping nothing but the facts. Raises what `read_clip` does."""
     with _opened(path) as (container, stream):
-        tally = _Tally(indexed=len(stream.index_entries), frames_in_header=stream.frames)
+        indexed = sum(entry.size > 0 for entry in stream.index_entries)
+        empty = empty_at_end(path, stream.index) if container.format.name == "avi" else 0
+        tally = _Tally(indexed=indexed, frames_in_header=stream.frames, empty_at_end=empty)
         for frame in _frames(path, container, stream, tally):
             tally.add_frame(frame)
-        shortfall = _missing_bytes(path) or _missing_time(container, stream, tally)
+        shortfall = missing_bytes(path) or _missing_time(container, stream, tally)
         announced = _announced(container.format.name, tally)
     if not tally.decoded:
         raise VideoError(f"{path} holds no frame that can be decoded{_reason(tally)}.", hint=_CONVERT_HINT)
@@ -198,6 +202,7 @@ class _Tally:
 
     indexed: int = 0
     frames_in_header: int = 0
+    empty_at_end: int = 0
     width: int = 0
     height: int = 0
     packets: int = 0
@@ -285,8 +290,8 @@ def _announced(container: str, tally: _Tally) -> int:
     """Frames that should come out of a whole file."""
     lost = 0
     if container == "avi":
-        # The header counts empty chunks too; they give no packet but a gap in the others' places.
-        lost = max(tally.frames_in_header - (tally.last_chunk + 1), 0)
+        # The header counts empty chunks too; they give no packet but a gap in the others' places, or at the end none.
+        lost = max(tally.frames_in_header - (tally.last_chunk + 1) - tally.empty_at_end, 0)
     elif tally.indexed > 1 and tally.frames_in_header:
         # MP4's own index has one entry a frame, edit list applied; Matroska's has one a key frame.
         lost = max(tally.indexed - tally.packets, 0)
@@ -334,35 +339,11 @@ def _missing_time(container: InputContainer, stream: VideoStream, tally: _Tally)
         return ""
     announced_s = container.duration / 1e6
     ends_s = [float(end * (container.streams[index].time_base or 0)) for index, end in tally.ends.items()]
-    end_s = max(ends_s, default=0.0) - (container.start_time or 0) / 1e6
+    # Of one that begins late, some writers announce the time of its end, and others how long it plays.
+    end_s = max(ends_s, default=0.0) - min(container.start_time or 0, 0) / 1e6
     if announced_s - end_s <= max(0.25, 2 * announced_s / tally.packets):
         return ""
     return f"it ends after {end_s:.2f} of the {announced_s:.2f} seconds that it announces"
-
-
-def _missing_bytes(path: Path) -> str:
-    """Where a Matroska file is shorter than its one segment says (RFC 9559): it counts no frames to compare."""
-    with path.open("rb") as file:
-        head = file.read(4096)
-    if not head.startswith(b"\x1a\x45\xdf\xa3"):
-        return ""
-    size, at = _ebml_size(head, 4)
-    segment = at + size
-    if head[segment : segment + 4] != b"\x18\x53\x80\x67":
-        return ""
-    size, at = _ebml_size(head, segment + 4)
-    announced, actual = at + size, path.stat().st_size
-    return f"the file has {actual} of the {announced} bytes that it announces" if actual < announced else ""
-
-
-def _ebml_size(data: bytes, at: int) -> tuple[int, int]:
-    """An EBML element's size and where its content begins; a size that isn't given reads as 0 (RFC 8794, 4)."""
-    if at >= len(data) or data[at] == 0:
-        return 0, at + 1
-    length = 9 - data[at].bit_length()
-    value = int.from_bytes(data[at : at + length]) & ((1 << 7 * length) - 1)
-    is_unknown = value == (1 << 7 * length) - 1
-    return (0 if is_unknown else value), at + length
 
 
 def _upright(picture: NDArray[Any], matrix: list[list[int]]) -> NDArray[np.uint8]:
@@ -390,7 +371,7 @@ def _matrix(frame: VideoFrame) -> list[list[int]]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """A file and its first video stream, with whatever PyAV raises inside turned into a `VideoError`."""
+    """A file and its video stream, with whatever PyAV raises inside turned into a `VideoError`."""
     av = _import_av()
     limits = {"max_pixels": str(MAX_PIXELS)}
     closed = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
@@ -400,7 +381,7 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         with av.open(
             str(path.absolute()), metadata_errors="ignore", options=limits, container_options=closed
         ) as container:
-            stream = _first_video(path, container)
+            stream = _shown_video(path, container)
             stream.codec_context.options = limits
             yield container, stream
     except av.error.ArgumentError as error:
@@ -416,7 +397,17 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 def _import_av() -> Any:
     with needs("PyAV", extra="video", why="it decodes videos"):
         import av
+        from av.sidedata.sidedata import Type
+    # PyAV looks all of a frame's side data up in its list of kinds, and raises at one that FFmpeg knows and the list
+    # doesn't (Exif, views of spatial video, ...): such a kind gets a member here, which nothing asks for.
+    Type._missing_ = classmethod(_unknown_kind)  # type: ignore[assignment]
     return av
+
+
+def _unknown_kind(kinds: Any, value: object) -> Any:
+    kind = object.__new__(kinds)
+    kind._name_, kind._value_ = f"UNKNOWN_{value}", value
+    return kind
 
 
 def _refuse_non_files(path: Path) -> None:
@@ -430,14 +421,16 @@ def _refuse_non_files(path: Path) -> None:
         raise VideoError(f"{path} is empty.", hint="Copy or download it again.")
 
 
-def _first_video(path: Path, container: InputContainer) -> VideoStream:
+def _shown_video(path: Path, container: InputContainer) -> VideoStream:
+    """The stream that a player shows: the first that the container calls default, or else the first."""
     from av.stream import Disposition
 
-    pictures = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    stills = Disposition.attached_pic | Disposition.timed_thumbnails
+    pictures = [stream for stream in container.streams.video if not stream.disposition & stills]
     if not pictures:
         held = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         raise VideoError(f"{path} holds no video, only {held}.", hint="Name a file with moving pictures in it.")
-    stream = pictures[0]
+    stream = next((stream for stream in pictures if stream.disposition & Disposition.default), pictures[0])
     if stream.codec_context is None:
         raise VideoError(f"{path} is compressed in a way that this PyAV can't decode.", hint=_CONVERT_HINT)
     _refuse_giants(path, stream.codec_context.width, stream.codec_context.height)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dvfl_mobile.data.classes import misplaced
 from dvfl_mobile.data.clips import Clip, ClipSpec, View
 from dvfl_mobile.data.datasets import GROUPS, Split, SplitName, find_split
 from dvfl_mobile.data.videos import VideoRef, read_clips
@@ -210,6 +211,11 @@ def _taken_names(model: _Model, split: Split) -> tuple[tuple[str, ...], list[str
         raise VideoError(
             f"{split.source} has {len(split.classes)} classes ({first_few(split.classes)}), and the {model.whose} has "
             f"{count} whose names it doesn't know.",
+            hint=f"{model.with_labels}, so that classes can be matched by name.",
+        )
+    if (strange := misplaced(split.classes)) is not None:
+        raise VideoError(
+            f"{split.source}: {strange[1]} would be class {strange[0]} of the {model.whose}, which has no names.",
             hint=f"{model.with_labels}, so that classes can be matched by name.",
         )
     order = "in alphabetical order" if list(split.classes) == sorted(split.classes) else "in the data set's own order"

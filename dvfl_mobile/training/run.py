@@ -11,6 +11,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from dvfl_mobile.data.classes import misplaced
 from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.errors import OutputError, UsageError
 from dvfl_mobile.files import directory_lock, remove_partials, write_text, writing_to
@@ -189,6 +190,7 @@ def _prepare(plan: TrainPlan, step: Step) -> _Prepared:
             plan.validate,
             data_root=plan.data_root,
             classes=_named_classes(teacher),
+            class_count=None if teacher is None else len(teacher.classes),
             seed=plan.settings.seed,
             allow_leaks=plan.allow_leaks,
         )
@@ -231,6 +233,11 @@ def _classes(sources: Sources, teacher: Student | None) -> tuple[str, ...]:
         raise UsageError(
             f"The teacher tells {len(teacher.classes)} classes apart, and {sources.name} has {len(sources.classes)}.",
             hint=f"Train the teacher on the same classes first: {command('train', init='TEACHER', data='SOURCE')}.",
+        )
+    if _named_classes(teacher) is None and (strange := misplaced(sources.classes)) is not None:
+        raise UsageError(
+            f"The teacher's classes have no names, and {strange[1]} of {sources.name} would be its class {strange[0]}.",
+            hint="Give the teacher's checkpoint its names, or number the folders as it does.",
         )
     return _named_classes(teacher) or sources.classes or teacher.classes
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dvfl_mobile.data.classes import ClassNames, misplaced
 from dvfl_mobile.data.clips import SINGLE_VIEW, Clip, ClipSpec
 from dvfl_mobile.data.datasets import find_split
 from dvfl_mobile.data.videos import VideoRef, read_clips
@@ -150,14 +151,19 @@ def _unread(unreadable: Sequence[tuple[VideoRef, VideoError]]) -> str:
 
 
 def _labels(clips: Sequence[Clip], theirs: Sequence[str], ours: Sequence[str]) -> tuple[int | None, ...]:
-    """Labels where the source's classes are the model's, by name or by number where the model has no names."""
-    places = {name: index for index, name in enumerate(ours)}
-    nameless = len(ours) == len(theirs) and are_numbered(ours)
-    if not nameless and not set(theirs) <= places.keys():
-        return (None,) * len(clips)
-    return tuple(
-        None if clip.label is None else clip.label if nameless else places[theirs[clip.label]] for clip in clips
-    )
+    """Labels where the source's classes are the model's, by name, or by number where one of them has no names."""
+    places = _places(theirs, ours)
+    known = [None if clip.label is None else places.get(clip.label, -1) for clip in clips]
+    return (None,) * len(clips) if -1 in known else tuple(known)
+
+
+def _places(theirs: Sequence[str], ours: Sequence[str]) -> Mapping[int, int]:
+    """The model's label for each of the source's that it has."""
+    if not theirs or (are_numbered(ours) and len(ours) == len(theirs) and misplaced(theirs) is None):
+        return {index: index for index in range(len(ours))}
+    known = ClassNames(ours)
+    places = {index: known.find(name) for index, name in enumerate(theirs)}
+    return {} if None in places.values() else {index: place for index, place in places.items() if place is not None}
 
 
 def _stacked(clips: Sequence[Clip], spec: ClipSpec) -> NDArray[np.uint8]:

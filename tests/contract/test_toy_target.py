@@ -27,7 +27,7 @@ from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.runners.tracing import trace
 from dvfl_mobile.targets import Meaning, Target
 from tests.checkpoints import SMALL
-from tests.unit import test_docs_tables
+from tests.unit.project import test_docs_tables
 
 ROOT = Path(__file__).parents[2]
 TOY = Target(

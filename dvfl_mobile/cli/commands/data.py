@@ -62,7 +62,8 @@ def check(
     else:
         show_data(report)
     if not report.is_whole:
-        raise VideoError(f"{source} isn't whole: {report.problems[0]}", hint="Unpack or download what is missing.")
+        hint = report.hints[0] if report.hints else "Unpack or download what is missing."
+        raise VideoError(f"{source} isn't whole: {report.problems[0]}", hint=hint)
     if report.leak and not allow_leaks:
         raise CheckFailedError(
             leak_sentence(report),

@@ -1,16 +1,19 @@
-"""Read class names from a file: the official `id,name` CSV, or one name a line."""
+"""Read class names from a file: the official `id,name` CSV, UCF's numbered list, or one name a line."""
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from dvfl_mobile.data.classes import composed, read_number
 from dvfl_mobile.errors import LabelError
 from dvfl_mobile.model.wording import brief
 from dvfl_mobile.spelling import option
 from dvfl_mobile.wording import first_few
 
+_NUMBERED = re.compile(r"(?P<number>[0-9]{1,9})[.:)]?\s+(?P<name>.+)")
 _MAX_BYTES = 16 * 2**20
 _FORMAT = "Give a CSV of `id,name` lines, one for each class from 0 on, or a text file of one name a line."
 
@@ -18,17 +21,21 @@ _FORMAT = "Give a CSV of `id,name` lines, one for each class from 0 on, or a tex
 def read_labels(path: Path, num_classes: int) -> tuple[str, ...]:
     """Read the names of `num_classes` classes, in the order of their logits.
 
-    Two formats: CSV lines `id,name` in any order, with or without the header `id,name` (names with commas in
-    quotes, as usual); or, in a `.txt`, one name a line. Empty lines are passed over.
+    Three formats: CSV lines `id,name` in any order, with or without the header `id,name` (names with commas in quotes,
+    or, as some are published, without); `<number> <name>` a line, the numbers from 0 on or, as UCF's, from 1; or, in a
+    `.txt`, one name a line. Empty lines are passed over.
 
     Raises:
         LabelError: the file can't be read, or ids or names have holes or repeat; it names the line.
     """
     text = _read(path)
-    named = _plain_lines(text) if path.suffix.lower() == ".txt" and not _is_table(text) else _table(path, text)
+    named = _table(path, text)
+    if not _is_table(text):
+        named = _numbered_lines(text) or (_plain_lines(text) if path.suffix.lower() == ".txt" else named)
     names: dict[int, tuple[str, int]] = {}
     lines: dict[str, int] = {}
-    for line, index, name in named:
+    for line, index, given in named:
+        name = composed(given)
         if index in names:
             raise _error(path, line, f"id {index} was given before, on line {names[index][1]}")
         if name in lines:
@@ -67,23 +74,36 @@ def _is_table(text: str) -> bool:
 
 
 def _plain_lines(text: str) -> Iterable[tuple[int, int, str]]:
-    filled = [(line, name.strip()) for line, name in enumerate(text.splitlines(), 1) if name.strip()]
-    return [(line, index, name) for index, (line, name) in enumerate(filled)]
+    return [(line, index, name) for index, (line, name) in enumerate(_filled(text))]
+
+
+def _numbered_lines(text: str) -> list[tuple[int, int, str]]:
+    """`<number> <name>` a line, as UCF's `classInd.txt`, numbers from 0; empty where a line isn't so."""
+    found = [(line, _NUMBERED.fullmatch(written)) for line, written in _filled(text)]
+    numbered = [(line, int(one["number"]), one["name"]) for line, one in found if one is not None]
+    if len(numbered) < len(found):
+        return []
+    first = int(sorted(number for _, number, _ in numbered) == list(range(1, len(numbered) + 1)))
+    return [(line, number - first, name) for line, number, name in numbered]
+
+
+def _filled(text: str) -> list[tuple[int, str]]:
+    return [(line, written.strip()) for line, written in enumerate(text.splitlines(), 1) if written.strip()]
 
 
 def _table(path: Path, text: str) -> Iterable[tuple[int, int, str]]:
-    rows = csv.reader(text.splitlines(keepends=True), strict=True)
-    is_first = True
+    lines = text.splitlines(keepends=True)
+    reader = csv.reader(lines, strict=True)
     try:
-        for row in rows:
-            cells = [cell.strip() for cell in row]
-            if not any(cells) or (is_first and _is_header(cells)):
-                is_first = is_first and not any(cells)
-                continue
-            is_first = False
-            yield rows.line_num, *_entry(path, rows.line_num, cells)
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
     except csv.Error as error:
-        raise _error(path, rows.line_num, f"it is not CSV ({error})", hint=_FORMAT) from error
+        raise _error(path, reader.line_num, f"it is not CSV ({error})", hint=_FORMAT) from error
+    # With more fields in each line there are more columns; where some lines have two, a name has commas.
+    has_two_columns = any(len(cells) == 2 for _, cells in rows)
+    for line, cells in rows[1:] if rows and _is_header(rows[0][1]) else rows:
+        whole = lines[line - 1]
+        has_commas = has_two_columns and len(cells) > 2 and '"' not in whole
+        yield line, *_entry(path, line, [cells[0], whole.partition(",")[2].strip()] if has_commas else cells)
 
 
 def _is_header(cells: Sequence[str]) -> bool:
@@ -103,7 +123,7 @@ def _entry(path: Path, line: int, cells: Sequence[str]) -> tuple[int, str]:
 
 
 def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 9
+    return read_number(text) is not None
 
 
 def _complete(path: Path, names: dict[int, tuple[str, int]], num_classes: int) -> tuple[str, ...]:

@@ -12,11 +12,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dvfl_mobile.data.classes import loosely
 from dvfl_mobile.data.clips import ClipSpec, nearest_in_time
 from dvfl_mobile.data.datasets import DATA_SETS
 from dvfl_mobile.data.leaks import Links
 from dvfl_mobile.data.video import VideoFacts, pictures_at, probe
-from dvfl_mobile.data.videos import VideoRef, loosely
+from dvfl_mobile.data.videos import VideoRef
 from dvfl_mobile.errors import VideoError
 from dvfl_mobile.training.clips.augment import cut, draw_box, draw_indices, recolour
 from dvfl_mobile.training.randomness import Stream, random_stream

@@ -9,7 +9,8 @@ from pathlib import Path
 from dvfl_mobile.data.datasets import GROUPS, Split, find_split, place_of
 from dvfl_mobile.data.leaks import Links, read_links, shared
 from dvfl_mobile.data.videos import VideoRef
-from dvfl_mobile.errors import UsageError
+from dvfl_mobile.errors import UsageError, VideoError
+from dvfl_mobile.model.class_names import numbered_names
 from dvfl_mobile.spelling import option
 from dvfl_mobile.training.clips.data import hold_out
 from dvfl_mobile.wording import plural
@@ -43,6 +44,7 @@ def find_sources(
     *,
     data_root: Path | None,
     classes: Sequence[str] | None,
+    class_count: int | None = None,
     seed: int,
     allow_leaks: bool,
 ) -> Sources:
@@ -52,12 +54,13 @@ def find_sources(
         validate: `held-out`: a tenth of the training split, by whole groups; `test`: the data's own test split;
             `none`; or another source, of which the test split is taken.
         classes: the teacher's, which then give the labels; None for the data's own.
+        class_count: how many classes the teacher has, named or not; None where there is no teacher.
 
     Raises:
-        VideoError: there is no such source.
+        VideoError: there is no such source, or its labels are no classes of a network's.
         UsageError: training and validation share videos or groups, and that wasn't allowed.
     """
-    split = find_split(data, "train", data_root=data_root, classes=classes)
+    split = _with_names(find_split(data, "train", data_root=data_root, classes=classes), class_count)
     found = Sources(split.refs, (), split.classes, split.source, "", split.notes)
     if validate == NOTHING:
         return found
@@ -67,6 +70,30 @@ def find_sources(
         data if validate == TEST else validate, "test", data_root=data_root, classes=split.classes or classes
     )
     return _with_test(found, other, _links(data, data_root), allow_leaks=allow_leaks)
+
+
+def _with_names(split: Split, class_count: int | None) -> Split:
+    """A split whose labels are numbers alone, with the names that nobody's classes have."""
+    labels = {ref.label: ref for ref in reversed(split.refs) if ref.label is not None}
+    if split.classes or not labels:
+        return split
+    count = class_count or max(labels) + 1
+    if max(labels) >= count:
+        ref = labels[max(labels)]
+        raise VideoError(
+            f"{split.source}: {ref.name} has the label {ref.label}, and the teacher has {count} classes, 0 to "
+            f"{count - 1}.",
+            hint="Number the classes as the teacher does, or name another teacher.",
+        )
+    hole = next((label for label in range(count) if label not in labels), None)
+    if hole is not None and class_count is None:
+        raise VideoError(
+            f"{split.source} has labels up to {count - 1}, and no video of class {hole}.",
+            hint=f"Number the classes from 0 to {len(labels) - 1}, or write their names.",
+        )
+    names = numbered_names(count)
+    refs = tuple(ref if ref.label is None else replace(ref, class_name=names[ref.label]) for ref in split.refs)
+    return replace(split, refs=refs, classes=names)
 
 
 def _links(data: str, data_root: Path | None) -> Links:

@@ -1,0 +1,103 @@
+"""What a child is held to: from the size of the files, or from the environment; and what the documentation says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dvfl_mobile.artifacts import manifest, packages
+from dvfl_mobile.errors import UsageError
+from dvfl_mobile.runners.child import limits
+from dvfl_mobile.runners.child.limits import DEADLINE_VARIABLE, MEMORY_VARIABLE, MIB, limits_for
+
+pytestmark = pytest.mark.installed
+
+PAGE = Path(__file__).parents[3] / "docs" / "untrusted.md"
+NANO_BYTES = 88_800_000
+
+needs_docs = pytest.mark.skipif(not PAGE.exists(), reason="docs are tested from a checkout")
+
+
+def test_limits_grow_with_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    small, large = limits_for(0), limits_for(100 * MIB)
+    assert (small.deadline_s, large.deadline_s) == (120, 220)
+    assert (small.memory_bytes, large.memory_bytes) == ((2048 + 4 * 128) * MIB, (2048 + 4 * 128 + 800) * MIB)
+    assert (small.written_bytes, large.written_bytes) == (64 * MIB, 264 * MIB)
+
+
+def test_the_environment_has_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DEADLINE_VARIABLE, "2.5")
+    monkeypatch.setenv(MEMORY_VARIABLE, "100")
+    assert (limits_for(MIB).deadline_s, limits_for(MIB).memory_bytes) == (2.5, 100 * MIB)
+    monkeypatch.setenv(DEADLINE_VARIABLE, "")
+    assert limits_for(MIB).deadline_s == 121
+
+
+@pytest.mark.parametrize("variable", [DEADLINE_VARIABLE, MEMORY_VARIABLE])
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "1e999", "soon", "1,5"])
+def test_what_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str, text: str) -> None:
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(UsageError, match=variable) as caught:
+        limits_for(MIB)
+    assert text in caught.value.problem
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to a limit of memory")
+def test_a_process_is_held_to_its_limits() -> None:
+    code = """
+import resource
+from dvfl_mobile.runners.child import limits
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 6000))
+limits.limit_files(7000)
+assert resource.getrlimit(resource.RLIMIT_FSIZE) == (5000, 6000), "a limit that stands already is not raised"
+limits.limit_files(4000)
+assert resource.getrlimit(resource.RLIMIT_FSIZE) == (4000, 4000)
+assert resource.getrlimit(resource.RLIMIT_CORE) == (0, 0)
+for seconds in (100, 50):
+    limits.limit_cpu(seconds)
+    soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    assert seconds <= soft <= seconds * 1000 and hard != soft, "it is raised and lowered again, run by run"
+limits.limit_memory(50 * 2**20)
+bytes(10 * 2**20)
+try:
+    bytes(60 * 2**20)
+except MemoryError:
+    print("held")
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "held\n", done.stderr
+
+
+@needs_docs
+def test_the_page_gives_the_limits_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    nano = limits_for(NANO_BYTES)
+    for said in (
+        f"| {limits.DEADLINE_S} + {limits.DEADLINE_S_PER_MIB} per MiB of the artifact's files | "
+        f"{nano.deadline_s:.0f} s |",
+        f"| {limits.MEMORY_MIB:,} MiB + {limits.MEMORY_PER_BYTE} bytes per byte of the files + "
+        f"{limits.MEMORY_MIB_PER_CORE} MiB per core | {nano.memory_bytes // MIB:,} MiB on 2 cores |",
+        f"| the same times the cores: for when the tool itself has been stopped | {2 * nano.deadline_s:.0f} s |",
+        f"| {limits.WRITTEN_MIB} MiB + {limits.WRITTEN_PER_BYTE} bytes per byte of the files | "
+        f"{nano.written_bytes // MIB} MiB |",
+        f"may take {limits.TRACED_PER_CLIP_BYTE:,} bytes more for each byte of the clip",
+        f"more than {manifest.MOST_BYTES // MIB} MiB; anything its schema",
+        f"clips of more than {manifest.MOST_CLIP_BYTES // MIB} MiB; more than {packages.MOST_FILES:,} files |",
+        f"more than {packages.MOST_BYTES // MIB:,} MiB; a `.mlmodel`",
+        f"of more than {packages.MOST_HEADER_BYTES['.mlmodel'] // MIB} MiB, a `.json` of more than "
+        f"{packages.MOST_HEADER_BYTES['.json'] // MIB} MiB |",
+    ):
+        assert said in page
+
+
+@needs_docs
+def test_the_page_names_every_variable() -> None:
+    section = PAGE.read_text(encoding="utf-8").partition("## Other limits\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"`(DVFL_MOBILE_\w+)`", section)) == {DEADLINE_VARIABLE, MEMORY_VARIABLE}
