@@ -1,10 +1,11 @@
-"""Children that open artifacts, forked from one process that has imported every runtime already.
+"""Child processes forked from one that has imported already what they need: for tests that aren't about their start.
 
-The product starts Python anew for each artifact, which imports torch or coremltools before it reads a byte: most of the
-time of a test that only wants logits. How a child starts, ends and is held to its limits is for the tests that start
-the product's own: `contract/test_isolation.py` and those in `faults/`.
+The product starts Python anew for each artifact and each process of a training, and they import torch or coremltools
+before they do anything: most of the time of a test that only wants what they compute. How a child that opens an
+artifact starts, ends and is held to its limits is for the tests that start the product's own: those of
+`contract/test_isolation.py` and most in `faults/`; how processes of a training start, for those that use torchrun.
 
-As a script, `warm.py FD PARENT` is that process: it forks a child for each message on the socket FD.
+As a script, `warm.py FD PARENT WHAT` is that one: it forks a child for each message on the socket FD.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import runpy
 import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import traceback
+import warnings
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -33,11 +38,18 @@ def start(connection: socket.socket, folder: str | None) -> Forked:
         connection: the child's end, over which it is asked.
         folder: for its temporary files; None: the usual one.
     """
-    return _server().fork(connection, os.environ | ({} if folder is None else {"TMPDIR": folder}))
+    environment = os.environ | ({} if folder is None else {"TMPDIR": folder})
+    return _server("runtimes").fork(connection.fileno(), 2, environment, ())
+
+
+def started(program: Sequence[object], environment: Mapping[str, str], log: Path) -> Forked:
+    """Run a Python file with its arguments, as a training is started; what it prints goes to `log`. On Linux alone."""
+    with log.open("ab") as file:
+        return _server("training").fork(file.fileno(), file.fileno(), environment, [str(word) for word in program])
 
 
 class Forked:
-    """As much of `subprocess.Popen` as `runners.child.process` uses, of a child that isn't this process's own.
+    """As much of `subprocess.Popen` as is used, of a child that isn't this process's own.
 
     Args:
         status: a pipe on which its exit code arrives once it has ended.
@@ -66,37 +78,35 @@ class Forked:
 class _Server:
     """The process that forks, as those who ask it see it."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
         self._wire, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with there:
-            command = [sys.executable, "-P", __file__, str(there.fileno()), str(os.getpid())]
-            self._process = subprocess.Popen(command, pass_fds=[there.fileno()], stdin=subprocess.DEVNULL)
-        atexit.register(self._process.kill)
+            command = [sys.executable, "-P", __file__, str(there.fileno()), str(os.getpid()), what]
+            process = subprocess.Popen(command, pass_fds=[there.fileno()], stdin=subprocess.DEVNULL)
+        atexit.register(process.kill)
 
-    def fork(self, connection: socket.socket, environment: dict[str, str]) -> Forked:
+    def fork(self, first: int, stderr: int, environment: Mapping[str, str], program: Sequence[str]) -> Forked:
         status, there = os.pipe()
-        message = json.dumps([environment, str(Path.cwd())]).encode()
+        message = json.dumps([dict(environment), str(Path.cwd()), program]).encode()
         assert len(message) < MOST_BYTES
-        socket.send_fds(self._wire, [message], [connection.fileno(), 2, there])
+        socket.send_fds(self._wire, [message], [first, stderr, there])
         os.close(there)
         return Forked(int(self._wire.recv(20)), status)
 
 
 @cache
-def _server() -> _Server:
-    return _Server()
+def _server(what: str) -> _Server:
+    return _Server(what)
 
 
-def _serve(wire: socket.socket, parent: int) -> None:
-    from dvfl_mobile.errors import DvflMobileError
-    from dvfl_mobile.runners.base import runtime_of
+def _serve(wire: socket.socket, parent: int, what: str) -> None:
     from dvfl_mobile.runners.child import child
-    from dvfl_mobile.targets import every
 
     child._end_with(parent)
-    for target in every():
-        with suppress(DvflMobileError):
-            runtime_of(target.runner)
+    if what == "runtimes":
+        _import_runtimes()
+    else:
+        _import_training()
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a fork of several threads may wait for a lock forever"
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
@@ -109,33 +119,50 @@ def _serve(wire: socket.socket, parent: int) -> None:
             os.close(file)
 
 
-def _watch(wire: socket.socket, message: bytes, connection: int, stderr: int, status: int) -> NoReturn:
-    """Fork the child, send its number, wait for its end and send how it ended."""
-    from dvfl_mobile.runners.child import child
+def _import_runtimes() -> None:
+    from dvfl_mobile.errors import MissingDependencyError
+    from dvfl_mobile.runners.base import runtime_of
+    from dvfl_mobile.targets import every
 
+    for target in every():
+        with suppress(MissingDependencyError):
+            runtime_of(target.runner)
+
+
+def _import_training() -> None:
+    import safetensors.torch
+    import torch.distributed
+
+    from dvfl_mobile.quantization.calibrate import ptq
+    from dvfl_mobile.quantization.graph import stored
+    from dvfl_mobile.quantization.qat import train
+    from dvfl_mobile.training import loop
+
+    assert all((safetensors.torch, torch.distributed, ptq, stored, train, loop))
+
+
+def _watch(wire: socket.socket, message: bytes, first: int, stderr: int, status: int) -> NoReturn:
+    """Fork the child, tell its number, wait for its end and send how it ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     watcher = os.getpid()
     pid = os.fork()
     if pid == 0:
         wire.close()
         os.close(status)
-        environment, folder = json.loads(message)
+        environment, folder, program = json.loads(message)
         os.environ.clear()
         os.environ.update(environment)
         os.chdir(folder)
         tempfile.tempdir = None
         os.setpgid(0, 0)
-        for source, number in ((connection, 0), (stderr, 1), (stderr, 2)):
+        # A child that opens artifacts is asked over its stdin.
+        for source, number in ((stderr, 1), (stderr, 2), *(() if program else ((first, 0),))):
             os.dup2(source, number)
-        os.close(connection)
-        os.close(stderr)
-        code = 1
-        try:
-            child.main(watcher)
-            code = 0
-        finally:
-            os._exit(code)
-    os.close(connection)
+        os.close(first)
+        if stderr != first:
+            os.close(stderr)
+        _be(program, watcher)
+    os.close(first)
     os.close(stderr)
     with suppress(OSError):  # the child was as quick, or has ended
         os.setpgid(pid, pid)
@@ -145,5 +172,29 @@ def _watch(wire: socket.socket, message: bytes, connection: int, stderr: int, st
     os._exit(0)
 
 
+def _be(program: Sequence[str], watcher: int) -> NoReturn:
+    """The program, or without one the child that opens artifacts."""
+    from dvfl_mobile.runners.child import child
+
+    code = 1
+    try:
+        if program:
+            child._end_with(watcher)
+            warnings.simplefilter("ignore")
+            sys.argv[:] = program
+            runpy.run_path(program[0], run_name="__main__")
+        else:
+            child.main(watcher)
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
 if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
+    _serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), sys.argv[3])

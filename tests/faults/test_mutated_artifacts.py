@@ -184,6 +184,7 @@ def test_the_watch_sees(canary: Watch) -> None:
 
 
 @TARGETS
+@pytest.mark.usefixtures("warm_children")  # the product's own way is the next test's
 def test_no_mutant_takes_the_tool_along(target: str, copy: Copy, canary: Watch) -> None:
     server, outcomes, harmful = Server(), Counter[str](), []
     clip = np.random.RandomState(0).randint(0, 256, (8, 3, 64, 64)).astype(np.uint8)
@@ -230,6 +231,7 @@ def test_the_product_s_own_way(target: str, copy: Copy, canary: Watch) -> None:
 
 
 @TARGETS
+@pytest.mark.usefixtures("warm_children")
 def test_a_trace_is_no_way_around(target: str, copy: Copy, canary: Watch) -> None:
     """`parity --locate` reads artifacts by other means than runs do."""
     clip, outcomes = np.zeros((8, 3, 64, 64), np.uint8), Counter[str]()

@@ -1,12 +1,23 @@
-"""What several unit tests share: a conformance pack of a small artifact, made when a test first asks."""
+"""What several unit tests share: exports, and a conformance pack of a small artifact, made when a test first asks."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
 import pytest
+
+
+@pytest.fixture(scope="module")
+def remembered_exports() -> Iterator[None]:
+    """Each network is exported once. For modules of tests that are about what is done with a graph."""
+    from dvfl_mobile.quantization.graph import graphs
+    from tests import exports
+
+    with mock.patch.object(graphs, "exported", exports.remembered):
+        yield
 
 
 @pytest.fixture(scope="session")

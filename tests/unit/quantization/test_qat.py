@@ -36,6 +36,8 @@ from dvfl_mobile.training.optimization.precision import autocast, chosen_precisi
 from dvfl_mobile.training.state import forget
 from tests.threads import threads
 
+pytestmark = pytest.mark.usefixtures("remembered_exports")
+
 # Two stages of the small network: most of the time goes into exporting it, for each training anew.
 SMALL = Architecture(embed_dim=16, img_size=32, num_classes=5, depths=(1, 1), focal_levels=(2, 2), focal_windows=(3, 3))
 CLIPS = 5

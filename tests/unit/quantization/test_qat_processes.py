@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +10,7 @@ import torch
 from dvfl_mobile.errors import UsageError
 from dvfl_mobile.quantization.graph.stored import load_form
 from dvfl_mobile.training.process_group import process_group
+from tests import ranks
 
 # Five clips in batches of three: both processes have a share of unequal size, and in each epoch's last batch too.
 # `STATE` is where to keep the state, `STEPS` after how many steps the first process is killed, if at all.
@@ -61,29 +59,20 @@ stored.save_form(form, Path(sys.argv[1]) / f"{name}.pt2")
 """
 
 
-def train(folder: Path, processes: int, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+def train(folder: Path, processes: int, check: bool = True, torchrun: bool = False, **environment: str) -> ranks.Ended:
     """Train in new processes; each writes the form that it got to `folder/RANK.pt2`."""
     folder.mkdir(exist_ok=True)
     program = folder / "trains.py"
     program.write_text(_TRAINS)
-    command = [sys.executable, "-W", "ignore"]
-    if processes > 1:
-        command += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    clean = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
-    return subprocess.run(
-        [*command, str(program), str(folder)],
-        env={**clean, "CUDA_VISIBLE_DEVICES": "", **environment},
-        capture_output=True,
-        text=True,
-        check=check,
-        timeout=300,
-    )
+    ended = ranks.run(program, folder, processes, environment, torchrun=torchrun)
+    assert not check or ended.returncode == 0, ended.stderr
+    return ended
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("alone")
-    train(folder, 1)
+    train(folder, 1, torchrun=True)
     return folder / "0.pt2"
 
 
@@ -104,7 +93,7 @@ def assert_same(one: Path, other: Path) -> None:
 
 
 def test_two_processes_make_the_model_of_one(alone: Path, tmp_path: Path) -> None:
-    train(tmp_path, 2)
+    train(tmp_path, 2, torchrun=True)
     assert_same(tmp_path / "0.pt2", tmp_path / "1.pt2")
     assert_same(tmp_path / "0.pt2", alone)
     facts = load_form(tmp_path / "0.pt2").settings.training

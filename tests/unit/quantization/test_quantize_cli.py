@@ -17,6 +17,8 @@ from tests.checkpoints import SMALL
 from tests.conversions import skip_without
 from tests.quantized import small_form, small_student
 
+pytestmark = pytest.mark.usefixtures("remembered_exports")
+
 MODEL = "focalnet-16-1_1_2_1"
 TINY = SMALL.model_copy(update={"depths": (1,), "focal_levels": (1,), "focal_windows": (3,)})
 

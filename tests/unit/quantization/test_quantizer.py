@@ -19,8 +19,11 @@ from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.edges import PerChannelWeightEdge, weight_scales
 from dvfl_mobile.quantization.graph.forms import deploy_form
 from dvfl_mobile.quantization.scales import RAW_PIXELS, scale_of_range
+from tests import exports
 from tests.checkpoints import SMALL
 from tests.quantized import CLIPS, drawn, facts, small_form, small_student
+
+pytestmark = pytest.mark.usefixtures("remembered_exports")
 
 aten = torch.ops.aten
 QUANTIZE = torch.ops.quantized_decomposed.quantize_per_tensor.default
@@ -158,7 +161,8 @@ def test_modules_that_are_kept_stay_float() -> None:
     assert form.floats["stage0.block0.mlp.fc1.weight"].dtype == torch.float32
 
 
-def test_the_same_clips_give_the_same_form() -> None:
+def test_the_same_clips_give_the_same_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphs, "exported", exports.exported)
     again = ptq.quantize(small_student(), "static_wi8_ai8", drawn(), facts(drawn()))
     assert again.settings == small_form().settings
     assert all(torch.equal(again.integers[path], integers) for path, integers in small_form().integers.items())

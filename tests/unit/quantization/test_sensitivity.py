@@ -31,6 +31,8 @@ from tests.checkpoints import SMALL
 from tests.quantized import with_scale
 from tests.threads import threads
 
+pytestmark = pytest.mark.usefixtures("remembered_exports")
+
 FACTS = CalibrationFacts(source="noise", is_noise=True, clips=2, classes=0, seed=0, observer="minmax", sha256="0" * 64)
 CLIPS = np.random.RandomState(0).randint(0, 256, (2, 8, 3, 64, 64)).astype(np.uint8)
 PER_TOKEN_SCALED = ("stage0.block0.modulation.proj", "stage2.block1.modulation.h")

@@ -17,6 +17,8 @@ from dvfl_mobile.quantization.graph import graphs, stored
 from dvfl_mobile.quantization.settings import Quantization
 from tests.quantized import drawn, small_form
 
+pytestmark = pytest.mark.usefixtures("remembered_exports")
+
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:

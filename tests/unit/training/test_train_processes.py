@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
+from tests import ranks
 from tests.training import QUICK, farthest, same
 
 # Eleven clips, five in a step, two at once: shares of unequal size, and one process without any in a step of one piece.
@@ -36,36 +34,27 @@ save_file(outcome.weights, folder / f"{{rank}}.safetensors")
 """
 
 
-def train(folder: Path, processes: int, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+def train(folder: Path, processes: int, check: bool = True, torchrun: bool = False, **environment: str) -> ranks.Ended:
     """Train in new processes; each writes the weights that it got to `folder/RANK.safetensors`."""
     folder.mkdir(exist_ok=True)
     program = folder / "trains.py"
     program.write_text(_TRAINS.format(root=str(Path(__file__).parents[3])))
-    command = [sys.executable, "-W", "ignore"]
-    if processes > 1:
-        command += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    clean = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
-    return subprocess.run(
-        [*command, str(program), str(folder)],
-        env={**clean, "CUDA_VISIBLE_DEVICES": "", **environment},
-        capture_output=True,
-        text=True,
-        check=check,
-        timeout=300,
-    )
+    ended = ranks.run(program, folder, processes, environment, torchrun=torchrun)
+    assert not check or ended.returncode == 0, ended.stderr
+    return ended
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("alone")
-    train(folder, 1)
+    train(folder, 1, torchrun=True)
     return folder
 
 
 def test_two_processes_make_the_network_of_one(alone: Path, tmp_path: Path) -> None:
     assert QUICK.augmentation.is_mixing
     assert QUICK.drop_path
-    train(tmp_path, 2)
+    train(tmp_path, 2, torchrun=True)
     weights = [load_file(tmp_path / f"{rank}.safetensors") for rank in (0, 1)]
     assert same(*weights)
     # Each piece's gradients are the same wherever they are computed, and summed in double precision.
