@@ -1,4 +1,4 @@
-"""Trainings in processes of their own: started by torchrun, or forked warm and told by the same variables."""
+"""Trainings in processes of their own: started by torchrun, or forked warm and given the same variables."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def run(program: Path, folder: Path, processes: int, environment: Mapping[str, s
         torchrun: have it start them, as a user does; it and each process import torch, which takes most of the time.
     """
     clean = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
-    told = {**clean, "CUDA_VISIBLE_DEVICES": "", **environment}
+    variables = {**clean, "CUDA_VISIBLE_DEVICES": "", **environment}
     if torchrun or sys.platform != "linux":
-        return _by_torchrun(program, folder, processes, told)
+        return _by_torchrun(program, folder, processes, variables)
     ranks: list[dict[str, str]] = [{}]
     if processes > 1:
         meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(processes)}
         ranks = [{**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
     log = folder / "said.log"
     log.unlink(missing_ok=True)
-    started = [warm.started([program, folder], told | rank, log) for rank in ranks]
+    started = [warm.started([program, folder], variables | rank, log) for rank in ranks]
     try:
         codes = [process.wait(_S) for process in started]
     finally:

@@ -227,7 +227,7 @@ def _names(listed: str, video: Path, folder: Path) -> bool:
     ending = re.compile(r"\.(avi|mp4|mkv|webm)$", re.IGNORECASE)
     one, other = (
         [part for part in ending.sub("", path.rstrip("/")).split("/") if part not in ("", ".")]
-        for path in (unicodedata.normalize("NFC", told) for told in (listed, video.relative_to(folder).as_posix()))
+        for path in (unicodedata.normalize("NFC", name) for name in (listed, video.relative_to(folder).as_posix()))
     )
     splits = [{part for part in parts[:-2]} & {"train", "val"} for parts in (one, other)]
     is_other_split = all(splits) and splits[0] != splits[1]

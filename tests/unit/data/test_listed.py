@@ -86,7 +86,7 @@ def test_ucfs_own_names_tell_the_class_wherever_they_lie(folder: str, tmp_path: 
     assert _found(tmp_path) == {folder + name: "Archery"}
 
 
-def test_a_path_may_have_blanks_and_one_that_has_backslashes_is_told_so(tmp_path: Path) -> None:
+def test_a_path_may_have_blanks_and_one_that_has_backslashes_is_named(tmp_path: Path) -> None:
     _touch(_ucf(tmp_path, "Archery/my own video.mp4 1\nDiving/001.mp4 2", ""), "Archery/my own video.mp4")
     assert _found(tmp_path) == {"Archery/my own video.mp4": "Archery"}
     (tmp_path / "ucfTrainTestlist/trainlist01.txt").write_text("Archery\\a.mp4 1\n")

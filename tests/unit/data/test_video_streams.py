@@ -71,10 +71,10 @@ def test_of_several_videos_the_default_is_taken(kind: str, default: int | None, 
                 container.mux(stream.encode(frame))
             container.mux(stream.encode())
     with av.open(str(path)) as container:
-        told = [
+        stated = [
             stream.index for stream in container.streams.video if stream.disposition & av.stream.Disposition.default
         ]
-    expected = told[0] if told else 0
+    expected = stated[0] if stated else 0
     assert probe(path).width == 64 + 32 * expected
     assert default is None or expected == default
     assert next(pictures(path)).shape[1] == 64 + 32 * expected

@@ -85,7 +85,7 @@ def test_a_file_in_two_classes_is_refused(tmp_path: Path) -> None:
         find_videos(tmp_path)
 
 
-def test_a_link_to_nothing_is_told_and_no_crash(tmp_path: Path) -> None:
+def test_a_link_to_nothing_is_named_and_no_crash(tmp_path: Path) -> None:
     _write(tmp_path, "Wave/a.mp4")
     (tmp_path / "Wave/gone.mp4").symlink_to("nowhere.mp4")
     (tmp_path / "Wave/loop.mp4").symlink_to("loop.mp4")
