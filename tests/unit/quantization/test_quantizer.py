@@ -134,9 +134,10 @@ def test_the_quantized_form_is_near_float() -> None:
 
 @pytest.mark.parametrize("observer", OBSERVERS)
 def test_every_observer_finds_a_range_for_every_edge(observer: str) -> None:
-    form = small_form(observer)
-    found = graphs.run_clips(form.graph(), drawn(2, 1)).double().numpy()
-    expected = graphs.run_clips(deploy_form(form.student, ()), drawn(2, 1)).double().numpy()
+    form, clips = small_form(observer), drawn(16, 1)
+    found = graphs.run_clips(form.graph(), clips).double().numpy()
+    expected = graphs.run_clips(deploy_form(form.student, ()), clips).double().numpy()
+    # On two clips the moving average gives 14.9 to 15.1 dB, as a processor's kernels round; on 16, 17.3 dB.
     assert sqnr_db(expected, found) > 15
 
 
