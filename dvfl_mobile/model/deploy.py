@@ -122,13 +122,10 @@ class DeployBlock(nn.Module):
     """Focal modulation and a feed-forward network, each on a residual: `(T,N,C)` to the same, shrunk.
 
     Args:
-        is_first: whether its tokens are those that a norm gave, all of one size.
-        per_token_scaled: whether its norms scale each token to one size; not one of tokens that are of one size.
+        per_token_scaled: whether its norms scale each token to one size.
     """
 
-    def __init__(
-        self, block: Block, frames: int, side: int, normalizer: Normalizer, *, is_first: bool, per_token_scaled: bool
-    ) -> None:
+    def __init__(self, block: Block, frames: int, side: int, normalizer: Normalizer, *, per_token_scaled: bool) -> None:
         super().__init__()
         post, gammas = block.use_postln, (block.gamma_1, block.gamma_2)
         before = (None, None) if post else (block.norm1, block.norm2)
@@ -140,13 +137,7 @@ class DeployBlock(nn.Module):
             return rewrites.LayerNorm(replaced, normalizer, gamma * SHRINK, SHRINK, per_token_scaled=per_token_scaled)
 
         self.modulation = FocalModulation(
-            block.modulation,
-            before[0],
-            inner[0],
-            frames,
-            side,
-            normalizer,
-            per_token_scaled=per_token_scaled and not is_first,
+            block.modulation, before[0], inner[0], frames, side, normalizer, per_token_scaled=per_token_scaled
         )
         self.mlp = FeedForward(block.mlp, before[1], inner[1], normalizer, per_token_scaled=per_token_scaled)
         self.norm1 = norm(block.norm1, gammas[0])
@@ -390,10 +381,7 @@ def _shrunk(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
 def _blocks(
     blocks: Iterable[Any], frames: int, side: int, normalizer: Normalizer, *, per_token_scaled: bool
 ) -> OrderedDict[str, nn.Module]:
-    made = (
-        DeployBlock(block, frames, side, normalizer, is_first=index == 0, per_token_scaled=per_token_scaled)
-        for index, block in enumerate(blocks)
-    )
+    made = (DeployBlock(block, frames, side, normalizer, per_token_scaled=per_token_scaled) for block in blocks)
     return OrderedDict((f"block{index}", block) for index, block in enumerate(made))
 
 
