@@ -82,12 +82,6 @@ def _epsilon(segment: Segment) -> Finding | None:
         if not _explains(segment, segment.expected + offset):
             return None
         return _wrong_epsilon(stated, stated + offset)
-    if kind == "mul" and isinstance(node.args[1], float):  # the root of a norm's, where tokens are scaled
-        stated = node.args[1]
-        factor = float((segment.found.double() / segment.expected).median())
-        if not _explains(segment, segment.expected * factor):
-            return None
-        return _wrong_epsilon(stated**2, (stated * factor) ** 2)
     if kind == "layer_norm":
         stated = float(node.args[4]) if len(node.args) > 4 else 1e-5  # type: ignore[arg-type]
         source = segment.anchors.get(node.all_input_nodes[0])

@@ -7,7 +7,6 @@ one of them to that by itself.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -15,11 +14,7 @@ from torch import Tensor, nn
 
 from dvfl_mobile.targets import Normalizer
 
-# Keeps the size of an empty token from being divided by. Half precision's least normal number: one over it fits too.
-_LEAST_SIZE = 2.0**-14
-# A scaled token's mean size is one over it. The largest of C channels is at most C/2 times the mean, so that with it
-# a square stays in half precision for up to 2,047 channels.
-_SPREAD = 4.0
+_LEAST_SIZE = 1e-6  # keeps the size of an empty token from being divided by
 
 
 def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
@@ -123,37 +118,18 @@ class Standardize(nn.Module):
     `native` is the framework's own operator. `means` spells out its two means. `products` writes them as products
     with a constant vector of 1/C, since ExecuTorch gives XNNPACK no layer norm and no mean over the last dimension,
     and would break the graph into pieces around each.
-
-    Args:
-        eps: of the layer norm, for tokens as they are in the reference form.
-        shrink: what tokens come multiplied by, a power of two. The variance comes by its square, and `eps` with it, so
-            that the result is the same to the bit.
-        per_token_scaled: whether tokens are brought to one size before they are squared, so that no token that half
-            precision holds has squares, or a sum of them, that it doesn't: `c / √(mean c² + eps)` is
-            `c·l / √(mean (c·l)² + eps·l²)` for any l, and `l = 1 / (4·mean |c|)`. Spelled out by `native` too, whose
-            own operator takes one `eps` for all tokens.
     """
 
-    def __init__(
-        self, channels: int, eps: float, normalizer: Normalizer, shrink: float = 1.0, *, per_token_scaled: bool = False
-    ) -> None:
+    def __init__(self, channels: int, eps: float, normalizer: Normalizer) -> None:
         super().__init__()
-        self.channels, self.eps, self.per_token_scaled = channels, eps * shrink**2, per_token_scaled
-        self.is_native = normalizer == "native" and not per_token_scaled
+        self.channels, self.eps, self.normalizer = channels, eps, normalizer
         self.mean = _mean_as_product(channels, normalizer)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        if self.is_native:
+        if self.normalizer == "native":
             return nn.functional.layer_norm(tokens, (self.channels,), eps=self.eps)
         centred = tokens - _mean(tokens, self.mean)
-        if not self.per_token_scaled:
-            return centred * torch.rsqrt(_mean(centred * centred, self.mean) + self.eps)
-        root = torch.rsqrt(_mean(centred.abs(), self.mean) * _SPREAD + _LEAST_SIZE)
-        level = root * root
-        # The root of eps and then its square: by itself, eps is below half precision.
-        least = level * math.sqrt(self.eps)
-        centred = centred * level
-        return centred * torch.rsqrt(_mean(centred * centred, self.mean) + least * least)
+        return centred * torch.rsqrt(_mean(centred * centred, self.mean) + self.eps)
 
 
 class LayerNorm(nn.Module):
@@ -162,22 +138,12 @@ class LayerNorm(nn.Module):
     Args:
         norm: the layer norm that it replaces.
         normalizer: how the statistics are computed.
-        gamma: what follows at once and is folded into scale and shift: layer scale, and what tokens are shrunk by.
-        shrink, per_token_scaled: of `Standardize`.
+        gamma: layer scale that follows at once, folded into scale and shift.
     """
 
-    def __init__(
-        self,
-        norm: nn.LayerNorm,
-        normalizer: Normalizer,
-        gamma: Tensor | float = 1.0,
-        shrink: float = 1.0,
-        *,
-        per_token_scaled: bool = False,
-    ) -> None:
+    def __init__(self, norm: nn.LayerNorm, normalizer: Normalizer, gamma: Tensor | float = 1.0) -> None:
         super().__init__()
-        channels = int(norm.normalized_shape[0])
-        self.standardize = Standardize(channels, norm.eps, normalizer, shrink, per_token_scaled=per_token_scaled)
+        self.standardize = Standardize(int(norm.normalized_shape[0]), norm.eps, normalizer)
         self.scale = _frozen(norm.weight * gamma)
         self.shift = _frozen(norm.bias * gamma)
 
