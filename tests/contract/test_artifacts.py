@@ -237,11 +237,14 @@ def test_static_int8_is_int8_but_for_what_the_recipe_leaves_float(made: Make, ta
 
 def test_runtimes_compute_what_the_fake_quantized_graph_computes(made: Make) -> None:
     expected = run_clips(in_double(small_form().graph()), drawn(4, 7)).numpy()
+    in_float32 = run_clips(small_form().graph(), drawn(4, 7)).double().numpy()
     for target in ON_XNNPACK:
         artifact = made(target, "static_wi8_ai8").artifact
         found = open_runner(artifact.folder, artifact.manifest).run(drawn(4, 7)).astype(np.float64)
-        # What float32 computes differently in its last bit rounds to the next integer now and then, and no more.
-        assert sqnr_db(expected, found) >= 40
+        # What float32 computes differently in its last bit rounds to the next integer now and then. How often is chance
+        # on so small a network: on some processors PyTorch's own float32 keeps 33 dB of float64. Runtimes keep as much,
+        # but for that chance: 3 dB.
+        assert sqnr_db(expected, found) >= min(40, sqnr_db(expected, in_float32) - 3)
 
 
 def test_int8_is_about_a_quarter_of_fp32(made: Make) -> None:
