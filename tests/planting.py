@@ -13,15 +13,7 @@ import numpy as np
 from dvfl_mobile.artifacts import manifest
 from dvfl_mobile.artifacts.make import Artifact, open_artifact
 
-<<<<<<< HEAD
-FACTOR, CLIP = 1.5, 0.25
-# Of layer norms, and a wrong one: of tokens as they are, of shrunk ones, and the root of that where each is scaled.
-_SHRUNK = 1e-5 * SHRINK**2
-_EPSILONS_OF = {1e-5: 3e-2, _SHRUNK: 3e-2 * SHRINK**2, _SHRUNK**0.5: (3e-2 * SHRINK**2) ** 0.5}
-_WRONG = {np.float32(right).tobytes(): np.float32(wrong).tobytes() for right, wrong in _EPSILONS_OF.items()}
-=======
 FACTOR, CLIP, EPSILON = 1.5, 0.25, 3e-2
->>>>>>> parent of f75673d (Merge branch 'half': no value of a deploy form leaves half precision)
 
 
 @dataclass(frozen=True)

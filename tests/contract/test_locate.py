@@ -23,14 +23,13 @@ from dvfl_mobile.locating import locate as locating
 from dvfl_mobile.locating.document import Cause, Location
 from dvfl_mobile.locating.locate import locate
 from dvfl_mobile.locating.reference import ReferenceGraph, reference_graph
-from dvfl_mobile.model.student import Student
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.forms import deploy_form
-from dvfl_mobile.quantization.settings import Quantization
+from dvfl_mobile.quantization.lowerable import Lowerable
 from dvfl_mobile.report import location as report
 from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.tracing import Trace, trace, trace_here
-from dvfl_mobile.targets import TARGETS, Target
+from dvfl_mobile.targets import TARGETS, Target, target_named
 from tests.conversions import Make, skip_without
 from tests.planting import Fault, planted
 
@@ -136,15 +135,16 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def traced(folder: Path, manifest: Manifest, clip: np.ndarray) -> Trace:
         verify(manifest, folder)
-        return trace_here(folder / manifest.file, manifest, clip)
+        return trace_here(str(target_named(manifest.target).tracer), folder / manifest.file, manifest, clip)
 
     graphs: dict[tuple[str, str, str], ReferenceGraph] = {}
 
-    def reference(student: Student, target: Target, quantization: Quantization | None) -> ReferenceGraph:
-        weights = b"".join(value.numpy().tobytes() for value in student.network.state_dict().values())
-        key = (sha256(weights).hexdigest(), target.name, "" if quantization is None else quantization.model_dump_json())
+    def reference(model: Lowerable, target: Target) -> ReferenceGraph:
+        weights = b"".join(value.numpy().tobytes() for value in model.student.network.state_dict().values())
+        settings = model.quantization
+        key = (sha256(weights).hexdigest(), target.name, "" if settings is None else settings.model_dump_json())
         if key not in graphs:
-            graphs[key] = reference_graph(student, target, quantization)
+            graphs[key] = reference_graph(model, target)
         return graphs[key]
 
     monkeypatch.setattr(locating, "trace", traced)

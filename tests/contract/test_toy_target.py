@@ -48,6 +48,9 @@ TOY = Target(
 
 Run = Callable[..., Any]
 
+# A child that was forked from one with the runtimes imported knows no module of these tests.
+pytestmark = pytest.mark.cold_children
+
 
 @pytest.fixture(autouse=True)
 def toy(monkeypatch: pytest.MonkeyPatch) -> None:
