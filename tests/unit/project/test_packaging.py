@@ -71,7 +71,8 @@ def test_the_sdist_and_the_wheel_hold_every_module(distributions: dict[str, Path
     with zipfile.ZipFile(distributions["wheel"]) as wheel:
         in_wheel = {name for name in wheel.namelist() if ".dist-info/" not in name}
         licences = [name for name in wheel.namelist() if name.endswith("licenses/LICENSE")]
-    assert in_wheel == {*_modules_as_installed(), *_templates(), *_embedded(), *_sources(), "dvfl_mobile/py.typed"}
+    typed = {"dvfl_mobile/py.typed", "dvfl_mobile/__init__.pyi"}
+    assert in_wheel == {*_modules_as_installed(), *_templates(), *_embedded(), *_sources(), *typed}
     assert licences
     with tarfile.open(distributions["sdist"]) as sdist:
         in_sdist = {name.partition("/")[2] for name in sdist.getnames()}
