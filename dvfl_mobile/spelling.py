@@ -6,6 +6,7 @@ library that reads `clips=`; to whoever runs the command line, which is `speakin
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,11 +93,13 @@ class Spelling:
         options: of each option, with `{}` where its value goes.
         commands: of each command, with `{}` where its arguments go.
         comma: between arguments.
+        for_shell: whether a shell reads it, so that a value with a blank in it needs quotes.
     """
 
     options: Mapping[str, str]
     commands: Mapping[str, str]
     comma: str
+    for_shell: bool = False
 
 
 # What only the command line has is said in other words.
@@ -156,7 +159,7 @@ def speaking(spelling: Spelling) -> Iterator[None]:
 
 def option(name: Option, value: object = "") -> str:
     """`clips=`, or `clips=a.mp4` with a value; on the command line `--clips`, or `--clips a.mp4`."""
-    return _spoken.options[name].format(value).rstrip()
+    return _spoken.options[name].format(_value(value)).rstrip()
 
 
 def spelled(text: str) -> str:
@@ -167,5 +170,10 @@ def spelled(text: str) -> str:
 
 def command(name: Command, *arguments: object, **options: object) -> str:
     """`dvfl_mobile.check(ARTIFACT, device=host)`; on the command line `dvfl-mobile parity ARTIFACT --device host`."""
-    given = [_spoken.options[key].format(value).strip("`") for key, value in options.items()]
-    return _spoken.commands[name].format(_spoken.comma.join([*map(str, arguments), *given])).rstrip()
+    given = [_spoken.options[key].format(_value(value)).strip("`") for key, value in options.items()]
+    return _spoken.commands[name].format(_spoken.comma.join([*map(_value, arguments), *given])).rstrip()
+
+
+def _value(value: object) -> str:
+    text = str(value)
+    return shlex.quote(text) if _spoken.for_shell and text else text

@@ -26,4 +26,5 @@ COMMAND_LINE = Spelling(
     options={name: f"{_FLAGS.get(name, '--' + name.replace('_', '-'))} {{}}" for name in get_args(Option)},
     commands={name: f"dvfl-mobile {name} {{}}" for name in get_args(Command)},
     comma=" ",
+    for_shell=True,
 )

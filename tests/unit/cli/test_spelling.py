@@ -117,6 +117,8 @@ def test_the_command_line_speaks_flags() -> None:
         assert command("convert") == "dvfl-mobile convert"
         assert command("parity", "ARTIFACT", device="host") == "dvfl-mobile parity ARTIFACT --device host"
         assert spelled("{clips} or {quantize}") == "--clips or dvfl-mobile quantize"
+        assert option("device", "android:a (2)") == "--device 'android:a (2)'"
+        assert command("inspect", "my out/a") == "dvfl-mobile inspect 'my out/a'", "fit for a shell"
     assert spoken() is PYTHON
 
 
