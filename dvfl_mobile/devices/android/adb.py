@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,16 @@ from pathlib import Path
 from typing import NoReturn
 
 from dvfl_mobile.devices import process
-from dvfl_mobile.devices.android.complaints import READY, Trouble, lost, said_trouble, shown, silent, state_trouble
+from dvfl_mobile.devices.android.complaints import (
+    READY,
+    STATES,
+    Trouble,
+    lost,
+    said_trouble,
+    shown,
+    silent,
+    state_trouble,
+)
 from dvfl_mobile.devices.android.shell import Lines
 from dvfl_mobile.devices.process import ExpiredError, TooMuchError
 from dvfl_mobile.errors import DeviceError, DvflMobileError, MissingDependencyError
@@ -23,7 +33,18 @@ ANSWER_S = 20.0
 MOST_TEXT_BYTES = 4 * 2**20
 MOST_STREAM_BYTES = 64 * 2**20
 _STATE_S = 5.0
-_LISTED = re.compile(r"(?P<serial>\(no serial number\)|\S+)\s+(?P<state>no permissions|\S+)(?P<rest>.*)")
+# A serial number may hold blanks: mDNS puts a number behind a name that is taken, `adb-XXXX (2)._adb-tls-connect._tcp`.
+# So a state ends it, with nothing but properties behind that; first a state that is known, then any word.
+_KNOWN = "|".join((READY, *STATES))
+_LISTED = tuple(
+    re.compile(rf"(?P<serial>\S.*?)\s+(?P<state>{state})(?P<rest>{rest})")
+    for state, rest in (
+        (_KNOWN, r"|\s+(?:usb|product|model|device|transport_id):.*"),
+        ("no permissions", r"\s+\(.*"),
+        (r"\S+", r"(?:\s+[^\s:]+:\S*)*"),
+        (r"\S+", r".*"),
+    )
+)
 
 
 class MissingAdbError(MissingDependencyError):
@@ -95,7 +116,7 @@ def listed_devices(seconds: float = ANSWER_S) -> list[Listed]:
 def parse_devices(text: str) -> list[Listed]:
     """The devices in what `adb devices -l` prints."""
     _, _, below = text.partition("List of devices attached")
-    return [_listed(found) for found in map(_LISTED.fullmatch, map(str.strip, below.splitlines())) if found]
+    return [_listed(found) for found in map(_understood, below.splitlines()) if found]
 
 
 @dataclass(frozen=True)
@@ -181,7 +202,7 @@ class Adb:
 
     def error(self, trouble: Trouble, kind: type[DeviceError] = DeviceError) -> DeviceError:
         """The error that this device is in trouble."""
-        return kind(f"{self.name} {trouble.problem}.", hint=trouble.hint.replace("SERIAL", self.serial))
+        return kind(f"{self.name} {trouble.problem}.", hint=hint_for(self.serial, trouble))
 
     def _run(
         self,
@@ -225,6 +246,15 @@ class Adb:
             return said_trouble("not found", "")
         one = listed[self.serial]
         return None if one.is_ready else state_trouble(one.state)
+
+
+def _understood(line: str) -> re.Match[str] | None:
+    return next(filter(None, (pattern.fullmatch(line.strip()) for pattern in _LISTED)), None)
+
+
+def hint_for(serial: str, trouble: Trouble) -> str:
+    """What to do about a device, with commands that a shell takes as they stand."""
+    return trouble.hint.replace("SERIAL", shlex.quote(serial))
 
 
 def _listed(found: re.Match[str]) -> Listed:

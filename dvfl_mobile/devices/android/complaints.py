@@ -18,7 +18,7 @@ class Trouble:
     hint: str
 
 
-_STATES = {
+STATES = {
     "unauthorized": Trouble(
         "doesn't trust this computer (unauthorized)",
         "Unlock it and allow USB debugging in the dialog that it shows. If it shows none: Developer options, "
@@ -44,12 +44,12 @@ _STATES = {
 _SAYINGS = (
     ("no space left", Trouble("is full: no space is left in /data/local/tmp", "Free some space on it.")),
     ("read-only file system", Trouble("can't be written: its /data is read-only", "Restart it.")),
-    ("unauthorized", _STATES["unauthorized"]),
-    ("device still authorizing", _STATES["authorizing"]),
-    ("device still connecting", _STATES["connecting"]),
-    ("device offline", _STATES["offline"]),
-    ("no permissions", _STATES["no permissions"]),
-    ("insufficient permissions", _STATES["no permissions"]),
+    ("unauthorized", STATES["unauthorized"]),
+    ("device still authorizing", STATES["authorizing"]),
+    ("device still connecting", STATES["connecting"]),
+    ("device offline", STATES["offline"]),
+    ("no permissions", STATES["no permissions"]),
+    ("insufficient permissions", STATES["no permissions"]),
     (
         "cannot connect to daemon",
         Trouble("can't be asked: adb's own server doesn't answer", "Restart the server: adb kill-server"),
@@ -63,7 +63,7 @@ _LOST = ("closed", "connection reset", "broken pipe", "protocol fault", "couldn'
 def state_trouble(state: str) -> Trouble:
     """What a state of `adb devices` other than `device` means."""
     unknown = Trouble(f"isn't ready: adb calls it {shown(state)!r}", "Look at: adb devices -l")
-    return _STATES.get(state, unknown)
+    return STATES.get(state, unknown)
 
 
 def said_trouble(text: str, doing: str) -> Trouble | None:
