@@ -44,6 +44,7 @@ class FakeDevice:
         logits: what it computes; None: what the reference form does.
         fails_at: the round, over all artifacts, that raises `error`.
         times_operators: whether it says that it times them.
+        known_as: what is the same of all its names; empty: its only name.
         open_now, most_open: artifacts that are there, now and at most.
     """
 
@@ -59,6 +60,7 @@ class FakeDevice:
     error: DvflMobileError | None = None
     cores: int = 8
     asked: list[RunOptions] = field(default_factory=list)
+    known_as: str = ""
     open_now: int = 0
     most_open: int = 0
     clock_ns: int = 0
@@ -71,6 +73,10 @@ class FakeDevice:
         return DeviceFacts(
             device=self.name, kind=self.kind, model="Fake 1", system="Android 99", abi="arm64-v8a", cores=cores
         )
+
+    @property
+    def identity(self) -> str:
+        return self.known_as or self.name
 
     def state(self) -> DeviceState:
         state = self.states[min(self._states, len(self.states) - 1)]

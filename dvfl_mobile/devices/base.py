@@ -33,10 +33,12 @@ class Device(Protocol):
 
     Attributes:
         facts: of the device; `facts.device` is its name.
+        identity: the same by whatever name it is asked for.
         times_operators: whether a runtime on it records how long each operator takes.
     """
 
     facts: DeviceFacts
+    identity: str
     times_operators: bool
 
     def state(self) -> DeviceState:

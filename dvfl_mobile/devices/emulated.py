@@ -80,6 +80,7 @@ class EmulatedArm:
             features=CPUS[cpu].features,
             cores=tuple(Core(number=number) for number in range(os.cpu_count() or 1)),
         )
+        self.identity: str = self.facts.device
 
     def state(self) -> DeviceState:
         """Nothing: what changes is the host's, and no run of an emulated core is timed for its own sake."""

@@ -99,6 +99,7 @@ class Host:
 
     def __init__(self) -> None:
         self.facts: DeviceFacts = host_facts("host")
+        self.identity: str = self.facts.device
 
     def state(self) -> DeviceState:
         return host_state()

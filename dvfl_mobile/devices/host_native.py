@@ -116,6 +116,7 @@ class NativeHost:
 
     def __init__(self) -> None:
         self.facts: DeviceFacts = host_facts("host:native")
+        self.identity: str = self.facts.device
 
     def state(self) -> DeviceState:
         """What can change while it is used, as it is now."""

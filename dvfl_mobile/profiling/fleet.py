@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from threading import Event
+from typing import TypeVar
 
 from dvfl_mobile.devices.base import Device, find_device, found_devices
 from dvfl_mobile.devices.values import FoundDevice
@@ -20,7 +22,7 @@ from dvfl_mobile.version import __version__
 
 ALL = "all"
 
-_Outcome = DeviceProfile | Failure
+_Result = TypeVar("_Result")
 
 
 def chosen_devices(names: Sequence[str]) -> list[str]:
@@ -58,7 +60,8 @@ def profile_fleet(
 ) -> ProfileReport:
     """Profile on each device of those names.
 
-    A single device's failure is raised; of several, each that fails is a row of the report.
+    A single device's failure is raised; of several, each that fails is a row of the report. One that is named in
+    several ways is profiled once, under the first of them.
 
     Args:
         step_for: what shows the steps of the device of a name; called from several threads.
@@ -68,32 +71,54 @@ def profile_fleet(
     """
     stop = Event()
 
-    def profile(name: str) -> DeviceProfile:
-        device = find(name)
+    def profile(name: str, device: Device) -> DeviceProfile:
         check_is_physical(device)
         return profile_device(device, subjects, plan, step_for(name), bound=bound, stop=stop)
 
     if len(names) == 1:
-        return _report(plan, subjects, [profile(names[0])])
-    return _report(plan, subjects, _in_parallel(names, profile, stop))
+        return _report(plan, subjects, [profile(names[0], find(names[0]))])
+    found = _found(names, find)
+    devices = {name: each for name, each in found.items() if not isinstance(each, Failure)}
+    firsts = _firsts(devices)
+    for name, first in firsts.items():
+        if name != first:
+            with step_for(name)(f"{name} is {first}, which is profiled once"):
+                pass
+    outcomes = found | _in_parallel({name: devices[name] for name in firsts.values()}, profile, stop)
+    return _report(plan, subjects, [outcomes[name] for name in names if firsts.get(name, name) == name])
 
 
-def _in_parallel(names: Sequence[str], profile: Callable[[str], DeviceProfile], stop: Event) -> list[_Outcome]:
-    """What each device came to, in the order of the names."""
+def _found(names: Sequence[str], find: Callable[[str], Device]) -> dict[str, Device | Failure]:
+    """The device of each name, or why it can't be used; all are looked for at once, as one may hang."""
+    with ThreadPoolExecutor(len(names), thread_name_prefix="device") as pool:
+        return dict(zip(names, pool.map(lambda name: _outcome(name, lambda: find(name)), names), strict=True))
 
-    def outcomes(group: Sequence[str]) -> list[tuple[str, _Outcome]]:
-        return [(name, _outcome(name, profile)) for name in group]
 
-    groups = _machines(names)
-    with ThreadPoolExecutor(len(groups), thread_name_prefix="device") as pool:
+def _firsts(devices: Mapping[str, Device]) -> dict[str, str]:
+    """For each name the first one that asks for the same device."""
+    firsts: dict[str, str] = {}
+    for name, device in devices.items():
+        firsts.setdefault(device.identity, name)
+    return {name: firsts[device.identity] for name, device in devices.items()}
+
+
+def _in_parallel(
+    devices: Mapping[str, Device], profile: Callable[[str, Device], DeviceProfile], stop: Event
+) -> dict[str, DeviceProfile | Failure]:
+    """What each device came to."""
+
+    def outcomes(group: Sequence[str]) -> list[tuple[str, DeviceProfile | Failure]]:
+        return [(name, _outcome(name, partial(profile, name, devices[name]))) for name in group]
+
+    groups = _machines(list(devices))
+    with ThreadPoolExecutor(max(1, len(groups)), thread_name_prefix="device") as pool:
         waiting = [pool.submit(outcomes, group) for group in groups]
         try:
-            found = dict(pair for future in waiting for pair in future.result())
+            return dict(pair for future in waiting for pair in future.result())
         except BaseException:
             # As by Ctrl-C: each device ends its round and is tidied up, before the pool lets go.
             stop.set()
             raise
-    return [found[name] for name in names]
 
 
 def _machines(names: Sequence[str]) -> list[list[str]]:
@@ -104,9 +129,10 @@ def _machines(names: Sequence[str]) -> list[list[str]]:
     return list(groups.values())
 
 
-def _outcome(name: str, profile: Callable[[str], DeviceProfile]) -> _Outcome:
+def _outcome(name: str, work: Callable[[], _Result]) -> _Result | Failure:
+    """What some work on a device gave, or its failure."""
     try:
-        return profile(name)
+        return work()
     except DvflMobileError as error:
         return Failure(device=name, problem=error.problem, hint=error.hint, exit_code=error.exit_code)
     except StoppedError:
@@ -117,7 +143,9 @@ def _outcome(name: str, profile: Callable[[str], DeviceProfile]) -> _Outcome:
         return Failure(device=name, problem=problem, hint="Please report it.", exit_code=DvflMobileError.exit_code)
 
 
-def _report(plan: Plan, subjects: Sequence[Subject], outcomes: Sequence[_Outcome]) -> ProfileReport:
+def _report(
+    plan: Plan, subjects: Sequence[Subject], outcomes: Sequence[DeviceProfile | Device | Failure]
+) -> ProfileReport:
     return ProfileReport(
         tool_version=__version__,
         when=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from dvfl_mobile.artifacts.manifest import Manifest
-from dvfl_mobile.devices.android.adb import Adb, Listed, adb_program, listed_devices
+from dvfl_mobile.devices.android.adb import Adb, Listed, adb_program, hint_for, listed_devices
 from dvfl_mobile.devices.android.complaints import shown, state_trouble
-from dvfl_mobile.devices.android.facts import FACTS_SCRIPT, is_android, parse_facts
+from dvfl_mobile.devices.android.facts import FACTS_SCRIPT, identity, is_android, own_number, parse_facts
 from dvfl_mobile.devices.android.place import AdbPlace
 from dvfl_mobile.devices.android.state import STATE_SCRIPT, parse_state
 from dvfl_mobile.devices.base import DeviceRunner
@@ -40,6 +40,10 @@ _SYSTEMS: MappingProxyType[tuple[bool, str], SystemAbi] = MappingProxyType(
 class AndroidDevice:
     """A device that adb reaches.
 
+    Attributes:
+        identity: the same by whatever way adb reaches it: one phone may be listed by its cable, by mDNS and by address.
+        is_named_by_itself: whether adb calls it by the serial number that it gives itself, as it does over a cable.
+
     Raises:
         DeviceError: it doesn't say what it is.
     """
@@ -48,7 +52,10 @@ class AndroidDevice:
 
     def __init__(self, adb: Adb) -> None:
         self._adb = adb
-        self.facts: DeviceFacts = parse_facts(adb.name, _gathered(adb, FACTS_SCRIPT, "asking it what it is"))
+        said = _gathered(adb, FACTS_SCRIPT, "asking it what it is")
+        self.facts: DeviceFacts = parse_facts(adb.name, said)
+        self.identity: str = identity(said) or adb.name
+        self.is_named_by_itself: bool = own_number(said) == adb.serial
 
     def state(self) -> DeviceState:
         """What can change while it is used, as it is now."""
@@ -81,7 +88,7 @@ class AndroidDevice:
 
 
 def find(argument: str) -> AndroidDevice:
-    """The device of a serial number; the only one that is ready if that is empty.
+    """The device of a serial number; the only one that is ready, by however many ways, if that is empty.
 
     Raises:
         DeviceError: it isn't there, or isn't ready; the message says in what state it is, and what to do.
@@ -92,15 +99,16 @@ def find(argument: str) -> AndroidDevice:
     if not listed:
         wanted = f"no android:{shown(argument)}" if argument else "no device"
         raise DeviceError(f"There is {wanted}: adb sees none at all.", hint=_CONNECT)
-    chosen = _named(listed, argument) if argument else _only(listed)
-    adb = Adb(adb_program(), chosen.serial)
+    program = adb_program()
+    chosen = _named(listed, argument) if argument else _only(program, listed)
+    adb = Adb(program, chosen.serial)
     if not chosen.is_ready:
         raise adb.error(state_trouble(chosen.state))
     return AndroidDevice(adb)
 
 
 def found() -> Sequence[FoundDevice]:
-    """Every device that adb sees, ready or not; none where adb isn't installed.
+    """Every device that adb sees, once, ready or not; none where adb isn't installed.
 
     Those that adb calls ready are asked what they are: adb says the same of one that hangs, and of an emulator.
     """
@@ -108,7 +116,7 @@ def found() -> Sequence[FoundDevice]:
         program, listed = adb_program(), listed_devices()
     except MissingDependencyError:
         return ()
-    return [_asked(program, one) if one.is_ready else _not_ready(one) for one in listed]
+    return [each if isinstance(each, FoundDevice) else _ready(each.facts) for _, each in _seen(program, listed)]
 
 
 def _named(listed: list[Listed], serial: str) -> Listed:
@@ -121,8 +129,10 @@ def _named(listed: list[Listed], serial: str) -> Listed:
     )
 
 
-def _only(listed: list[Listed]) -> Listed:
+def _only(program: str, listed: list[Listed]) -> Listed:
     ready = [one for one in listed if one.is_ready]
+    if len(ready) > 1:
+        ready = [one for one, _ in _seen(program, ready)]
     if len(ready) > 1:
         raise UsageError(f"Which device? adb sees {_names(ready)}.", hint=f"Name one of them with {option('device')}.")
     if not ready and len(listed) > 1:
@@ -137,16 +147,31 @@ def _names(listed: list[Listed]) -> str:
     return ", ".join(f"android:{one.serial}" for one in listed)
 
 
-def _asked(program: str, one: Listed) -> FoundDevice:
-    try:
-        facts = AndroidDevice(Adb(program, one.serial, _GLANCE_S)).facts
-    except DeviceError as error:
-        return _unusable(one, "silent", error.hint)
+def _seen(program: str, listed: list[Listed]) -> Iterator[tuple[Listed, AndroidDevice | FoundDevice]]:
+    """Each device once, by the best way to it, in adb's order; those that can't be used as `devices` shows them."""
+    seen = [(one, _asked(program, one) if one.is_ready else _not_ready(one)) for one in listed]
+    best: dict[str, AndroidDevice] = {}
+    for _, each in seen:
+        if isinstance(each, AndroidDevice) and (each.is_named_by_itself or each.identity not in best):
+            best[each.identity] = each
+    for one, each in seen:
+        if not isinstance(each, AndroidDevice) or each is best[each.identity]:
+            yield one, each
+
+
+def _ready(facts: DeviceFacts) -> FoundDevice:
     return FoundDevice(device=facts.device, kind=facts.kind, model=facts.model, status="ready")
 
 
+def _asked(program: str, one: Listed) -> AndroidDevice | FoundDevice:
+    try:
+        return AndroidDevice(Adb(program, one.serial, _GLANCE_S))
+    except DeviceError as error:
+        return _unusable(one, "silent", error.hint)
+
+
 def _not_ready(one: Listed) -> FoundDevice:
-    return _unusable(one, one.state, state_trouble(one.state).hint.replace("SERIAL", one.serial))
+    return _unusable(one, one.state, hint_for(one.serial, state_trouble(one.state)))
 
 
 def _unusable(one: Listed, status: str, hint: str) -> FoundDevice:

@@ -11,9 +11,12 @@ from dvfl_mobile.wording import printable
 FACTS_SCRIPT = """
 echo '== properties'
 for name in ro.product.manufacturer ro.product.model ro.soc.manufacturer ro.soc.model ro.board.platform \\
-    ro.build.version.release ro.build.version.sdk ro.product.cpu.abi ro.kernel.qemu ro.boot.qemu; do
+    ro.build.version.release ro.build.version.sdk ro.product.cpu.abi ro.kernel.qemu ro.boot.qemu \\
+    ro.serialno ro.boot.serialno; do
     echo "$name=$(getprop $name 2>/dev/null)"
 done
+echo '== boot'
+cat /proc/sys/kernel/random/boot_id 2>/dev/null
 echo '== machine'
 uname -m
 echo '== system'
@@ -34,6 +37,7 @@ cat /proc/meminfo 2>/dev/null
 _ABIS = {"aarch64": "arm64-v8a", "armv8l": "armeabi-v7a", "armv7l": "armeabi-v7a", "i686": "x86"}
 _MOST_FEATURES, _MOST_CORES = 512, 1024
 _MOST_CHARACTERS = 200
+_NO_NUMBER = "unknown"
 
 
 def parse_facts(name: str, text: str) -> DeviceFacts:
@@ -56,6 +60,22 @@ def parse_facts(name: str, text: str) -> DeviceFacts:
         cores=_cores(parts.get("cores", "")),
         memory_bytes=_memory_bytes(parts.get("memory", "")),
     )
+
+
+def own_number(text: str) -> str:
+    """The serial number that a device gives itself, in what `FACTS_SCRIPT` prints; empty where it has none."""
+    properties = sections(text).get("properties", "")
+    found = _property(properties, "ro.serialno") or _property(properties, "ro.boot.serialno")
+    return "" if found == _NO_NUMBER else found
+
+
+def identity(text: str) -> str | None:
+    """What is the same by whatever way a device is reached, in what `FACTS_SCRIPT` prints; None where it doesn't tell.
+
+    Cheap phones, and emulators, share one serial number: with it goes the number that a kernel gives each of its boots.
+    """
+    number = own_number(text)
+    return f"{number} {_one_line(sections(text).get('boot', ''))}" if number else None
 
 
 def is_android(facts: DeviceFacts) -> bool:

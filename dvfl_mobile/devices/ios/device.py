@@ -41,6 +41,7 @@ class IosDevice:
         self.facts = DeviceFacts(
             device=_name(listed), kind="physical", model=listed.model, system=listed.system, abi="arm64"
         )
+        self.identity: str = self.facts.device
         if not devicectl.has_app(self._udid, self._bundle):
             raise DeviceError(
                 f"The harness's app, {self._bundle}, isn't on {self.facts.device}.",

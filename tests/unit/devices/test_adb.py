@@ -43,6 +43,28 @@ def test_every_line_of_a_listing_is_read() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "serial", "state", "model"),
+    [
+        # What mDNS makes of a name that is taken, as adb prints it.
+        (
+            "adb-ABCD0123EF-x1Y2z3 (2)._adb-tls-connect._tcp device product:vantage model:motorola_edge transport_id:5",
+            "adb-ABCD0123EF-x1Y2z3 (2)._adb-tls-connect._tcp",
+            "device",
+            "motorola edge",
+        ),
+        ("adb-A (2)._adb._tcp offline transport_id:5", "adb-A (2)._adb._tcp", "offline", ""),
+        ("adb-A (2)._adb._tcp unauthorized", "adb-A (2)._adb._tcp", "unauthorized", ""),
+        ("adb-A (2)._adb._tcp dreaming product:x", "adb-A (2)._adb._tcp", "dreaming", ""),
+        ("my device (2)._adb._tcp device product:x model:Y", "my device (2)._adb._tcp", "device", "Y"),
+        ("a  b   device product:an odd one model:Y device:z transport_id:1", "a  b", "device", "Y"),
+        ("a b no permissions (missing udev rules?); see [http://x] usb:1-2", "a b", "no permissions", ""),
+    ],
+)
+def test_a_serial_number_may_hold_blanks(line: str, serial: str, state: str, model: str) -> None:
+    assert parse_devices(f"List of devices attached\n{line}\n") == [Listed(serial, state, model)]
+
+
 @pytest.mark.parametrize("text", ["", "List of devices attached\n\n", "adb: nonsense", "\x1b[31m"])
 def test_a_listing_of_nothing_lists_nothing(text: str) -> None:
     assert parse_devices(text) == []
@@ -238,17 +260,32 @@ _GETPROP = """#!/bin/sh
 case $1 in
     ro.product.model) echo "$MODEL" ;;
     ro.kernel.qemu) echo "$EMULATED" ;;
+    ro.serialno) echo "$NUMBER" ;;
 esac
 """
+_CAT = """#!/bin/sh
+case $1 in
+    */boot_id) echo "$BOOT" ;;
+    *) exec /bin/cat "$@" ;;
+esac
+"""
+
+
+def _pretend(folder: Path, adb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell of this machine stands in for the devices' own; what it says of itself is said by variables."""
+    for name, text in (("getprop", _GETPROP), ("cat", _CAT), ("adb", f"#!/bin/sh\n{adb}")):
+        (folder / name).write_text(text, encoding="ascii")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.delenv(VARIABLE, raising=False)
 
 
 def test_every_device_is_found_with_what_keeps_it_from_being_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A shell of this machine stands in for the devices' own; what it says of itself is said by a `getprop`."""
-    (tmp_path / "getprop").write_text(_GETPROP, encoding="ascii")
-    (tmp_path / "adb").write_text(
-        """#!/bin/sh
+    _pretend(
+        tmp_path,
+        """
         case $*:$2 in
             devices*) printf 'List of devices attached\\nA device\\nB device\\nC offline\\nD device model:Pixel_8\\n' ;;
             *:A) MODEL='Pixel 8' sh -c "$4" ;;
@@ -256,12 +293,8 @@ def test_every_device_is_found_with_what_keeps_it_from_being_used(
             *:D) echo 'only a part'; exit 0 ;;
         esac
         """,
-        encoding="ascii",
+        monkeypatch,
     )
-    for name in ("adb", "getprop"):
-        (tmp_path / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.delenv(VARIABLE, raising=False)
     found = android.found()
     assert [(one.device, one.kind, one.model, one.status, bool(one.hint)) for one in found] == [
         ("android:A", "physical", "Pixel 8", "ready", False),
@@ -270,3 +303,66 @@ def test_every_device_is_found_with_what_keeps_it_from_being_used(
         ("android:D", "physical", "Pixel 8", "silent", True),
     ]
     assert "adb disconnect C" in found[2].hint
+
+
+_MDNS = "adb-WXYZ98765432-a1B2c3 (2)._adb-tls-connect._tcp"
+_ADDRESS = "192.0.2.7:37571"
+
+
+def _two_ways(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *phones: tuple[str, str, str], offline: tuple[str, ...] = ()
+) -> None:
+    """An adb that lists devices of so many names, each with its own serial number and the number of its boot."""
+    listing = [f"echo '{name} device model:Pixel transport_id:1'" for name, _, _ in phones]
+    listing += [f"echo '{name} offline'" for name in offline]
+    cases = [f"'{name}') MODEL=Pixel NUMBER={number} BOOT={boot} sh -c \"$4\" ;;" for name, number, boot in phones]
+    devices = "; ".join(["devices) echo 'List of devices attached'", *listing])
+    _pretend(
+        folder, f"case $1 in {devices}; exit ;; esac\ncase $2 in {' '.join(cases)} *) exit 1 ;; esac\n", monkeypatch
+    )
+
+
+def test_one_phone_by_two_ways_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _two_ways(tmp_path, monkeypatch, (_MDNS, "WXYZ98765432", "1-2"), (_ADDRESS, "WXYZ98765432", "1-2"))
+    assert [one.device for one in android.found()] == [f"android:{_MDNS}"]
+    assert android.find("").facts.device == f"android:{_MDNS}", "the only one needn't be named"
+    by_mdns, by_address = android.find(_MDNS), android.find(_ADDRESS)
+    assert by_address.facts.device == f"android:{_ADDRESS}", "what is named is taken by the way that is named"
+    assert by_mdns.identity == by_address.identity
+
+
+def test_a_phone_goes_by_its_own_number_where_adb_knows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ways = (_MDNS, _ADDRESS, "WXYZ98765432")
+    _two_ways(tmp_path, monkeypatch, *((way, "WXYZ98765432", "1-2") for way in ways), offline=("B",))
+    assert [(one.device, one.status) for one in android.found()] == [
+        ("android:WXYZ98765432", "ready"),
+        ("android:B", "offline"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("AAAA", "1-2"), ("BBBB", "1-2")),
+        (("0123456789ABCDEF", "1-2"), ("0123456789ABCDEF", "3-4")),
+        (("", "1-2"), ("", "1-2")),
+        (("unknown", "1-2"), ("unknown", "1-2")),
+    ],
+    ids=["numbers", "one number, two boots", "no number", "unknown"],
+)
+def test_two_phones_stay_two(
+    one: tuple[str, str], other: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _two_ways(tmp_path, monkeypatch, (_MDNS, *one), (_ADDRESS, *other))
+    assert len(android.found()) == 2
+    with pytest.raises(UsageError, match="Which device"):
+        android.find("")
+
+
+def test_commands_in_a_hint_are_fit_for_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _two_ways(tmp_path, monkeypatch, offline=(_MDNS,))
+    [one] = android.found()
+    assert f"adb disconnect '{_MDNS}'" in one.hint
+    with pytest.raises(DeviceError) as caught:
+        android.find(_MDNS)
+    assert f"adb disconnect '{_MDNS}'" in caught.value.hint

@@ -292,6 +292,15 @@ def test_one_device_that_fails_takes_nothing_from_the_others(subject: Subject) -
     assert failing.open_now == 0
 
 
+def test_one_device_by_two_names_is_profiled_once(subject: Subject) -> None:
+    by_mdns, by_address = FakeDevice("android:A", known_as="1"), FakeDevice("android:192.0.2.7:5", known_as="1")
+    report = _fleet([by_mdns, FakeDevice("android:B"), by_address], subject)
+    assert [profile.device.device for profile in report.devices] == ["android:A", "android:B"]
+    assert not by_address.asked
+    assert report.failures == ()
+    assert len(_fleet([by_mdns, by_address], subject).devices) == 1
+
+
 def test_a_fault_of_ours_on_one_device_is_called_that(subject: Subject) -> None:
     broken = FakeDevice("android:B", times=lambda *_: [1 // 0])
     report = _fleet([FakeDevice("android:A"), broken], subject)
