@@ -16,6 +16,7 @@ from dvfl_mobile.delegation import Delegation, OperatorRow
 from dvfl_mobile.model.source import weights_notes
 from dvfl_mobile.quantization.floats import MOVES, FloatPart, float_part_of
 from dvfl_mobile.quantization.settings import Quantization
+from dvfl_mobile.report.formats.terminal import NamedTable
 from dvfl_mobile.wording import first_few_only, plural, printable
 
 _NUMBERS = ("operators", "count", "multiply-adds", "share")
@@ -29,7 +30,7 @@ def terminal(manifest: Manifest, folder: Path, *, operators: bool) -> Renderable
     Args:
         operators: show every operator in place of the sums.
     """
-    facts = Table.grid(padding=(0, 2))
+    facts = NamedTable.grid(padding=(0, 2))
     for name, value in _facts(manifest):
         facts.add_row(Text(name, "dim"), _foreign(value))
     parts: list[RenderableType] = [Text(str(folder), "bold"), facts, Text()]
@@ -151,9 +152,10 @@ def _foreign(text: str, style: str = "") -> Text:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = NamedTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.names = [index for index, column in enumerate(columns) if column == "module"]
     for column in columns:
-        # Only a module's path may be folded: figures and fates stay whole.
+        # Figures and fates stay whole.
         justify: Literal["left", "right"] = "right" if column in _NUMBERS else "left"
         table.add_column(column, justify=justify, no_wrap=column not in ("module", "why"), overflow="fold")
     return table

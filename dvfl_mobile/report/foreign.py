@@ -32,6 +32,6 @@ def terminal(report: PackageReport) -> RenderableType:
         headline(report.verdict, report.package),
         Text(source),
         Text(),
-        grid(_COLUMNS, rows, folding={0}, right={1, 3, 4}, verdict=5),
+        grid(_COLUMNS, rows, names={0}, right={1, 3, 4}, verdict=5),
         *paragraph(report.notes),
     )

@@ -67,7 +67,7 @@ def _table(rules: GpuRules, fate: Fate, shown: set[GpuRow], *, operators: bool) 
         shown.update(rows)
         cells = _each(rows) if operators or len(rows) <= _MOST_ROWS else _sums(rows)
         yield Text("\n" + _NOT_TAKEN[fate].format(rules.rules), "yellow")
-        yield grid(_COLUMNS, cells, folding={0, 4}, right={2, 3})
+        yield grid(_COLUMNS, cells, folding={4}, names={0}, right={2, 3})
 
 
 def _each(rows: Sequence[GpuRow]) -> Iterator[tuple[str, ...]]:

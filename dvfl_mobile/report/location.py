@@ -33,7 +33,7 @@ def terminal(location: Location) -> RenderableType:
         Text(f"SQNR of each operator's value, from the first to the last of {len(location.rows)}: {_range(location)}"),
         Text(_sparkline([_shown(row.through_db) for row in location.rows])),
         Text(),
-        grid(_BLOCK_COLUMNS, _block_rows(location.rows), folding={0}, right={1, 2, 3, 4}),
+        grid(_BLOCK_COLUMNS, _block_rows(location.rows), names={0}, right={1, 2, 3, 4}),
     ]
     return Group(*parts, *paragraph(_remarks(location)))
 

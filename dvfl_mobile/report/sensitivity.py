@@ -35,9 +35,9 @@ def terminal(sensitivity: Sensitivity) -> RenderableType:
     return Group(
         Text(_title(sensitivity), "bold"),
         Text(),
-        grid(("block, int8 alone", *_UNIT_COLUMNS), _rows(sensitivity, blocks, whole=True), folding={0}, right=_RIGHT),
+        grid(("block, int8 alone", *_UNIT_COLUMNS), _rows(sensitivity, blocks, whole=True), names={0}, right=_RIGHT),
         Text(),
-        grid((_worst_title(sensitivity), *_UNIT_COLUMNS), _rows(sensitivity, worst), folding={0}, right=_RIGHT),
+        grid((_worst_title(sensitivity), *_UNIT_COLUMNS), _rows(sensitivity, worst), names={0}, right=_RIGHT),
         *paragraph(sensitivity.notes),
     )
 
@@ -66,7 +66,7 @@ def kept_terminal(
     """
     parts: list[RenderableType] = [Text(_kept_title(mixed), "bold")]
     if mixed.kept:
-        parts += [Text(), grid(_KEPT_COLUMNS, _kept_rows(mixed), folding={0}, right={1, 2, 3})]
+        parts += [Text(), grid(_KEPT_COLUMNS, _kept_rows(mixed), names={0}, right={1, 2, 3})]
     parts += [Text(), grid(_COST_COLUMNS, _cost_rows(mixed, latency, sizes), right={1, 2})]
     return Group(*parts, *paragraph(mixed.notes))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dvfl_mobile.cli.console import print_json
+from dvfl_mobile.cli.console import print_json, print_rich
 from dvfl_mobile.cli.options import (
     DEFAULT_OUT,
     Checkpoint,
@@ -21,7 +21,6 @@ from dvfl_mobile.cli.options import (
     Size,
     Targets,
 )
-from dvfl_mobile.cli.output import print_rich
 
 if TYPE_CHECKING:
     from dvfl_mobile.artifacts.make import Artifact
@@ -73,15 +72,15 @@ def convert(
 
 def show_artifacts(made: Sequence[Artifact], *, json: bool) -> None:
     """A line for each artifact that was made."""
-    from rich.table import Table
-
     from dvfl_mobile.report import contents
+    from dvfl_mobile.report.formats.terminal import NamedTable
 
     if json:
         artifacts = [{"folder": str(a.folder), "manifest": a.manifest.model_dump(mode="json")} for a in made]
         print_json({"schema_version": 1, "artifacts": artifacts})
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = NamedTable(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.names = (0,)
     for column in ("artifact", "size", "delegated", "to"):
         table.add_column(column, overflow="fold")
     for artifact in made:

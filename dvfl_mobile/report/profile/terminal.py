@@ -26,7 +26,7 @@ def devices(found: Sequence[FoundDevice]) -> RenderableType:
     # What a device says of itself comes from outside, its serial number too.
     rows = [tuple(map(printable, (each.device, each.kind, each.model, each.status))) for each in found]
     hints = [printable(f"{each.device}: {each.hint}") for each in found if each.hint]
-    return Group(grid(("device", "kind", "model", "status"), rows, folding={0, 2}), *paragraph(hints))
+    return Group(grid(("device", "kind", "model", "status"), rows, folding={2}, names={0}), *paragraph(hints))
 
 
 def _one(report: ProfileReport, profile: DeviceProfile) -> RenderableType:
@@ -50,7 +50,14 @@ def _one(report: ProfileReport, profile: DeviceProfile) -> RenderableType:
 
 def _several(report: ProfileReport) -> RenderableType:
     parts: list[RenderableType] = [
-        grid(figures.FLEET_COLUMNS, figures.fleet_rows(report), folding={0, 2, 7}, right={1, 3, 4, 5, 6}, verdict=8)
+        grid(
+            figures.FLEET_COLUMNS,
+            figures.fleet_rows(report),
+            folding={2, 7},
+            names={0},
+            right={1, 3, 4, 5, 6},
+            verdict=8,
+        )
     ]
     for profile in report.devices:
         parts += [Text(), Text(figures.title(profile), "bold"), Text(figures.device_line(profile.device))]
@@ -83,8 +90,8 @@ def _operators(profile: ArtifactProfile, device: str, of_which: str) -> list[Ren
     if profile.operators:
         parts += [
             Text(f"\nOperators{of_which}, not delegated first", "dim"),
-            grid(figures.OPERATOR_COLUMNS, figures.operator_rows(profile), folding={0, 1}, right={3, 4}),
+            grid(figures.OPERATOR_COLUMNS, figures.operator_rows(profile), folding={0}, names={1}, right={3, 4}),
             Text(f"\nBlocks{of_which}", "dim"),
-            grid(figures.BLOCK_COLUMNS, figures.block_rows(profile), folding={0}, right={1, 2}),
+            grid(figures.BLOCK_COLUMNS, figures.block_rows(profile), names={0}, right={1, 2}),
         ]
     return parts + list(paragraph(figures.operator_remarks(profile, device)))

@@ -13,14 +13,17 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from dvfl_mobile.artifacts.manifest import ArtifactFacts
+from dvfl_mobile.cli.terminal import Terminal
 from dvfl_mobile.data.clips import ClipFacts
 from dvfl_mobile.delegation import Delegation, Operation
+from dvfl_mobile.devices.values import FoundDevice
 from dvfl_mobile.documents import Verdict, json_text
 from dvfl_mobile.parity.measure import measure
 from dvfl_mobile.parity.report import ParityReport, decided, undecided
 from dvfl_mobile.pipeline.prediction import ClassProbability, Prediction
 from dvfl_mobile.pipeline.summary import DeployRow, DeploySummary, summarize
 from dvfl_mobile.report import contents, deploy, parity, prediction
+from dvfl_mobile.report.profile import terminal
 from dvfl_mobile.wording import decibels, percent, rounded_down
 
 HOSTILE = 'a|b`*_<b>&"[red]x[/red]\x1b[31m\x00\n\ufffe\udcff.avi'
@@ -61,6 +64,14 @@ def shown(renderable, width: int = 80) -> str:
     console = Console(width=width, record=True, file=io.StringIO())
     console.print(renderable)
     return console.export_text()
+
+
+def printed(renderable, width: int) -> str:
+    """As the command line prints it."""
+    console = Terminal(io.StringIO())
+    console.width = width
+    console.print(renderable, crop=False, overflow="ignore")
+    return console.file.getvalue()
 
 
 def reject(token: str) -> None:
@@ -272,6 +283,18 @@ def test_the_terminal_of_a_deploy_fits_80_columns():
     assert re.search(r"^coreml/fp16 +44\.4 MB +99\.9 % +- +- +12 s +inconclusive *$", text, re.MULTILINE)
     assert "coreml/fp16: Core ML artifacts run on macOS only; this is Linux." in text
     assert re.search(r"^Written to out/nano/ *$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("width", [16, 80])
+def test_names_that_are_copied_stay_whole_and_no_column_goes(width: int):
+    serial = "android:adb-ABCD0123EF-x1Y2z3 (2)._adb-tls-connect._tcp"
+    found = FoundDevice(device=serial, kind="physical", model="Some Make of Phone 10 Pro", status="ready")
+    text = printed(terminal.devices([found]), width)
+    assert re.search(rf"^{re.escape(serial)}  physical  .*  ready *$", text, re.MULTILINE)
+    path = "stage0.block0.modulation.focal_temporal1.with.a.long.name"
+    rows = [Operation("depthwise_conv_2d", path, True, 1_156_055_040)]
+    text = printed(contents._operators(Delegation.of("XNNPACK", 1, rows).rows), width)
+    assert re.search(rf"^{re.escape(path)} +depthwise_conv_2d +1 +1,156,055,040 +delegated *$", text, re.MULTILINE)
 
 
 def test_a_narrow_terminal_folds_names_and_never_figures():
