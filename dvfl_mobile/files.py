@@ -14,12 +14,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dvfl_mobile.errors import OutputError
-from dvfl_mobile.spelling import option, spelled
+from dvfl_mobile.spelling import has_option, option, spelled
 
 CACHE_VARIABLE = "DVFL_MOBILE_CACHE"
 
 _PARTIAL = ".partial"
 
+_TEMPORARY = "TMPDIR"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+# `{out}` stands for whatever names another place to write to.
 _OS_PROBLEMS = {
     errno.ENOSPC: ("the disk is full", "Free some space, or write elsewhere with {out}."),
     errno.EDQUOT: ("the disk quota is used up", "Free some space, or write elsewhere with {out}."),
@@ -38,15 +41,85 @@ _OS_PROBLEMS = {
 
 @contextmanager
 def writing_to(path: Path) -> Iterator[None]:
-    """Turn what the operating system says of a failed write to `path` into an `OutputError`."""
+    """Turn what the operating system says of a failed write into an `OutputError`.
+
+    It is about `path`, unless the error names another place, or the temporary folder is the fuller one: libraries write
+    there what they are about.
+    """
     try:
         yield
     except OSError as error:
-        number = _number(error)
-        if number not in _OS_PROBLEMS:
+        problem = write_problem(error, path)
+        if problem is None:
             raise
-        problem, hint = _OS_PROBLEMS[number]
-        raise OutputError(f"Can't write {path}: {problem}.", hint=spelled(hint)) from error
+        raise problem from error
+
+
+def write_problem(error: OSError, path: Path) -> OutputError | None:
+    """What an error of the operating system says of a write to `path`; None where it is of something else."""
+    if _is_without_temporary_folder(error):
+        return OutputError(
+            "There is no temporary folder that can be written.", hint=f"Free some space, or name one with {_TEMPORARY}."
+        )
+    number = _number(error)
+    if number not in _OS_PROBLEMS:
+        return None
+    problem, hint = _OS_PROBLEMS[number]
+    named = Path(os.fsdecode(error.filename)).absolute() if isinstance(error.filename, str | bytes) else None
+    if _is_temporary(named, path, is_full=number in _FULL):
+        return OutputError(
+            f"Can't write to the temporary folder {tempfile.gettempdir()}: {problem}.", hint=_spelled(hint, _TEMPORARY)
+        )
+    place = path if named is None or named.is_relative_to(path.parent.absolute()) else named
+    return OutputError(f"Can't write {place}: {problem}.", hint=_spelled(hint, _choosing(place)))
+
+
+def _spelled(hint: str, choice: str) -> str:
+    return spelled(hint.replace("{out}", choice) if choice else hint.replace(" with {out}", ""))
+
+
+def _choosing(place: Path) -> str:
+    """What has another place be written to; empty where nothing does: what goes beside an artifact goes there alone."""
+    if _is_cached(place):
+        return CACHE_VARIABLE
+    return option("out") if has_option("out") else ""
+
+
+def _is_temporary(named: Path | None, path: Path, *, is_full: bool) -> bool:
+    """Whether what couldn't be written was a temporary file, and not at `path`."""
+    folder = _temporary_folder()
+    if folder is None or path.absolute().is_relative_to(folder):
+        return False
+    return named.is_relative_to(folder) if named is not None else is_full and _is_fuller(folder, path)
+
+
+def _temporary_folder() -> Path | None:
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError:
+        return None
+
+
+def _is_without_temporary_folder(error: OSError) -> bool:
+    return isinstance(error, FileNotFoundError) and "No usable temporary directory" in str(error.strerror)
+
+
+def _is_fuller(one: Path, other: Path) -> bool:
+    """Whether one folder's file system has less room than the one that another path is to be on."""
+    there = next((place for place in (other, *other.absolute().parents) if place.is_dir()), Path("/"))
+    with suppress(OSError):
+        return one.stat().st_dev != there.stat().st_dev and _free_bytes(one) < _free_bytes(there)
+    return False
+
+
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+def _is_cached(place: Path) -> bool:
+    with suppress(OutputError):
+        return place.is_relative_to(cache_folder())
+    return False
 
 
 def _number(error: OSError) -> int | None:
@@ -115,7 +188,8 @@ def _swap_in(new: Path, path: Path) -> None:
         return
     if not path.is_dir():
         raise OutputError(
-            f"Can't write {path}: a file stands where a folder goes.", hint=f"Write elsewhere with {option('out')}."
+            f"Can't write {path}: a file stands where a folder goes.",
+            hint=_spelled("Write elsewhere with {out}.", _choosing(path)),
         )
     old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", suffix=_PARTIAL, dir=path.parent))
     path.rename(old / path.name)
@@ -148,7 +222,7 @@ def directory_lock(path: Path, *, wait: bool = False) -> Iterator[None]:
         except BlockingIOError as error:
             raise OutputError(
                 f"{path} is being written by another run.",
-                hint=f"Wait for it to end, or write elsewhere with {option('out')}.",
+                hint=_spelled("Wait for it to end, or write elsewhere with {out}.", _choosing(path)),
             ) from error
         remove_partials(path)
         yield
@@ -194,8 +268,17 @@ def _umask() -> int:
 
 
 def cache_folder() -> Path:
-    """`$DVFL_MOBILE_CACHE`, else `dvfl-mobile` in the user's own cache folder."""
+    """`$DVFL_MOBILE_CACHE`, else `dvfl-mobile` in the user's own cache folder.
+
+    Raises:
+        OutputError: this user has none.
+    """
     named = os.environ.get(CACHE_VARIABLE)
     if named:
         return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dvfl-mobile"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dvfl-mobile"
+    except RuntimeError as error:
+        raise OutputError(
+            "This user has no home folder to keep things in.", hint=f"Name a folder for them with {CACHE_VARIABLE}."
+        ) from error

@@ -7,7 +7,7 @@ library that reads `clips=`; to whoever runs the command line, which is `speakin
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -93,12 +93,14 @@ class Spelling:
         options: of each option, with `{}` where its value goes.
         commands: of each command, with `{}` where its arguments go.
         comma: between arguments.
+        lacking: options that what runs now doesn't have, though other commands do.
         for_shell: whether a shell reads it, so that a value with a blank in it needs quotes.
     """
 
     options: Mapping[str, str]
     commands: Mapping[str, str]
     comma: str
+    lacking: Sequence[Option] = ()
     for_shell: bool = False
 
 
@@ -155,6 +157,11 @@ def speaking(spelling: Spelling) -> Iterator[None]:
         yield
     finally:
         speak(before)
+
+
+def has_option(name: Option) -> bool:
+    """Whether what runs now can be given it: no command has all of them."""
+    return name not in _spoken.lacking
 
 
 def option(name: Option, value: object = "") -> str:

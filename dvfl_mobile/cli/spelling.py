@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from typing import get_args
 
 from dvfl_mobile.spelling import Command, Option, Spelling
@@ -28,3 +30,9 @@ COMMAND_LINE = Spelling(
     comma=" ",
     for_shell=True,
 )
+
+
+def spelling_of(flags: Collection[str]) -> Spelling:
+    """The spelling of a command that has these flags, and no others."""
+    options = COMMAND_LINE.options
+    return replace(COMMAND_LINE, lacking=[name for name in get_args(Option) if options[name].split()[0] not in flags])

@@ -28,7 +28,7 @@ def recall(key: str) -> Quantization | None:
     """What was kept under a key; None if nothing was, or it can't be read any more."""
     try:
         return Quantization.model_validate_json(_place(key).read_bytes())
-    except (OSError, ValidationError):
+    except (OSError, OutputError, ValidationError):
         return None
 
 

@@ -7,22 +7,28 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from dvfl_mobile import files
+from dvfl_mobile.cli.spelling import spelling_of
 from dvfl_mobile.errors import OutputError
 from dvfl_mobile.files import (
+    CACHE_VARIABLE,
     atomic_directory,
     atomic_file,
+    cache_folder,
     directory_lock,
     files_below,
     sha256_of,
     write_text,
     writing_to,
 )
+from dvfl_mobile.spelling import speaking
 
 
 class BrokenError(Exception):
@@ -110,6 +116,76 @@ def test_what_the_system_says_becomes_a_sentence(tmp_path: Path, number: int) ->
 def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
     with pytest.raises(ConnectionResetError), writing_to(tmp_path):
         raise ConnectionResetError(errno.ECONNRESET, "")
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def refused(path: Path, error: OSError) -> tuple[str, str]:
+    with pytest.raises(OutputError) as raised, writing_to(path):
+        raise error
+    return raised.value.problem, raised.value.hint
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_of_a_temporary_file_the_temporary_folder_is_blamed(temporary: Path, tmp_path: Path, number: int) -> None:
+    error = OSError(number, os.strerror(number), str(temporary / "x" / "held"))
+    problem, hint = refused(tmp_path / "out" / "model", error)
+    assert problem.startswith(f"Can't write to the temporary folder {temporary}: ")
+    assert hint.endswith("rite elsewhere with TMPDIR.")
+
+
+@pytest.mark.parametrize(("free", "blamed"), [(0, True), (10**15, False)])
+def test_of_a_full_disk_without_a_name_the_fuller_is_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, blamed: bool
+) -> None:
+    elsewhere = next((place for place in (Path("/dev/shm"), Path("/run")) if place.is_dir()), tmp_path)
+    if elsewhere.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is one file system here")
+    monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
+    free_bytes = files._free_bytes
+    monkeypatch.setattr(files, "_free_bytes", lambda place: free if place == elsewhere else free_bytes(place))
+    problem, _ = refused(tmp_path / "new" / "model", OSError(errno.ENOSPC, "No space left on device"))
+    assert (problem == f"Can't write to the temporary folder {elsewhere}: the disk is full.") == blamed
+    assert (problem == f"Can't write {tmp_path / 'new' / 'model'}: the disk is full.") != blamed
+
+
+def test_without_any_temporary_folder_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "none")])
+    with pytest.raises(OutputError, match="There is no temporary folder") as raised, writing_to(tmp_path / "out"):
+        tempfile.mkdtemp()
+    assert "TMPDIR" in raised.value.hint
+
+
+def test_what_is_kept_for_later_goes_elsewhere_by_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(OutputError) as raised:
+        write_text(cache_folder() / "scales" / "x", "")
+    assert raised.value.hint == "Write elsewhere with DVFL_MOBILE_CACHE."
+
+
+@pytest.mark.parametrize(("flags", "hint"), [({"-o"}, "Write elsewhere with -o."), ({"--json"}, "Write elsewhere.")])
+def test_an_option_is_hinted_at_where_the_command_has_it(tmp_path: Path, flags: set[str], hint: str) -> None:
+    with speaking(spelling_of(flags)):
+        assert refused(tmp_path / "x", OSError(errno.EROFS, "read-only"))[1] == hint
+
+
+def test_a_user_without_a_home_is_told_what_to_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (CACHE_VARIABLE, "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    with pytest.raises(OutputError, match="no home folder") as raised:
+        cache_folder()
+    assert CACHE_VARIABLE in raised.value.hint
+    monkeypatch.setenv(CACHE_VARIABLE, "/kept")
+    assert cache_folder() == Path("/kept")
 
 
 def test_a_second_run_learns_of_the_first(tmp_path: Path) -> None:
