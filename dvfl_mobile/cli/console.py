@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from dvfl_mobile.cli.streams import json_for, printing
 from dvfl_mobile.wording import printable
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from dvfl_mobile.documents import Document
 
 DEBUG_VARIABLE = "DVFL_MOBILE_DEBUG"
@@ -23,7 +27,26 @@ def debugging() -> bool:
 def print_json(document: Document | dict[str, Any]) -> None:
     """Print the one document of a `--json` run on stdout."""
     text = json.dumps(document, indent=2) if isinstance(document, dict) else document.model_dump_json(indent=2)
-    sys.stdout.write(text + "\n")
+    print_text(json_for(text, sys.stdout))
+
+
+def print_text(text: str) -> None:
+    """Print lines of a result on stdout as they are."""
+    with printing():
+        sys.stdout.write(text + "\n")
+
+
+def print_rich(renderable: RenderableType, *, soft_wrap: bool = False) -> None:
+    """Print a result on stdout.
+
+    Args:
+        soft_wrap: leave lines that are longer than the terminal is wide as they are. Else sentences are wrapped, and
+            words and tables that it can't hold stay whole: half a serial number can't be copied.
+    """
+    from dvfl_mobile.cli.terminal import Terminal
+
+    with printing():
+        Terminal(soft_wrap=soft_wrap).print(renderable, crop=False, overflow="ignore")
 
 
 def print_note(text: str) -> None:
@@ -42,13 +65,15 @@ def print_error(problem: str, hint: str = "") -> None:
 
 
 def _print_labelled(label: str, style: str, text: str, hint: str = "") -> None:
-    from rich.console import Console
     from rich.text import Text
+
+    from dvfl_mobile.cli.terminal import Terminal
 
     line = Text.assemble((label, style), " ", _harmless(text))
     if hint:
         line.append(f"\n{_harmless(hint)}", "dim")
-    Console(stderr=True, highlight=False, soft_wrap=True).print(line)
+    with suppress(OSError):  # a message that can't be written is nothing to end for
+        Terminal(sys.stderr, soft_wrap=True).print(line)
 
 
 def _harmless(text: str) -> str:

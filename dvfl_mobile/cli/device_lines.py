@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -10,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from dvfl_mobile.cli.console import debugging
 from dvfl_mobile.cli.progress import quiet_vendors
+from dvfl_mobile.cli.streams import own_stderr
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
     from dvfl_mobile.progress import Step
-
-_STDERR = 2
 
 
 @contextmanager
@@ -26,11 +24,10 @@ def device_lines() -> Iterator[Callable[[str], Step]]:
 
     What libraries print in this block is held back, as in other steps, for all devices together.
     """
-    from rich.console import Console
+    from dvfl_mobile.cli.terminal import Terminal
 
-    # To where stderr leads now, wherever the descriptor is sent in this block.
-    with os.fdopen(os.dup(_STDERR), "w", encoding="utf-8", errors="replace", buffering=1) as stream, quiet_vendors():
-        console = Console(file=stream, highlight=False, soft_wrap=True)
+    with own_stderr() as stream, quiet_vendors():
+        console = Terminal(stream, soft_wrap=True)
         if debugging() or not console.is_terminal:
             yield lambda _: _printed(console)
             return

@@ -7,19 +7,20 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from dvfl_mobile.cli.console import DEBUG_VARIABLE, debugging, print_error
+from dvfl_mobile.cli.console import DEBUG_VARIABLE, debugging, print_error, print_text
 from dvfl_mobile.cli.interrupts import raising_interrupts
-from dvfl_mobile.cli.spelling import COMMAND_LINE
+from dvfl_mobile.cli.spelling import COMMAND_LINE, spelling_of
+from dvfl_mobile.cli.streams import close_streams, prepare_streams, printing, reader_left
 from dvfl_mobile.errors import DvflMobileError, InputError, MissingDependencyError
-from dvfl_mobile.files import writing_to
-from dvfl_mobile.spelling import speaking
+from dvfl_mobile.files import write_problem
+from dvfl_mobile.spelling import speak, speaking
 from dvfl_mobile.version import __version__
 
 COMMANDS = {
@@ -47,6 +48,7 @@ EXIT_CODES = (
 )
 
 _DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+_FILE_LIMITS = (errno.EMFILE, errno.ENFILE)
 _PERMISSION_PROBLEMS = (errno.EACCES, errno.EPERM)
 _BROKEN_PIPE = 141
 # For packages that are imported outside of a converter or runner, which name their own.
@@ -55,10 +57,11 @@ _EXTRAS = {"torch": "all", "torchao": "quantize", "safetensors": "all", "av": "v
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process; `arguments` default to the process's own."""
+    prepare_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     with _debug_asked_for(given) as rest, speaking(COMMAND_LINE):
         code = _run(rest)
-    _close_stdout()
+    close_streams()
     raise SystemExit(code)
 
 
@@ -82,8 +85,8 @@ def _invoke(arguments: list[str]) -> int:
             code = 0
     except typer.Exit as end:
         code = end.exit_code
-    sys.stdout.flush()
-    return code
+    with printing():
+        return code
 
 
 def _app() -> typer.Typer:
@@ -107,13 +110,21 @@ def _root(
     ] = False,
 ) -> None:
     """Take a DVFL-Net video action recognizer from a checkpoint to a phone: convert, check against PyTorch, ship."""
+    if context.invoked_subcommand is not None:
+        speak(spelling_of(_flags(getattr(context.command, "commands", {}).get(context.invoked_subcommand))))
     if version:
-        print(f"dvfl-mobile {__version__}")
+        print_text(f"dvfl-mobile {__version__}")
     elif context.invoked_subcommand is None:
-        print(context.get_help())
+        print_text(context.get_help())
     else:
         return
     raise typer.Exit
+
+
+def _flags(command: object) -> set[str]:
+    """Every flag of a command, and of those below it."""
+    own = {flag for parameter in getattr(command, "params", ()) for flag in parameter.opts}
+    return own.union(*map(_flags, getattr(command, "commands", {}).values()))
 
 
 @contextmanager
@@ -141,7 +152,7 @@ def _explain(error: BaseException) -> int:
     if isinstance(error, typer.TyperException):
         print_error(error.format_message(), _usage_hint(error))
         return error.exit_code
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, BrokenPipeError) and reader_left():
         return _BROKEN_PIPE
     problem = _missing_package(error) or _machine_problem(error)
     if problem is not None:
@@ -168,31 +179,34 @@ def _missing_package(error: BaseException) -> DvflMobileError | None:
 
 def _machine_problem(error: BaseException) -> InputError | None:
     """What the machine lacks, where that is what `error` says; None where it says something else."""
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-        return InputError("The machine ran out of memory.", hint="Close other programs, or take one target at a time.")
-    if not isinstance(error, OSError):
-        return None
+    for each in _led_to(error):
+        if isinstance(each, MemoryError) or "can't allocate memory" in str(each):
+            hint = "Close other programs, or take one target at a time."
+            return InputError("The machine ran out of memory.", hint=hint)
+        if any(os.strerror(number) in str(each) for number in _FILE_LIMITS):
+            hint = "Raise the limit, such as by: ulimit -n 1024"
+            return InputError("More files had to be open at once than may be.", hint=hint)
+    return _place_problem(error) if isinstance(error, OSError) else None
+
+
+def _place_problem(error: OSError) -> InputError | None:
+    """What a place lacks that was to be read or written."""
     place = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
     if error.errno in _PERMISSION_PROBLEMS:
         return InputError(f"No permission for {place or 'a file'}.", hint="Check who owns it, or name another.")
-    if error.errno in _DISK_PROBLEMS:
-        try:
-            with writing_to(place or Path("the output")):
-                raise error
-        except InputError as problem:
-            return problem
+    if error.errno in _DISK_PROBLEMS or (error.errno == errno.ENOENT and place is None):
+        return write_problem(error, place or Path("the output"))
     return None
+
+
+def _led_to(error: BaseException) -> Iterator[BaseException]:
+    """The error, and those that it was raised for: libraries make their own of what the system says."""
+    led: BaseException | None = error
+    while led is not None:
+        yield led
+        led = led.__cause__ or (None if led.__suppress_context__ else led.__context__)
 
 
 def _show_traceback() -> None:
     if debugging():
         traceback.print_exc()
-
-
-def _close_stdout() -> None:
-    """Leave nothing in stdout that could fail in the interpreter's last breath, where nobody can catch it."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -432,7 +432,7 @@ def make_plan(options: TrainOptions | DistillOptions) -> TrainPlan:
 
 def train_as_planned(options: TrainOptions | DistillOptions) -> None:
     """Train, draw the learning curve, and show what came of it; in the first process only."""
-    from dvfl_mobile.cli.console import print_json, print_note
+    from dvfl_mobile.cli.console import print_json, print_note, print_text
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.errors import MissingDependencyError
     from dvfl_mobile.report.training import draw_learning_curve, summary_lines
@@ -455,7 +455,7 @@ def train_as_planned(options: TrainOptions | DistillOptions) -> None:
     if options.json:
         print_json(result)
     else:
-        print("\n".join(summary_lines(result, out / BEST_NAME)))
+        print_text("\n".join(summary_lines(result, out / BEST_NAME)))
 
 
 def _choices(options: TrainOptions | DistillOptions) -> Choices:

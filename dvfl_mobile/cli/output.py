@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dvfl_mobile.cli.console import print_json, print_note, print_warning
+from dvfl_mobile.cli.console import print_json, print_note, print_rich, print_warning
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -62,15 +63,10 @@ def joined(report: Document, name: str, more: Document) -> dict[str, Any]:
     return {**loads(report.model_dump_json()), name: loads(more.model_dump_json())}
 
 
-def print_rich(renderable: RenderableType) -> None:
-    from rich.console import Console
-
-    Console(highlight=False).print(renderable)
-
-
 def show_annotations(report: ParityReport | PackReport) -> None:
     """What failed, for GitHub to show beside the code; it reads stderr as well as stdout."""
     from dvfl_mobile.report.formats import annotations
 
     title, file = annotations.subject(report)
-    sys.stderr.write(annotations.github(report.verdict, title, report.reasons, file))
+    with suppress(OSError):
+        sys.stderr.write(annotations.github(report.verdict, title, report.reasons, file))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
 from dvfl_mobile.cli.console import debugging
+from dvfl_mobile.cli.streams import own_stderr
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,10 +76,10 @@ def steps(*, quiet: bool = False) -> Iterator[Steps]:
                     compare(clip)
                     advance()
     """
-    from rich.console import Console
+    from dvfl_mobile.cli.terminal import Terminal
 
-    with _own_stderr() as stream:
-        yield Steps(Console(file=stream, highlight=False, soft_wrap=True), quiet=quiet)
+    with own_stderr() as stream:
+        yield Steps(Terminal(stream, soft_wrap=True), quiet=quiet)
 
 
 @contextmanager
@@ -92,7 +93,7 @@ def quiet_vendors() -> Iterator[None]:
         with _redirected(_STDOUT, to=_STDERR):
             yield
         return
-    with tempfile.TemporaryFile() as held:
+    with _held() as held:
         try:
             with _redirected(_STDOUT, to=held.fileno()), _redirected(_STDERR, to=held.fileno()):
                 yield
@@ -114,11 +115,11 @@ def _redirected(descriptor: int, to: int) -> Iterator[None]:
         os.close(before)
 
 
-@contextmanager
-def _own_stderr() -> Iterator[IO[str]]:
-    """A stream to where stderr leads now, wherever file descriptor 2 is sent later."""
-    with os.fdopen(os.dup(_STDERR), "w", encoding="utf-8", errors="replace", buffering=1) as stream:
-        yield stream
+def _held() -> IO[bytes]:
+    """What is held is kept in memory where the system can: the temporary folder may be full, or none."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("held"), "w+b")
+    return tempfile.TemporaryFile()
 
 
 def _flush() -> None:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dvfl_mobile.cli.console import print_json
+from dvfl_mobile.cli.console import print_json, print_rich, print_text
 from dvfl_mobile.cli.options import DataRoot, Json
-from dvfl_mobile.cli.output import print_rich
 
 if TYPE_CHECKING:
     from dvfl_mobile.data.check import DataReport
@@ -34,7 +33,7 @@ AllowLeaks = Annotated[bool, typer.Option("--allow-leaks", help="Accept splits t
 def _group(context: typer.Context) -> None:
     """Look at data sets."""
     if context.invoked_subcommand is None:
-        print(context.get_help())
+        print_text(context.get_help())
 
 
 @app.command()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dvfl_mobile.cli.console import print_json
+from dvfl_mobile.cli.console import print_json, print_rich
 from dvfl_mobile.cli.options import Json
-from dvfl_mobile.cli.output import print_rich
 
 if TYPE_CHECKING:
     from dvfl_mobile.devices.values import FoundDevice

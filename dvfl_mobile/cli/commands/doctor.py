@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dvfl_mobile.cli.console import print_error, print_json
+from dvfl_mobile.cli.console import print_error, print_json, print_rich
 from dvfl_mobile.cli.options import Json
 from dvfl_mobile.errors import MissingDependencyError
 
@@ -47,11 +47,8 @@ def doctor(targets: RequestedTargets = None, json: Json = False) -> None:
 
 
 def _show(environment: Environment) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False, soft_wrap=True)
     for line in _lines(environment):
-        console.print(line)
+        print_rich(line, soft_wrap=True)
 
 
 def _lines(environment: Environment) -> Iterator[str]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dvfl_mobile.cli.console import print_json, print_warning
+from dvfl_mobile.cli.console import print_json, print_rich, print_warning
 from dvfl_mobile.cli.options import ArtifactFolder, Json
-from dvfl_mobile.cli.output import joined, print_rich
+from dvfl_mobile.cli.output import joined
 
 if TYPE_CHECKING:
     from dvfl_mobile.artifacts.manifest import Manifest

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dvfl_mobile.cli.console import print_json
+from dvfl_mobile.cli.console import print_json, print_rich
 from dvfl_mobile.cli.options import ArtifactFolder, Json, Reference
-from dvfl_mobile.cli.output import print_rich
 
 if TYPE_CHECKING:
     from dvfl_mobile.pack.making.build import BuiltPack

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dvfl_mobile.cli.console import print_note
+from dvfl_mobile.cli.console import print_note, print_rich
 from dvfl_mobile.cli.options import (
     Annotations,
     Because,
@@ -20,7 +20,7 @@ from dvfl_mobile.cli.options import (
     MinSqnr,
     Reference,
 )
-from dvfl_mobile.cli.output import print_report, print_rich, show_annotations
+from dvfl_mobile.cli.output import print_report, show_annotations
 from dvfl_mobile.errors import UsageError
 
 if TYPE_CHECKING:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dvfl_mobile.cli.console import print_json, print_note
+from dvfl_mobile.cli.console import print_json, print_note, print_rich
 from dvfl_mobile.cli.options import DEFAULT_OUT, Clips, Json, devices_help
-from dvfl_mobile.cli.output import print_rich
 from dvfl_mobile.errors import UsageError
 from dvfl_mobile.profiling.plan import RUNS, WARMUP, Plan, cores_of, seconds_of
 

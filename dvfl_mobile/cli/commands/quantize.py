@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dvfl_mobile.cli.console import print_json, print_note
+from dvfl_mobile.cli.console import print_json, print_note, print_rich
 from dvfl_mobile.cli.options import (
     DEFAULT_OUT,
     Calib,
@@ -21,7 +21,6 @@ from dvfl_mobile.cli.options import (
     Seed,
     Size,
 )
-from dvfl_mobile.cli.output import print_rich
 from dvfl_mobile.errors import UsageError
 
 if TYPE_CHECKING:
