@@ -12,7 +12,9 @@ from dvfl_mobile.documents import Document
 from dvfl_mobile.errors import UsageError
 from dvfl_mobile.quantization.scales import Scale
 from dvfl_mobile.spelling import option
-from dvfl_mobile.wording import percent
+from dvfl_mobile.wording import first_few, percent, plural
+
+_SCALE_OF_NO_RANGE = 2.0**-23  # float32's epsilon, which torchao's observers put in the place of zero
 
 
 def upgraded(document: Any) -> Any:
@@ -34,6 +36,7 @@ class CalibrationFacts(Document):
         seed: of the choice of videos.
         observer: how ranges were chosen.
         sha256: of all clips' pixels in their order.
+        degenerate: each way in which all the clips are alike, so that their ranges are no others'.
         notes: what a reader must know: videos that couldn't be read, a source without a split.
     """
 
@@ -44,6 +47,7 @@ class CalibrationFacts(Document):
     seed: int
     observer: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    degenerate: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -116,13 +120,28 @@ class Quantization(Document):
         return upgraded(document)
 
     @property
+    def degenerate(self) -> tuple[str, ...]:
+        """What is wrong with the clips of calibration or the ranges found on them; empty where nothing is."""
+        if self.calibration is None:
+            return ()
+        empty = [name for name, scale in self.scales.items() if scale.scale <= _SCALE_OF_NO_RANGE]
+        said = (f"{plural(len(empty), 'int8 tensor')} had a range of zero: {first_few(empty)}",) if empty else ()
+        return (*self.calibration.degenerate, *said)
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What whoever ships it must know."""
-        if self.calibration is None or not self.calibration.is_noise:
-            return ()
-        return (
-            "Calibrated on noise, not on video: the scales fit nothing, and no artifact of them should be shipped.",
-        )
+        found = []
+        if self.calibration is not None and self.calibration.is_noise:
+            found.append(
+                "Calibrated on noise, not on video: the scales fit nothing, and no artifact of them should be shipped."
+            )
+        if self.degenerate:
+            found.append(
+                f"Degenerate calibration: {'; '.join(self.degenerate)}. The scales fit such clips and no others, and "
+                "no figure on such clips decides anything."
+            )
+        return tuple(found)
 
 
 class Compared(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dvfl_mobile.errors import MissingDependencyError, UsageError
+from dvfl_mobile.errors import MissingDependencyError, UsageError, VideoError
 from dvfl_mobile.files import directory_lock
 from dvfl_mobile.parity.measure import PooledMetrics, measure
 from dvfl_mobile.pipeline.convert import convert
@@ -68,7 +69,7 @@ def quantize(student: Student, plan: QuantizePlan, state: Path | None = None, st
         state: where quantization-aware training keeps what it needs to go on after a kill.
 
     Raises:
-        VideoError: the calibration clips can't be had, or are too few.
+        VideoError: the calibration clips can't be had, are too few, or are such that `auto` can't choose by them.
         CheckFailedError: `auto` can't keep its promise.
     """
     _load_torchao(step)
@@ -80,15 +81,19 @@ def quantize(student: Student, plan: QuantizePlan, state: Path | None = None, st
         form = freeze(student, settings)
         return Quantized(form, summarize_form(form, None))
     clips = calibration_clips(student, plan, step)
+    if plan.promise is not None:
+        _check_choosable(clips, clips.facts.degenerate)
     form = ptq.quantize(student, plan.recipe.name, clips.pixels, clips.facts, plan.keep, step)
     mixed, cost = None, None
     if plan.recipe.name == "auto":
+        _check_choosable(clips, form.settings.degenerate)
         uniform = form
         form, mixed = _kept(form, clips, plan, step)
         cost = _cost(uniform, form, clips.pixels[0], step) if mixed.kept else None
     if plan.training is not None:
-        form = _trained(form, plan, plan.training, state, step)
-    return Quantized(form, summarize_form(form, _looked_at(form, clips, step)), mixed, cost)
+        form = _trained(form, plan, plan.training, clips, state, step)
+    near = _looked_at(form, clips, step) if _is_telling(clips, form.settings.degenerate) else None
+    return Quantized(form, summarize_form(form, near), mixed, cost)
 
 
 def make(student: Student, plan: QuantizePlan, out: Path, step: Step = silent) -> Quantized | None:
@@ -141,8 +146,11 @@ def sensitivity(student: Student, plan: QuantizePlan, step: Step = silent) -> Se
     from dvfl_mobile.quantization.mixed.sensitivity import DEFAULT_CLIPS, measure_sensitivity
 
     clips = calibration_clips(student, plan, step)
+    if not len(clips.held_out):
+        raise _nothing_to_choose_by(clips, clips.facts.degenerate)
     form = ptq.quantize(student, plan.recipe.name, clips.pixels, clips.facts, plan.keep, step)
-    return measure_sensitivity(form, _others(clips)[:DEFAULT_CLIPS], step)
+    found = measure_sensitivity(form, clips.held_out[:DEFAULT_CLIPS], step)
+    return found.model_copy(update={"notes": (*found.notes, *form.settings.warnings)})
 
 
 def _load_torchao(step: Step) -> None:
@@ -158,7 +166,14 @@ def calibration_clips(student: Student, plan: QuantizePlan, step: Step) -> Calib
     )
 
 
-def _gather(student: Student, plan: QuantizePlan, samples: int, held_out: int, step: Step) -> CalibrationClips:
+def _gather(
+    student: Student,
+    plan: QuantizePlan,
+    samples: int,
+    held_out: int,
+    step: Step,
+    leave_out: NDArray[np.uint8] | None = None,
+) -> CalibrationClips:
     from dvfl_mobile.quantization.calibrate.calibration import gather
 
     calibration = _calibration(plan)
@@ -171,6 +186,7 @@ def _gather(student: Student, plan: QuantizePlan, samples: int, held_out: int, s
         data_root=calibration.data_root,
         classes=student.classes,
         held_out=held_out,
+        leave_out=leave_out,
         step=step,
     )
 
@@ -184,7 +200,7 @@ def _kept(form: QuantizedForm, clips: CalibrationClips, plan: QuantizePlan, step
     from dvfl_mobile.quantization.mixed.choose import apply_kept, choose_kept
 
     assert plan.promise is not None, "check_plan refuses auto without a promise"
-    mixed = choose_kept(form, _others(clips), step=step, **plan.promise.model_dump())
+    mixed = choose_kept(form, clips.held_out, step=step, **plan.promise.model_dump())
     return apply_kept(form, mixed.kept), mixed
 
 
@@ -207,24 +223,42 @@ def _cost(uniform: QuantizedForm, mixed: QuantizedForm, clip: NDArray[np.uint8],
 
 
 def _trained(
-    form: QuantizedForm, plan: QuantizePlan, training: Training, state: Path | None, step: Step
+    form: QuantizedForm,
+    plan: QuantizePlan,
+    training: Training,
+    calibration: CalibrationClips,
+    state: Path | None,
+    step: Step,
 ) -> QuantizedForm:
     from dvfl_mobile.quantization.qat import train as qat
 
-    clips = _gather(form.student, plan, training.samples, 0, step)
+    clips = _gather(form.student, plan, training.samples, 0, step, calibration.held_out)
     return qat.train(form, clips.pixels, clips.labels, training.settings, clips.facts.source, state, step)
 
 
-def _others(clips: CalibrationClips) -> NDArray[np.uint8]:
-    """Clips that calibration didn't see; its own where there are none."""
-    return clips.held_out if len(clips.held_out) else clips.pixels[:LOOKED_AT]
+def _is_telling(clips: CalibrationClips, degenerate: Sequence[str]) -> bool:
+    """Whether a figure on the clips that were held back says anything of others."""
+    return len(clips.held_out) > 0 and not degenerate
+
+
+def _check_choosable(clips: CalibrationClips, degenerate: Sequence[str]) -> None:
+    if not _is_telling(clips, degenerate):
+        raise _nothing_to_choose_by(clips, degenerate)
+
+
+def _nothing_to_choose_by(clips: CalibrationClips, degenerate: Sequence[str]) -> VideoError:
+    why = "; ".join(degenerate) or "no clip is left that calibration didn't see"
+    return VideoError(
+        f"{clips.facts.source} can't decide what stays float: {why}.",
+        hint=f"Name clips of what the network is to see with {option('calib')}, of several classes and each another.",
+    )
 
 
 def _looked_at(form: QuantizedForm, clips: CalibrationClips, step: Step) -> PooledMetrics:
     from dvfl_mobile.quantization.graph.forms import deploy_form
     from dvfl_mobile.quantization.graph.graphs import run_clips
 
-    some = _others(clips)[:LOOKED_AT]
+    some = clips.held_out[:LOOKED_AT]
     with step("compare with float", 2 * len(some)) as advance:
         expected = run_clips(deploy_form(form.student, ()), some, advance)
         found = run_clips(form.graph(), some, advance)

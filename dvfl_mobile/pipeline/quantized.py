@@ -24,7 +24,8 @@ class QuantizeSummary(Document):
         products: int8 products (linear layers and convolutions).
         keep: patterns of modules that stay float besides what always does.
         per_token_scaled: linear layers that bring their tokens to one size; `levels` in schema version 1.
-        near: the fake-quantized graph against the float student, on training clips that calibration didn't see.
+        near: the fake-quantized graph against the float student, on clips that neither calibration nor training saw;
+            None where there are none, or where calibration was degenerate, as the notes say.
     """
 
     schema_version: Literal[2] = 2

@@ -49,9 +49,17 @@ def _facts(summary: QuantizeSummary) -> Iterator[tuple[str, str]]:
         near = summary.near
         yield (
             "near float",
-            f"{decibels(near.sqnr_db)} SQNR, same top-1 on {near.agreement} training clips that calibration didn't see",
+            f"{decibels(near.sqnr_db)} SQNR, same top-1 on {near.agreement} {_unseen(summary)}",
         )
+    elif summary.calibration is not None:
+        yield "near float", "not measured: there are no clips that would tell"
     yield "file", f"{summary.size_bytes / 1e6:.1f} MB: the float student for parity, the integers, and the graph"
 
 
+def _unseen(summary: QuantizeSummary) -> str:
+    what = "clips of noise" if summary.calibration is not None and summary.calibration.is_noise else "clips"
+    return f"{what} that {_UNSEEN[summary.method]}"
+
+
+_UNSEEN = {"ptq": "calibration didn't see", "qat": "neither calibration nor training saw"}
 _METHODS = {"none": "", "ptq": ", after training (PTQ)", "qat": ", in training (QAT)"}

@@ -19,6 +19,8 @@ from dvfl_mobile.data.videos import VideoRef, read_clips
 from dvfl_mobile.errors import VideoError
 from dvfl_mobile.model.class_names import are_numbered
 from dvfl_mobile.progress import Step, silent
+from dvfl_mobile.quantization.calibrate.degenerate import degenerate, oddities
+from dvfl_mobile.quantization.calibrate.held_back import divide, without
 from dvfl_mobile.quantization.settings import CalibrationFacts
 from dvfl_mobile.wording import first_few, plural
 
@@ -35,7 +37,8 @@ class CalibrationClips:
         pixels: `(N,T,3,H,W)`, 0 to 255.
         labels: indices into the model's classes; None where there are none, or the classes are others.
         facts: where they are from.
-        held_out: clips of the same split that aren't among them, for whoever has to choose by something else.
+        held_out: clips of the same split that aren't among them, nor copies of them, for whoever has to choose by
+            something else; none where all the clips there are are copies of one.
     """
 
     pixels: NDArray[np.uint8]
@@ -54,15 +57,19 @@ def gather(
     data_root: Path | None = None,
     classes: Sequence[str] = (),
     held_out: int = 0,
+    leave_out: NDArray[np.uint8] | None = None,
     step: Step = silent,
 ) -> CalibrationClips:
     """Read `samples` clips of the training split of `source`, as many of each class as of any other.
+
+    Where there are too few for both, one in four is held out all the same.
 
     Args:
         source: a data set's name, a folder, a CSV, or `noise`: random pixels, which mark the result.
         observer: goes into the facts.
         classes: the model's, to say the labels by; the source may well have others.
         held_out: read so many more, of other videos.
+        leave_out: clips that aren't to be among either, `(N,T,3,H,W)`.
 
     Raises:
         VideoError: there is no such source, or fewer than `LEAST_SAMPLES` of its videos can be read.
@@ -71,7 +78,8 @@ def gather(
         return _noise(spec, observer, samples, seed, held_out)
     split = find_split(source, "train", data_root=data_root)
     refs = _balanced(split.refs, seed)
-    clips, unreadable = _read(refs, spec, samples + held_out, step)
+    left_out = np.zeros((0, *spec.shape), np.uint8) if leave_out is None else leave_out
+    clips, unreadable = _read(refs, spec, samples + held_out + len(left_out), step)
     if len(clips) < LEAST_SAMPLES:
         problem = f" {_unread(unreadable)}" if unreadable else ""
         raise VideoError(
@@ -79,12 +87,16 @@ def gather(
             f"needed.{problem}",
             hint="Name a folder or a list with more videos that play.",
         )
-    mine, others = clips[:samples], clips[samples:]
+    divided = divide(without(clips, left_out), samples, held_out)
+    mine, others = divided.mine, divided.held_back
+    labels = _labels(mine, split.classes, classes)
     notes = list(split.notes)
     if len(mine) < samples:
-        notes.append(f"{samples} clips were asked for, and {split.source} has {len(mine)}.")
+        back = f", of which {len(others)} {'is' if len(others) == 1 else 'are'} held back" if others else ""
+        notes.append(f"{samples} clips were asked for, and {split.source} has {len(clips)}{back}.")
     if unreadable:
         notes.append(_unread(unreadable))
+    notes += oddities(mine)
     notes += [f"{clip.name}: {clip.damage}" for clip in mine if clip.damage]
     pixels = np.stack([clip.pixels for clip in mine])
     facts = CalibrationFacts(
@@ -94,9 +106,10 @@ def gather(
         seed=seed,
         observer=observer,
         sha256=hashlib.sha256(pixels.tobytes()).hexdigest(),
+        degenerate=degenerate(mine, labels, split.classes, classes),
         notes=tuple(notes),
     )
-    return CalibrationClips(pixels, _labels(mine, split.classes, classes), facts, _stacked(others, spec))
+    return CalibrationClips(pixels, labels, facts, _stacked(others, spec))
 
 
 def _noise(spec: ClipSpec, observer: str, samples: int, seed: int, held_out: int) -> CalibrationClips:
