@@ -86,6 +86,11 @@ class Delegation(Document):
         return sum(row.multiply_adds for row in self.rows if row.delegated) / total if total else 1.0
 
     @property
+    def outside(self) -> int | None:
+        """How many operators are known to run outside of the delegate; None where only the device decides."""
+        return None if self.undecided else sum(row.count for row in self.fallbacks)
+
+    @property
     def int8_share(self) -> float | None:
         """Share of the multiply-adds whose operands are int8, 0 to 1; None without quantized activations."""
         if all(row.is_int8 is None for row in self.rows):

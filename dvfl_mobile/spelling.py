@@ -47,6 +47,7 @@ Option = Literal[
     "learning_rate",
     "least",
     "locate",
+    "max_calls",
     "max_drop",
     "micro_batch",
     "min_agreement",

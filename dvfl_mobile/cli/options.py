@@ -46,11 +46,22 @@ def devices_help() -> str:
 
 def min_delegated_help() -> str:
     """Help on --min-delegated: of which targets only the device knows."""
-    undecided = ", ".join(target.name for target in targets.every() if target.undecided)
     return (
         "End with 5 if less than this share of the multiply-adds is delegated, 0 to 1; with 7 where only the device "
-        f"knows ({undecided})."
+        f"knows ({_undecided()})."
     )
+
+
+def max_calls_help() -> str:
+    """Help on --max-calls: of which targets only the device knows."""
+    return (
+        "End with 5 if the graph falls into more pieces than this on the delegate; with 7 where only the device knows "
+        f"({_undecided()})."
+    )
+
+
+def _undecided() -> str:
+    return ", ".join(target.name for target in targets.every() if target.undecided)
 
 
 Checkpoint = Annotated[
@@ -197,6 +208,10 @@ MinDelegated = Annotated[
         help=min_delegated_help(),
         show_default=False,
     ),
+]
+MaxCalls = Annotated[
+    int | None,
+    typer.Option("--max-calls", min=1, metavar="N", help=max_calls_help(), show_default=False),
 ]
 JUnit = Annotated[
     Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML, for CI.", show_default=False)

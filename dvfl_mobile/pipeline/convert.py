@@ -1,4 +1,4 @@
-"""Convert a model to one artifact for each target of a plan, and check the delegated share of each."""
+"""Convert a model to one artifact for each target of a plan, and check what of each is delegated."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dvfl_mobile.artifacts.make import Artifact, make_artifact, standing_artifact
 from dvfl_mobile.artifacts.reference import save_reference
+from dvfl_mobile.delegation import Delegation
 from dvfl_mobile.errors import CheckFailedError, InconclusiveError
 from dvfl_mobile.pipeline.load import check_scales
 from dvfl_mobile.pipeline.plan import Plan
@@ -14,6 +15,7 @@ from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.quantization.lowerable import Lowerable
 from dvfl_mobile.spelling import command, option
 from dvfl_mobile.targets import Target
+from dvfl_mobile.wording import plural
 
 
 def convert(model: Lowerable, plan: Plan, step: Step = silent, *, reuse: bool = False) -> list[Artifact]:
@@ -44,23 +46,25 @@ def convert_one(
         return make_artifact(model, target, plan.recipe, plan.out, reference, minimum_os)
 
 
-def check_delegated(made: Sequence[Artifact], least: float | None) -> None:
-    """Check what share of each artifact's multiply-adds is delegated.
+def check_delegated(made: Sequence[Artifact], least: float | None, max_calls: int | None = None) -> None:
+    """Check what share of each artifact's multiply-adds is delegated, and in how many calls.
 
     Args:
         least: the smallest share that will do, 0 to 1; None: don't ask.
+        max_calls: the most pieces that the graph may fall into on the delegate; None: don't ask.
 
     Raises:
-        CheckFailedError: less of one is delegated.
+        CheckFailedError: less of one is delegated, or it falls into more pieces.
         InconclusiveError: none is known to fail, and of one only the device knows.
     """
-    if least is None:
-        return
     for artifact in sorted(made, key=lambda artifact: artifact.manifest.delegation.share is None):
-        _check_delegated(artifact, least)
+        if least is not None:
+            _check_share(artifact, least)
+        if max_calls is not None:
+            _check_calls(artifact, max_calls)
 
 
-def _check_delegated(artifact: Artifact, least: float) -> None:
+def _check_share(artifact: Artifact, least: float) -> None:
     delegation = artifact.manifest.delegation
     if delegation.share is None:
         raise InconclusiveError(
@@ -68,8 +72,29 @@ def _check_delegated(artifact: Artifact, least: float) -> None:
             hint=f"Leave {option('least')} out for this target, or profile it on a device.",
         )
     if delegation.share < least:
-        worst = ", ".join(f"{row.operator} in {row.module or 'the graph'}" for row in delegation.fallbacks[:3])
         raise CheckFailedError(
-            f"{artifact.folder} has {delegation.share:.1%} of its multiply-adds delegated, below {least:.1%}: {worst}.",
+            f"{artifact.folder} has {delegation.share:.1%} of its multiply-adds delegated, below {least:.1%}: "
+            f"{_worst(delegation)}.",
             hint=f"See all that fell back with: {command('inspect', artifact.folder)}",
         )
+
+
+def _check_calls(artifact: Artifact, most: int) -> None:
+    delegation = artifact.manifest.delegation
+    if delegation.calls is None:
+        raise InconclusiveError(
+            f"In how many calls {artifact.folder} is delegated is unknown here: {delegation.undecided}",
+            hint=f"Leave {option('max_calls')} out for this target, or profile it on a device.",
+        )
+    if delegation.calls > most:
+        outside = plural(delegation.outside or 0, "operator")
+        raise CheckFailedError(
+            f"{artifact.folder} falls into {plural(delegation.calls, 'call')} of {delegation.delegate}, above {most}; "
+            f"{outside} outside: {_worst(delegation)}.",
+            hint=f"See all that fell back with: {command('inspect', artifact.folder)}",
+        )
+
+
+def _worst(delegation: Delegation) -> str:
+    """The first few of what fell back, and where."""
+    return ", ".join(f"{row.operator} in {row.module or 'the graph'}" for row in delegation.fallbacks[:3])

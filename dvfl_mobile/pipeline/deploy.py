@@ -51,7 +51,7 @@ def deploy(
             DeployRow.of(
                 report,
                 size_bytes=artifact.manifest.size_bytes,
-                delegated_share=artifact.manifest.delegation.share,
+                delegation=artifact.manifest.delegation,
                 seconds=time.monotonic() - start,
             )
         )

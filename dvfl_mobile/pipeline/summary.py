@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from dvfl_mobile.data.clips import ClipFacts
+from dvfl_mobile.delegation import Delegation
 from dvfl_mobile.documents import Decibels, Document, Line, Verdict, worst_of
 from dvfl_mobile.model.card import ModelCard, RecordedScore
 from dvfl_mobile.model.source import weights_notes
@@ -20,6 +21,8 @@ class DeployRow(Document):
 
     Attributes:
         delegated_share: share of the multiply-adds that run in the target's delegate, 0 to 1; None where unknown.
+        delegate_calls: pieces that the graph falls into on the delegate; None where unknown.
+        operators_outside: operators that run outside of it, whatever their work; None where unknown.
         sqnr_db, agreeing, clips: as in the artifact's parity report; None where nothing could be run.
         seconds: time taken by conversion and parity together.
     """
@@ -29,6 +32,8 @@ class DeployRow(Document):
     path: Line
     size_bytes: int = Field(ge=0)
     delegated_share: float | None = Field(ge=0, le=1)
+    delegate_calls: int | None = Field(default=None, ge=0)
+    operators_outside: int | None = Field(default=None, ge=0)
     sqnr_db: Decibels | None
     agreeing: int | None
     clips: int | None
@@ -42,7 +47,7 @@ class DeployRow(Document):
         return f"{self.target}/{self.recipe}"
 
     @classmethod
-    def of(cls, report: ParityReport, *, size_bytes: int, delegated_share: float | None, seconds: float) -> DeployRow:
+    def of(cls, report: ParityReport, *, size_bytes: int, delegation: Delegation, seconds: float) -> DeployRow:
         """The row of an artifact whose parity report stands."""
         pooled = report.pooled
         return cls(
@@ -50,7 +55,9 @@ class DeployRow(Document):
             recipe=report.artifact.recipe,
             path=report.artifact.path,
             size_bytes=size_bytes,
-            delegated_share=delegated_share,
+            delegated_share=delegation.share,
+            delegate_calls=delegation.calls,
+            operators_outside=delegation.outside,
             sqnr_db=pooled.sqnr_db if pooled else None,
             agreeing=pooled.agreeing if pooled else None,
             clips=pooled.clips if pooled else None,

@@ -50,6 +50,12 @@ def share(delegation: Delegation) -> str:
     return "unknown here" if delegation.share is None else f"{int(delegation.share * 1000) / 10:.1f} %"
 
 
+def delegated(delegation: Delegation) -> tuple[str, str, str]:
+    """The delegated share, the delegate's calls, and the operators outside of them; `-` where they are unknown."""
+    calls, outside = ("-" if count is None else str(count) for count in (delegation.calls, delegation.outside))
+    return share(delegation), calls, outside
+
+
 def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     clip, count = manifest.clip, len(manifest.classes)
     shown = first_few_only(manifest.classes, 4)
@@ -86,8 +92,9 @@ def _sentence(delegation: Delegation) -> Text:
     if delegation.share is None:
         return _foreign(f"{total}. {delegation.undecided}", "yellow")
     calls = plural(delegation.calls or 0, "call")
-    style = "green" if delegation.share == 1 else "yellow"
-    return _foreign(f"{total}, {share(delegation)} of them in {calls} of {delegation.delegate}", style)
+    outside = f"; {plural(delegation.outside, 'operator')} outside" if delegation.outside else ""
+    style = "green" if delegation.share == 1 and not outside else "yellow"
+    return _foreign(f"{total}, {share(delegation)} of them in {calls} of {delegation.delegate}{outside}", style)
 
 
 def islands(manifest: Manifest) -> tuple[list[tuple[FloatPart, list[OperatorRow]]], list[OperatorRow]]:

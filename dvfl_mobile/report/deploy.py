@@ -17,6 +17,7 @@ from dvfl_mobile.report.formats.terminal import grid, headline, paragraph
 from dvfl_mobile.wording import decibels, percent, plural
 
 _COLUMNS = ("artifact", "size", "delegated", "SQNR", "top-1", "time", "verdict")
+_DELEGATED_COLUMNS = ("in the delegate", "multiply-adds", "calls", "operators outside")
 _RECORDED_COLUMNS = ("recorded of these weights", "right", "top-1", "95 % interval")
 _RECORDED = "Right answers were recorded when these weights were made, not now"
 
@@ -30,6 +31,8 @@ def terminal(summary: DeploySummary) -> RenderableType:
         headline(summary.verdict, f"{summary.model} from {summary.checkpoint}: {_headline(summary)}"),
         Text(),
         grid(_COLUMNS, _rows(summary), folding={0}, right={1, 2, 3, 4, 5}, verdict=6),
+        Text(),
+        grid(_DELEGATED_COLUMNS, _delegated_rows(summary), folding={0}, right={1, 2, 3}),
         *paragraph([_places(summary)]),
         *recorded,
         *paragraph(summary.reasons),
@@ -44,6 +47,7 @@ def markdown(summary: DeploySummary) -> str:
             f"### Deploy of {md.escape(summary.model)}: **{summary.verdict.value}**",
             md.escape(f"From {summary.checkpoint}. {_headline(summary)}"),
             md.table(_COLUMNS, _rows(summary)),
+            md.table(_DELEGATED_COLUMNS, _delegated_rows(summary)),
             md.escape(_places(summary)),
             *([md.table(_RECORDED_COLUMNS, _recorded_rows(summary))] if summary.recorded else []),
             md.bullets(summary.reasons),
@@ -65,6 +69,7 @@ def _suite(summary: DeploySummary, row: DeployRow) -> ET.Element:
             "verdict": row.verdict.value,
             "artifact": row.path,
             "size_bytes": str(row.size_bytes),
+            **_delegated_properties(row),
             "checkpoint": summary.checkpoint,
             "weights": summary.weights,
             "clips": summary.clips.source,
@@ -87,12 +92,38 @@ def _row(row: DeployRow) -> tuple[str, ...]:
     return (
         row.name,
         f"{row.size_bytes / 1e6:.1f} MB",
-        "-" if row.delegated_share is None else percent(row.delegated_share),
+        _share(row),
         decibels(row.sqnr_db) if ran else "-",
         f"{row.agreeing} of {row.clips}" if ran else "-",
         f"{row.seconds:.0f} s",
         row.verdict.value,
     )
+
+
+def _delegated_rows(summary: DeploySummary) -> list[tuple[str, str, str, str]]:
+    """What of each artifact runs in its delegate, in how many calls, and how many operators beside it."""
+    return [
+        (
+            row.name,
+            _share(row),
+            "-" if row.delegate_calls is None else str(row.delegate_calls),
+            "-" if row.operators_outside is None else str(row.operators_outside),
+        )
+        for row in summary.rows
+    ]
+
+
+def _share(row: DeployRow) -> str:
+    return "-" if row.delegated_share is None else percent(row.delegated_share)
+
+
+def _delegated_properties(row: DeployRow) -> dict[str, str]:
+    known = {
+        "delegated_share": row.delegated_share,
+        "delegate_calls": row.delegate_calls,
+        "operators_outside": row.operators_outside,
+    }
+    return {name: str(value) for name, value in known.items() if value is not None}
 
 
 def _recorded_rows(summary: DeploySummary) -> list[tuple[str, ...]]:

@@ -187,6 +187,9 @@ def test_xnnpack_takes_everything(made: Make, target: str, recipe: str) -> None:
     # LiteRT computes GELU of int8 by a table of its own, between calls.
     assert 1 <= delegation.calls <= (25 if (target, recipe) == ("tflite", "static_wi8_ai8") else 8)
     assert [row for row in delegation.fallbacks if row.multiply_adds] == []
+    assert delegation.outside == sum(row.count for row in delegation.fallbacks)
+    if delegation.calls > 1:
+        assert delegation.outside, "something has to lie between two calls"
 
 
 @EACH_ON_THE_DEVICE

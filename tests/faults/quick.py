@@ -21,6 +21,7 @@ from dvfl_mobile.converters.base import Lowered
 from dvfl_mobile.delegation import Delegation, Operation
 
 SHARE = 0.75
+CALLS = 1
 
 
 def lower(target: Any, request: Any, path: Path) -> Lowered:
@@ -32,7 +33,7 @@ def lower(target: Any, request: Any, path: Path) -> Lowered:
     operations = [Operation("linear", "stage0", True, 75), Operation("slow", "stage1.block0", False, 25)]
     if target.name == "coreml":
         return Lowered(Delegation.of("Core ML", None, [], "Core ML decides on the device."))
-    return Lowered(Delegation.of("XNNPACK", 1, operations))
+    return Lowered(Delegation.of("XNNPACK", CALLS, operations))
 
 
 def open_runner(folder: Path, manifest: Any) -> Any:

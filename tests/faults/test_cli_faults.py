@@ -178,8 +178,9 @@ def test_labels_that_do_not_fit(run: Run, tmp_path: Path, checkpoint: Path, line
         (("--recipe", "int3"), ("'int3'", "fp32, fp16")),
         (("--minimum-ios", "12"), ("iOS 12", "16, 17 or 18")),
         (("--min-delegated", "2"), ("--min-delegated",)),
+        (("--max-calls", "0"), ("--max-calls",)),
     ],
-    ids=["target", "recipe", "iOS", "share"],
+    ids=["target", "recipe", "iOS", "share", "calls"],
 )
 def test_what_there_is_not_is_wrong_usage(
     run: Run, checkpoint: Path, command: str, options: tuple[str, str], sentences: tuple[str, ...]
@@ -196,8 +197,24 @@ def test_less_delegated_than_asked_for_fails(run: Run, checkpoint: Path, command
 
 
 @pytest.mark.parametrize("command", ["convert", "deploy"])
-def test_what_only_a_device_knows_is_inconclusive(run: Run, checkpoint: Path, command: str) -> None:
-    code, out, err = run(command, checkpoint, "--target", "coreml", "--target", "tflite", "--min-delegated", "0.1")
+def test_more_calls_than_allowed_fail(
+    run: Run, checkpoint: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(command, checkpoint, "--target", "tflite", "--max-calls", "1")[0] == 0
+    monkeypatch.setattr(quick, "CALLS", 16)
+    code, out, err = run(command, checkpoint, "--target", "tflite", "--max-calls", "8", "--min-delegated", "0.75")
+    assert "tflite/fp32" in out, "what was made is shown all the same"
+    parts = ("16 calls of XNNPACK, above 8", "1 operator outside", "slow in stage1.block0", "dvfl-mobile inspect")
+    refused((code, "", err), 5, *parts)
+    assert run(command, checkpoint, "--target", "tflite", "--max-calls", "16")[0] == 0
+
+
+@pytest.mark.parametrize("command", ["convert", "deploy"])
+@pytest.mark.parametrize("bound", [("--min-delegated", "0.1"), ("--max-calls", "1")], ids=["share", "calls"])
+def test_what_only_a_device_knows_is_inconclusive(
+    run: Run, checkpoint: Path, command: str, bound: tuple[str, str]
+) -> None:
+    code, out, err = run(command, checkpoint, "--target", "coreml", "--target", "tflite", *bound)
     assert "coreml/fp32" in out
     assert "tflite/fp32" in out, "what comes after it is made too"
     refused((code, "", err), 7, "is unknown here")
@@ -206,6 +223,7 @@ def test_what_only_a_device_knows_is_inconclusive(run: Run, checkpoint: Path, co
 def test_a_known_failure_counts_for_more_than_an_unknown_share(run: Run, checkpoint: Path) -> None:
     targets = ["--target", "coreml", "--target", "tflite"]
     assert run("convert", checkpoint, *targets, "--min-delegated", "0.9")[0] == 5
+    assert run("convert", checkpoint, *targets, "--min-delegated", "0.9", "--max-calls", "9")[0] == 5
 
 
 @pytest.fixture

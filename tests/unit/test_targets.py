@@ -10,7 +10,14 @@ import pytest
 
 from dvfl_mobile import targets
 from dvfl_mobile.cli.commands.convert import convert
-from dvfl_mobile.cli.options import device_help, devices_help, min_delegated_help, minimum_ios_help, target_help
+from dvfl_mobile.cli.options import (
+    device_help,
+    devices_help,
+    max_calls_help,
+    min_delegated_help,
+    minimum_ios_help,
+    target_help,
+)
 from dvfl_mobile.devices import kinds
 from dvfl_mobile.devices.base import find_device, found_devices
 from dvfl_mobile.devices.kinds import Kind
@@ -44,7 +51,8 @@ def test_help_is_made_of_the_table() -> None:
     assert minimum_ios_help() == (
         "Core ML only: the oldest iOS to run on, 16, 17 or 18. Default: 17, or what the recipe needs."
     )
-    assert min_delegated_help().endswith("with 7 where only the device knows (coreml, coreai).")
+    for made in (min_delegated_help(), max_calls_help()):
+        assert made.endswith("with 7 where only the device knows (coreml, coreai).")
 
 
 def test_the_help_of_convert_says_what_it_makes_without_a_target() -> None:

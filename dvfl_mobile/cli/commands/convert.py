@@ -14,6 +14,7 @@ from dvfl_mobile.cli.options import (
     Frames,
     Json,
     Labels,
+    MaxCalls,
     MinDelegated,
     MinimumIos,
     Out,
@@ -44,6 +45,7 @@ def convert(
     size: Size = None,
     minimum_ios: MinimumIos = None,
     min_delegated: MinDelegated = None,
+    max_calls: MaxCalls = None,
     reuse: Reuse = False,
     json: Json = False,
 ) -> None:
@@ -67,7 +69,7 @@ def convert(
             show_student(model.student, (*plan.notes, *model.warnings))
             made = convert(model, plan, step, reuse=reuse)
     show_artifacts(made, json=json)
-    check_delegated(made, min_delegated)
+    check_delegated(made, min_delegated, max_calls)
 
 
 def show_artifacts(made: Sequence[Artifact], *, json: bool) -> None:
@@ -81,11 +83,11 @@ def show_artifacts(made: Sequence[Artifact], *, json: bool) -> None:
         return
     table = NamedTable(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.names = (0,)
-    for column in ("artifact", "size", "delegated", "to"):
+    for column in ("artifact", "size", "delegated", "calls", "outside", "to"):
         table.add_column(column, overflow="fold")
     for artifact in made:
         manifest = artifact.manifest
         delegation = manifest.delegation
         size = f"{manifest.size_bytes / 1e6:.1f} MB"
-        table.add_row(str(artifact.folder), size, contents.share(delegation), delegation.delegate)
+        table.add_row(str(artifact.folder), size, *contents.delegated(delegation), delegation.delegate)
     print_rich(table)

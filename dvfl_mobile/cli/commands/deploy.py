@@ -18,6 +18,7 @@ from dvfl_mobile.cli.options import (
     JUnit,
     Labels,
     Markdown,
+    MaxCalls,
     MaxClips,
     MinDelegated,
     MinimumIos,
@@ -51,6 +52,7 @@ def deploy(
     size: Size = None,
     minimum_ios: MinimumIos = None,
     min_delegated: MinDelegated = None,
+    max_calls: MaxCalls = None,
     strict: Strict = False,
     json: Json = False,
     junit: JUnit = None,
@@ -88,7 +90,7 @@ def deploy(
     show_summary(summary, json=json, junit=junit, markdown=markdown)
     if summary.verdict is not Verdict.FAIL:
         folders = [folder_of(model.student, target, plan.recipe, out) for target in plan.targets]
-        check_delegated([open_artifact(folder) for folder in folders], min_delegated)
+        check_delegated([open_artifact(folder) for folder in folders], min_delegated, max_calls)
     raise typer.Exit(summary.exit_code(strict=strict))
 
 

@@ -55,8 +55,20 @@ def inconclusive() -> ParityReport:
     return undecided(artifact("coreml"), {}, CLIPS, "seeded", "Core ML artifacts run on macOS only; this is Linux.")
 
 
+# 99.996 % of the work in 16 calls, as LiteRT makes of int8, and 26 operators outside.
+DELEGATION = Delegation.of(
+    "XNNPACK",
+    16,
+    [
+        Operation("linear", "stage0", True, 99_996),
+        Operation("slow", "head", False, 4),
+        *[Operation("gelu", "stage0.block0.mlp", False)] * 25,
+    ],
+)
+
+
 def summary(*reports: ParityReport) -> DeploySummary:
-    rows = [DeployRow.of(one, size_bytes=44_412_345, delegated_share=0.99996, seconds=12.3) for one in reports]
+    rows = [DeployRow.of(one, size_bytes=44_412_345, delegation=DELEGATION, seconds=12.3) for one in reports]
     return summarize("nano", "default student", "seeded", CLIPS, rows, notes=["A note on fp16."])
 
 
@@ -207,6 +219,37 @@ def test_markdown_of_a_deploy():
     assert "| coreml/fp16 | 44.4 MB | 99.9 % | - | - | 12 s | inconclusive |" in text
     assert "A note on fp16." in text
     assert "\n\nWritten to out/nano/\n\n" in text
+
+
+def test_calls_and_operators_outside_stand_beside_the_share():
+    made = summary(report(), failing())
+    assert re.search(r"^tflite/fp16 +99\.9 % +16 +26 *$", shown(deploy.terminal(made)), re.MULTILINE)
+    assert "| tflite/fp16 | 99.9 % | 16 | 26 |" in deploy.markdown(made)
+    for suite in ET.fromstring(deploy.junit(made)):
+        properties = {one.get("name"): one.get("value") for one in suite.iter("property")}
+        expected = {"delegated_share": "0.99996", "delegate_calls": "16", "operators_outside": "26"}
+        assert expected.items() <= properties.items()
+    row = json.loads(json_text(made))["rows"][0]
+    assert (row["delegated_share"], row["delegate_calls"], row["operators_outside"]) == (0.99996, 16, 26)
+    assert contents.delegated(DELEGATION) == ("99.9 %", "16", "26")
+    assert "in 16 calls of XNNPACK; 26 operators outside" in str(contents._sentence(DELEGATION))
+
+
+def test_what_only_the_device_knows_has_no_figures_of_delegation():
+    unknown = Delegation.of("Core ML", None, [Operation("linear", "stage0", None, 5)], "Core ML decides on the device.")
+    assert contents.delegated(unknown) == ("unknown here", "-", "-")
+    row = DeployRow.of(inconclusive(), size_bytes=1, delegation=unknown, seconds=1)
+    assert (row.delegated_share, row.delegate_calls, row.operators_outside) == (None, None, None)
+    text = deploy.junit(summarize("nano", "default student", "seeded", CLIPS, [row]))
+    assert not re.search("delegated_share|delegate_calls|operators_outside", text)
+
+
+def test_a_deploy_of_before_calls_were_counted_is_read():
+    document = json.loads(json_text(summary(report())))
+    for row in document["rows"]:
+        del row["delegate_calls"], row["operators_outside"]
+    [row] = DeploySummary.model_validate_json(json.dumps(document)).rows
+    assert (row.delegate_calls, row.operators_outside) == (None, None)
 
 
 def test_the_terminal_gives_the_verdict_first_and_whole_figures_at_80_columns():
