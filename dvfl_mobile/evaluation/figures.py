@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dvfl_mobile.evaluation import paired
 from dvfl_mobile.evaluation.document import Accuracy, ClassFigures, PairedFigures, Score, VideoOutcome
+from dvfl_mobile.metrics import non_finite
 from dvfl_mobile.runners.values import Logits
 from dvfl_mobile.wording import rounded_down
 
@@ -81,10 +82,10 @@ def _points(share: Decimal) -> str:
 
 
 def mean_probabilities(logits: Logits) -> Probabilities | None:
-    """`(K,)`: the mean over views of the softmax of `(V,K)`; None if a logit isn't finite."""
-    if not np.isfinite(logits).all():
-        return None
+    """`(K,)`: the mean over views of the softmax of `(V,K)`; None if one isn't finite, a mask's -inf aside."""
     wide = logits.astype(np.float64)
+    if non_finite(wide).any():
+        return None
     odds = np.exp(wide - wide.max(axis=1, keepdims=True))
     return np.asarray((odds / odds.sum(axis=1, keepdims=True)).mean(axis=0))
 

@@ -17,7 +17,7 @@ from dvfl_mobile.locating.matching import match
 from dvfl_mobile.locating.measuring import Segment, segments
 from dvfl_mobile.locating.reference import ReferenceGraph, module_of, operator_of, reference_graph
 from dvfl_mobile.locating.rounding import MARGIN_DB, rounding_of
-from dvfl_mobile.metrics import sqnr_db
+from dvfl_mobile.metrics import logits_sqnr_db, non_finite
 from dvfl_mobile.quantization.graph.forms import freeze
 from dvfl_mobile.quantization.lowerable import Lowerable, load_lowerable
 from dvfl_mobile.runners.tracing import MOVE, ROUND, trace
@@ -132,9 +132,10 @@ def _place(row: OperatorDeviation, segment: Segment) -> Place:
 
 
 def _decibels(reference: np.ndarray, candidate: np.ndarray) -> float | None:
-    if not np.isfinite(reference).all() or not np.isfinite(candidate).all():
+    first, second = (np.asarray(logits, np.float64).reshape(1, -1) for logits in (reference, candidate))
+    if non_finite(first).any() or non_finite(second, first).any():
         return None
-    return sqnr_db(reference.astype(np.float64), candidate.astype(np.float64))
+    return logits_sqnr_db(first, second)
 
 
 def _ratio(signal: float, error: float) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dvfl_mobile.documents import Document, Line, Verdict
 from dvfl_mobile.parity.measure import ClipMetrics, Measurement, PooledMetrics
 from dvfl_mobile.parity.thresholds import Thresholds
-from dvfl_mobile.wording import decibels, first_few, percent, plural
+from dvfl_mobile.wording import first_few, percent, plural
 
 
 class Check(Document):
@@ -44,10 +44,13 @@ def _judge_sqnr(pooled: PooledMetrics, thresholds: Thresholds) -> Check:
     required = thresholds.required["sqnr"]
     whose = thresholds.recipe if thresholds.recipe_sqnr_db is None else "changed"
     bound = f"{thresholds.min_sqnr_db:g} dB ({whose})"
-    measured = decibels(pooled.sqnr_db)
-    if pooled.sqnr_db is None:
+    measured = pooled.sqnr
+    if pooled.sqnr_db is None and pooled.non_finite:
         sentence = "SQNR can't be measured: some of the artifact's logits are not finite."
         return Check(name="sqnr", required=required, measured=measured, verdict=Verdict.FAIL, sentence=sentence)
+    if pooled.sqnr_db is None:
+        sentence = "On every clip one and the same class has all the probability: no other logit can be compared."
+        return Check(name="sqnr", required=required, measured=measured, verdict=Verdict.INCONCLUSIVE, sentence=sentence)
     passed = pooled.sqnr_db >= thresholds.min_sqnr_db
     return Check(
         name="sqnr",

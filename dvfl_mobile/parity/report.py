@@ -49,7 +49,7 @@ class ParityReport(Document):
         weights: `seeded` weights show parity and say nothing about accuracy; `notes` then says so.
         reasons: a sentence for each check that did not pass.
         near_ties: names of clips whose top-1 flipped between classes too close to tell apart.
-        pooled: None where nothing could be run.
+        pooled: None where nothing could be run; without an SQNR where the clips left nothing to compare.
         second_opinions: the same file under other runtimes, where they were asked for; their checks are among `checks`.
     """
 
@@ -73,8 +73,10 @@ class ParityReport(Document):
     def _verdict_follows(self) -> ParityReport:
         if self.verdict != worst_of([check.verdict for check in self.checks]):
             raise ValueError(f"the verdict {self.verdict.value} does not follow from the checks")
-        if (self.verdict is Verdict.INCONCLUSIVE) != (self.pooled is None):
-            raise ValueError("a report is inconclusive exactly where nothing was measured")
+        if (self.pooled is None) and self.verdict is not Verdict.INCONCLUSIVE:
+            raise ValueError("a report is inconclusive where nothing was measured")
+        if self.verdict is Verdict.PASS and self.pooled is not None and self.pooled.sqnr_db is None:
+            raise ValueError("a report can't pass without an SQNR")
         return self
 
 
@@ -105,10 +107,26 @@ def decided(
         thresholds=thresholds,
         checks=checks,
         near_ties=tuple(row.name for row in near_ties(measurement.clips, measurement.pooled, thresholds)),
-        notes=(*weights_notes(weights), *runner_notes(runner), *thresholds.notes),
+        notes=(
+            *weights_notes(weights),
+            *runner_notes(runner),
+            *_about_classes(measurement.pooled),
+            *thresholds.notes,
+        ),
         pooled=measurement.pooled,
         rows=measurement.clips,
         second_opinions=tuple(opinions),
+    )
+
+
+def _about_classes(pooled: PooledMetrics) -> tuple[str, ...]:
+    """Which classes the figures say nothing of."""
+    known, total = pooled.compared_classes, pooled.classes
+    if known is None or total is None or known in (0, total):
+        return ()
+    return (
+        f"{known} of {total} classes were compared: the others are in nobody's top five on these clips. Clips of every "
+        "class compare every class.",
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dvfl_mobile.documents import Verdict, worst_of
+from dvfl_mobile.metrics import non_finite
 from dvfl_mobile.parity.judge import Check, judge
 from dvfl_mobile.parity.measure import measure
 from dvfl_mobile.parity.report import SecondOpinion
@@ -14,7 +15,7 @@ from dvfl_mobile.parity.thresholds import Thresholds, thresholds_for
 from dvfl_mobile.recipes import RECIPES
 from dvfl_mobile.runners.opinions import Opinion
 from dvfl_mobile.runners.values import Facts, Logits
-from dvfl_mobile.wording import decibels, percent
+from dvfl_mobile.wording import percent
 
 _SAME_FLOATS = {"float32": "fp32", "float16": "fp16"}
 """The recipe whose thresholds hold for two runtimes that compute alike, by what they compute in."""
@@ -57,14 +58,14 @@ def compared(
     thresholds = allowed(recipe, opinion.target)
     required = f"{thresholds.required['sqnr']}, {percent(thresholds.min_top1)}"
     pooled = None
-    if np.isfinite(first).all():
+    if not non_finite(np.asarray(first, np.float64)).any():
         measurement = measure(first, other, names)
         pooled, judged = measurement.pooled, judge(measurement, thresholds)
         verdict = worst_of([each.verdict for each in judged])
         measured = ", ".join(each.measured for each in judged if each.name != "finite")
         how = "the logits of" if verdict is Verdict.PASS else "other logits than"
         sentence = (
-            f"By {opinion.title}, the same file gives {how} the first runner: SQNR {decibels(pooled.sqnr_db)}, top-1 "
+            f"By {opinion.title}, the same file gives {how} the first runner: SQNR {pooled.sqnr}, top-1 "
             f"the same on {pooled.agreement} clips; {required} must be."
         )
     else:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dvfl_mobile.documents import Verdict
-from dvfl_mobile.metrics import sqnr_db
+from dvfl_mobile.metrics import Floats, logits_sqnr_db, non_finite
 from dvfl_mobile.parity.thresholds import thresholds_for
 from dvfl_mobile.profiling.document import OutputCheck, Round
 from dvfl_mobile.profiling.subjects import Subject
@@ -17,6 +17,9 @@ from dvfl_mobile.wording import decibels
 
 ONE_CLIP_DB = 6.0
 """A recipe's threshold is for many clips together; one clip's error may well be twice the amplitude of the mean's."""
+
+
+_NOT_FINITE = "The output is wrong: its logits are not finite."
 
 
 def check_output(subject: Subject, logits: Logits, rounds: Sequence[Round], *, same_options: bool) -> OutputCheck:
@@ -31,11 +34,7 @@ def check_output(subject: Subject, logits: Logits, rounds: Sequence[Round], *, s
     timed = {each.output_sha256 for each in rounds}
     thresholds = thresholds_for(subject.artifact.manifest.recipe)
     required = thresholds.min_sqnr_db - ONE_CLIP_DB
-    finite = bool(np.isfinite(logits).all())
-    reached = None
-    if subject.expected is not None and finite and logits.shape == subject.expected.shape:
-        reached = sqnr_db(subject.expected.astype(np.float64), logits.astype(np.float64))
-    verdict, sentence = _judged(subject, finite=finite, reached=reached, required=required)
+    verdict, sentence, reached = _judged(subject, logits.astype(np.float64), required)
     if verdict is not Verdict.FAIL and timed != {digest}:
         verdict, sentence = _other_bytes(len(timed), same_options=same_options)
     return OutputCheck(
@@ -48,17 +47,25 @@ def check_output(subject: Subject, logits: Logits, rounds: Sequence[Round], *, s
     )
 
 
-def _judged(subject: Subject, *, finite: bool, reached: float | None, required: float) -> tuple[Verdict, str]:
-    if not finite:
-        return Verdict.FAIL, "The output is wrong: its logits are not finite."
+def _judged(subject: Subject, logits: Floats, required: float) -> tuple[Verdict, str, float | None]:
+    """The verdict, its sentence, and the SQNR where there is one."""
     if subject.expected is None:
-        return Verdict.INCONCLUSIVE, f"Whether the output is right wasn't checked: {subject.why_not}"
+        if non_finite(logits).any():
+            return Verdict.FAIL, _NOT_FINITE, None
+        return Verdict.INCONCLUSIVE, f"Whether the output is right wasn't checked: {subject.why_not}", None
+    if logits.shape != subject.expected.shape:
+        return Verdict.FAIL, "The output is wrong: it has another shape than the reference form's.", None
+    expected = subject.expected.astype(np.float64)
+    if non_finite(logits, expected).any():
+        return Verdict.FAIL, _NOT_FINITE, None
+    reached = logits_sqnr_db(expected[None], logits[None])
     if reached is None:
-        return Verdict.FAIL, "The output is wrong: it has another shape than the reference form's."
+        why = "on the timed clip one class has all the probability, so that no other logit can be compared."
+        return Verdict.INCONCLUSIVE, f"Whether the output is right wasn't checked: {why}", None
     nearness = f"{decibels(reached)} against the reference form on the timed clip"
     if reached < required:
-        return Verdict.FAIL, f"The output is wrong: {nearness}, and {required:g} dB is the least."
-    return Verdict.PASS, f"The output is right: {nearness}, and every timed process gave those very logits."
+        return Verdict.FAIL, f"The output is wrong: {nearness}, and {required:g} dB is the least.", reached
+    return Verdict.PASS, f"The output is right: {nearness}, and every timed process gave those very logits.", reached
 
 
 def _other_bytes(count: int, *, same_options: bool) -> tuple[Verdict, str]:

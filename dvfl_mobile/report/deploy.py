@@ -93,7 +93,7 @@ def _row(row: DeployRow) -> tuple[str, ...]:
         row.name,
         f"{row.size_bytes / 1e6:.1f} MB",
         _share(row),
-        decibels(row.sqnr_db) if ran else "-",
+        decibels(row.sqnr_db) if ran and row.verdict is not Verdict.INCONCLUSIVE else "-",
         f"{row.agreeing} of {row.clips}" if ran else "-",
         f"{row.seconds:.0f} s",
         row.verdict.value,

@@ -15,7 +15,7 @@ from dvfl_mobile.report.formats import junit as xml
 from dvfl_mobile.report.formats import markdown as md
 from dvfl_mobile.report.formats.terminal import grid, headline, paragraph
 from dvfl_mobile.runners.values import runner_in_words
-from dvfl_mobile.wording import NOT_FINITE, decibels, percent, plural, rounded_down
+from dvfl_mobile.wording import NOT_FINITE, percent, plural, rounded_down
 
 _CHECK_COLUMNS = ("", "measured", "required", "")
 _CLIP_COLUMNS = ("clip", "reference", "artifact", "SQNR")
@@ -102,8 +102,8 @@ def _facts(name: str, runner: Mapping[str, str | int | bool | None]) -> dict[str
 def _opinion_properties(opinion: SecondOpinion) -> Iterator[tuple[str, str]]:
     name = f"second_opinion.{opinion.name}"
     yield from _facts(name, opinion.runner).items()
-    yield f"{name}.sqnr", decibels(opinion.pytorch.sqnr_db)
-    yield f"{name}.sqnr_to_first", decibels(opinion.first.sqnr_db) if opinion.first else "not measured"
+    yield f"{name}.sqnr", opinion.pytorch.sqnr
+    yield f"{name}.sqnr_to_first", opinion.first.sqnr if opinion.first else "not measured"
 
 
 def _failing_clips(report: ParityReport) -> list[ClipMetrics]:
@@ -120,7 +120,7 @@ def _clip_sentence(row: ClipMetrics, report: ParityReport) -> str:
         return f"{row.non_finite} of the artifact's logits {'is' if row.non_finite == 1 else 'are'} not finite."
     name = report.artifact.class_name
     answers = f"reference {name(row.reference_top1)}, artifact {name(row.candidate_top1)}"
-    return f"Top-1: {answers}. SQNR: {decibels(row.sqnr_db)}."
+    return f"Top-1: {answers}. SQNR: {row.sqnr}."
 
 
 def _check_rows(report: ParityReport) -> list[tuple[str, str, str, str]]:
@@ -148,8 +148,8 @@ def _shown(value: float | None, write: Callable[[float], str]) -> str:
 
 def _worst_clip(report: ParityReport) -> list[str]:
     """The clip of lowest SQNR, in a sentence: its name is too long for a cell among figures."""
-    pooled = report.pooled
-    return [f"Worst clip: {decibels(pooled.worst_sqnr_db)}, {pooled.worst_clip}"] if pooled else []
+    worst = report.pooled and next(row for row in report.rows if row.name == report.pooled.worst_clip)
+    return [f"Worst clip: {worst.sqnr}, {worst.name}"] if worst else []
 
 
 def _second_opinions(report: ParityReport) -> list[str]:
@@ -162,7 +162,7 @@ def _second_opinions(report: ParityReport) -> list[str]:
 
 
 def _figures(pooled: PooledMetrics) -> str:
-    return f"SQNR {decibels(pooled.sqnr_db)}, top-1 {pooled.agreement}"
+    return f"SQNR {pooled.sqnr}, top-1 {pooled.agreement}"
 
 
 def _clip_title(report: ParityReport, *, verbose: bool) -> str:
@@ -180,7 +180,7 @@ def _clip_rows(report: ParityReport, *, verbose: bool) -> list[tuple[str, str, s
             row.name,
             name(row.reference_top1),
             name(row.candidate_top1),
-            decibels(row.sqnr_db),
+            row.sqnr,
         )
         for row in rows
     ]

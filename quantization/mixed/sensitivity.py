@@ -12,7 +12,7 @@ from pydantic import Field
 
 from dvfl_mobile.documents import Document
 from dvfl_mobile.errors import CheckpointError, InputError, UsageError
-from dvfl_mobile.metrics import Floats, kl_nats, sqnr_db
+from dvfl_mobile.metrics import Floats, compared, kl_nats, non_finite
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.quantization.graph.forms import QuantizedForm
 from dvfl_mobile.quantization.mixed.units import Parts, Plan, Unit
@@ -157,7 +157,7 @@ def logits_alone(
             advance()
         reference.append(_numbers(parts.run(nothing, run)))
     together = np.concatenate(reference)
-    if not np.isfinite(together).all():
+    if non_finite(together).any():
         raise CheckpointError(
             "The float network's own logits are not finite: nothing compares with those.",
             hint="The checkpoint's weights are damaged or have diverged; use another.",
@@ -172,11 +172,17 @@ def logits_of(parts: Parts, plan: Plan, clips: Iterable[NDArray[np.uint8]]) -> F
 
 def figures_of(reference: Floats, logits: Floats) -> Figures:
     """How far `logits`, `(N,K)`, lie from the reference's."""
-    finite = np.isfinite(logits).all(axis=1)
+    finite = ~non_finite(logits, reference).any(axis=1)
     agreeing = int(np.count_nonzero(finite & (reference.argmax(1) == logits.argmax(1))))
     if not finite.all():
         return Figures(sqnr_db=float("-inf"), agreeing=agreeing, kl_nats=float("inf"))
-    return Figures(sqnr_db=sqnr_db(reference, logits), agreeing=agreeing, kl_nats=kl_nats(reference, logits))
+    left = compared(reference, logits)
+    if left.sqnr_db is None:
+        raise InputError(
+            "On every clip one and the same class has all the probability: what quantization costs can't be measured.",
+            hint="Give clips of several classes, which the network tells apart.",
+        )
+    return Figures(sqnr_db=left.sqnr_db, agreeing=agreeing, kl_nats=kl_nats(left.reference, left.candidate))
 
 
 def noise_of(costs: Iterable[UnitCost]) -> Mapping[str, float]:

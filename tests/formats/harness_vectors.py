@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dvfl_mobile.metrics import sqnr_db
+from dvfl_mobile.metrics import compared
 
 PATH = Path(__file__).with_name("harness_vectors.json")
 
@@ -24,7 +24,7 @@ def vectors() -> dict[str, Any]:
     return {
         "sha256": [_hashed(length) for length in (0, 1, 3, 55, 56, 63, 64, 65, 119, 120, 1000, 100_003)],
         "statistics": [_figures(count) for count in (1, 2, 3, 5, 10, 21, 59)],
-        "distances": [_distance(case) for case in range(5)],
+        "distances": [_distance(case) for case in range(8)],
     }
 
 
@@ -57,21 +57,32 @@ def _median_interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
 
 
 def _distance(case: int) -> dict[str, Any]:
-    """Two sets of logits of 4 clips and 5 classes; the first case has equal ones, the last only zeros to refer to."""
+    """Two sets of logits of 4 clips and 8 classes.
+
+    The first have equal ones, the fifth only zeros to refer to, the sixth masked classes and shifts, the seventh a
+    class far above the others in one clip, the last in all.
+    """
     random = np.random.RandomState(case)
-    reference = random.normal(0, 3, (4, 5)).astype(np.float32)
-    noise = random.normal(0, [0, 1e-5, 0.1, 2, 1][case], (4, 5)).astype(np.float32)
+    reference = random.normal(0, 3, (4, 8))
+    noise = random.normal(0, [0, 1e-5, 0.1, 2, 1, 0.5, 0.5, 0.5][case], (4, 8))
     if case == 4:
-        reference = np.zeros((4, 5), np.float32)
-    candidate = reference + noise
+        reference[:] = 0
+    if case == 5:
+        reference[:, [1, 4]] = -1e4
+        reference += [[100], [-100], [7], [0]]
+    if case >= 6:
+        reference[: 1 if case == 6 else 4, 2] = 1e3
+    reference = reference.astype(np.float32)
+    candidate = reference + noise.astype(np.float32)
     first, second = reference.astype(np.float64), candidate.astype(np.float64)
-    decibels = sqnr_db(first, second)
+    left = compared(first, second)
+    decibels = float("nan") if left.sqnr_db is None else left.sqnr_db
     return {
         "reference": reference.ravel().tolist(),
         "candidate": candidate.ravel().tolist(),
-        "classes": 5,
+        "classes": 8,
         "sqnr_db": decibels if np.isfinite(decibels) else str(decibels),
-        "most_absolute": float(np.abs(first - second).max()),
+        "most_absolute": float(np.abs(left.reference - left.candidate).max()),
         "same_top": int((first.argmax(-1) == second.argmax(-1)).sum()),
     }
 

@@ -22,6 +22,7 @@ from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.build import build_network, weight_shapes
 from dvfl_mobile.model.checkpoint.infer import ABOUT_FRAMES, ABOUT_SIZE, infer_architecture, lookup, restated
 from dvfl_mobile.model.checkpoint.labels import read_labels
+from dvfl_mobile.model.checkpoint.masked import with_finite_masks
 from dvfl_mobile.model.checkpoint.opened import CheckpointFile
 from dvfl_mobile.model.checkpoint.safetensors_file import is_safetensors, read_safetensors
 from dvfl_mobile.model.checkpoint.torchfile import read_torch_file
@@ -42,7 +43,8 @@ def load_checkpoint(
     """Read a student from a file of any known kind, recognised by its content.
 
     Architecture, frames and classes come from the weights and from the configuration beside them; what neither says
-    is as published, with a note on `Student.notes`. Weights are kept to the bit, and become float32 if they weren't.
+    is as published, with a note on `Student.notes`. Weights are kept to the bit, and become float32 if they weren't;
+    for a masked class's bias of -inf stands `masked.MASKED`.
 
     Args:
         labels: class names, as `id,name` CSV or one a line; without it the checkpoint's own, or `class_0`, ….
@@ -63,6 +65,7 @@ def read_checkpoint(
     contents = _read(file)
     with _naming(file):
         weights, converted = _as_float32(contents.weights)
+        weights, masked = with_finite_masks(weights)
         architecture, assumed = _architecture(contents, weights, frames, size)
         _check_shapes(weights, architecture)
         _check_finite(weights)
@@ -73,7 +76,7 @@ def read_checkpoint(
         classes=classes,
         clip=_clip(contents, architecture),
         source=_source(file, contents),
-        notes=(*_stored_notes(contents, labels, frames, size), *assumed, *converted, *unnamed),
+        notes=(*_stored_notes(contents, labels, frames, size), *assumed, *converted, *masked, *unnamed),
     )
 
 
@@ -89,7 +92,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...] | None]
     with CheckpointFile(path) as file:
         contents = _read(file)
         with _naming(file):
-            weights, _ = _as_float32(contents.weights)
+            weights, _ = with_finite_masks(_as_float32(contents.weights)[0])
             _check_finite(weights)
     classes = contents.metadata.classes if contents.metadata is not None else None
     return {key: _own(value) for key, value in weights.items()}, classes

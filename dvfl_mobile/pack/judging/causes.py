@@ -310,7 +310,6 @@ def _wrong_logits(found: Array, right: Array, made: Array | None) -> Iterator[tu
     shares = np.exp(right - right.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     yield "softmax applied", shares
-    yield "log-softmax applied", np.log(shares)
     for shift in range(1, len(right)):
         yield "answers of other clips", np.roll(right, shift, axis=0)
     order = np.argsort(np.argsort(found[0], kind="stable"), kind="stable")

@@ -47,7 +47,6 @@ _MEANINGS = {
     ZERO_POINT: "Values are cut at 127: add the input's zero point (in pack.json under input) before the cast to int8.",
     WRAPPED: "Bytes above 127 turn negative: add the input's zero point before the cast to int8.",
     "softmax applied": "These are probabilities: hand over what the model answers, before any softmax.",
-    "log-softmax applied": "These are logarithms of probabilities: hand over what the model answers.",
     "the same answer to everything": "Every clip gets the same logits: the input isn't written before each run, or "
     "the output is read before the run is done.",
     "answers of other clips": "These are other clips' logits: a run reads its input, or its output is read, too early "

@@ -150,6 +150,8 @@ def _judged(
         subject = f"{plural(len(rows), 'clip')}, {_CHECKED[check.name]}"
         if check.verdict is Verdict.PASS:
             yield passed(stage, subject, check.measured, check.required)
+        elif check.verdict is Verdict.INCONCLUSIVE:
+            yield missing(stage, subject, check.required, check.sentence.rstrip("."))
         else:
             yield failed(
                 stage,

@@ -14,7 +14,7 @@ from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import verify
 from dvfl_mobile.artifacts.reference import reference_student
 from dvfl_mobile.errors import InconclusiveError
-from dvfl_mobile.metrics import sqnr_db
+from dvfl_mobile.metrics import logits_sqnr_db
 from dvfl_mobile.model.source import weights_notes
 from dvfl_mobile.pack.contents import Pack, Tolerances
 from dvfl_mobile.pack.making import golden
@@ -82,7 +82,8 @@ def _reference_logits(student: Student, found: Sequence[Golden], step: Step) -> 
                 row.append(runner.run(version[index][None])[0])
             advance()
     right, *others = (np.stack(row).astype(np.float64) for row in rows)
-    return right, min(sqnr_db(right, other) for other in others)
+    reached = (logits_sqnr_db(right, other) for other in others)
+    return right, min((decibels for decibels in reached if decibels is not None), default=float("inf"))
 
 
 def _artifact_logits(

@@ -40,7 +40,8 @@ def logits_at(sqnr: float, clips: int = 4) -> tuple[np.ndarray, np.ndarray]:
     """Logits with clear winners, and others at exactly that SQNR: noise on the least class only."""
     reference = np.tile(np.array([[10.0, 4.0, 1.0]]), (clips, 1))
     candidate = reference.copy()
-    candidate[:, 2] -= np.sqrt(117) * 10 ** (-sqnr / 20)
+    # Less their mean, the logits are 5, -1 and -4, and of the error's power two thirds are left.
+    candidate[:, 2] -= np.sqrt(42 * 3 / 2) * 10 ** (-sqnr / 20)
     return reference, candidate
 
 
@@ -54,10 +55,11 @@ def test_metrics_by_hand():
 
 def test_pooled_sqnr_is_over_all_values_and_not_a_mean_of_decibels():
     pooled = measure([[3.0, 4.0], [30.0, 40.0]], [[3.0, 4.5], [30.0, 40.5]], ["a", "b"]).pooled
-    assert pooled.sqnr_db == pytest.approx(10 * math.log10(2525 / 0.5))
-    assert pooled.max_abs_diff == 0.5
-    assert (pooled.worst_clip, pooled.worst_sqnr_db) == ("a", pytest.approx(20.0))
-    assert pooled.reference_rms == pytest.approx(math.sqrt(2525 / 4))
+    # Less their means: -0.5 and 0.5, -5 and 5; errors of -0.25 and 0.25.
+    assert pooled.sqnr_db == pytest.approx(10 * math.log10(50.5 / 0.25))
+    assert pooled.max_abs_diff == 0.25
+    assert (pooled.worst_clip, pooled.worst_sqnr_db) == ("a", pytest.approx(10 * math.log10(0.5 / 0.125)))
+    assert pooled.reference_rms == pytest.approx(math.sqrt(50.5 / 4))
 
 
 def test_pooled_kl_and_top5_are_means_over_clips():
@@ -116,11 +118,18 @@ def test_a_reference_of_zeros_is_no_signal():
 
 
 def test_logits_are_compared_in_float64():
-    reference = np.array([[3e38, -3e38]], np.float32)
-    candidate = reference * np.float32(0.5)
+    reference = np.array([[1e4, 1e4 - 1, 1e4 - 2]], np.float32)
+    candidate = reference.astype(np.float64)
+    candidate[0, 1] += 1e-7  # lost in a float32 of that size
     pooled = measure(reference, candidate, ["a"]).pooled
-    assert pooled.sqnr_db == pytest.approx(20 * math.log10(2))
-    assert pooled.cosine == pytest.approx(1)
+    assert pooled.sqnr_db == pytest.approx(10 * math.log10(2 / (2 / 3 * 1e-14)), abs=1e-3)
+
+
+def test_logits_at_float32s_end_are_measured():
+    reference = np.array([[3e38, -3e38], [1, 2]], np.float32)
+    pooled = measure(reference, reference * np.float32(0.5), ["a", "b"]).pooled
+    assert (pooled.non_finite, pooled.agreement) == (0, "2 of 2")
+    assert pooled.sqnr_db is not None
 
 
 @pytest.mark.parametrize(("recipe", "bound"), [("fp32", 110), ("fp16", 45)])
@@ -157,7 +166,7 @@ def test_fp16_may_flip_one_clip_in_a_hundred(clips, verdict):
 @pytest.mark.parametrize(("recipe", "db"), [("fp16", 45), ("fp32", 110)])
 def test_a_flip_is_a_near_tie_only_within_twice_the_allowed_error(recipe, db):
     reference = np.tile(np.array([[10.0, 4.0, 1.0]]), (10, 1))
-    width = 2 * np.sqrt(np.mean(reference**2)) * 10 ** (-db / 20)
+    width = 2 * np.sqrt(np.mean((reference - 5) ** 2)) * 10 ** (-db / 20)
     tied = report_of(*flipped(10, margin=0.9 * width), recipe)
     assert (tied.verdict, tied.near_ties, tied.pooled.agreement) == (Verdict.PASS, ("clip0",), "9 of 10")
     apart = report_of(*flipped(10, margin=1.3 * width), recipe)
@@ -258,7 +267,7 @@ def as_json(report: ParityReport) -> dict:
     ],
 )
 def test_no_report_can_say_more_than_its_checks(document):
-    with pytest.raises(ValidationError, match=r"verdict|exactly where"):
+    with pytest.raises(ValidationError, match=r"verdict|inconclusive where"):
         ParityReport.model_validate(document)
 
 
