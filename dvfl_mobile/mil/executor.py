@@ -150,6 +150,8 @@ class MilExecutor:
         """What an operation gave, in the type that the program declares for it."""
         if output.type is None:
             return value
+        if isinstance(value, bool | int | float):  # a label that is a number
+            value = torch.tensor(value, dtype=output.type.dtype.held)
         if not isinstance(value, Tensor):
             raise MalformedError(f"{self._package}: {where} gives no tensor, and its type says one.")
         if not _fits(value.shape, output.type.shape):
