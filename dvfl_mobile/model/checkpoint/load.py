@@ -154,7 +154,10 @@ def _fitting(file: CheckpointFile, entries: Mapping[Any, Any]) -> dict[str, Tens
 
 
 def _is_dense(value: object) -> bool:
-    return type(value) in (Tensor, torch.nn.Parameter) and value.layout is torch.strided  # type: ignore[attr-defined]
+    """A tensor with numbers of its own, one after the other: not sparse, nested, or of the `meta` device."""
+    if not isinstance(value, Tensor) or type(value) not in (Tensor, torch.nn.Parameter):
+        return False
+    return value.layout is torch.strided and not value.is_nested and value.device.type == "cpu"
 
 
 def _as_float32(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:

@@ -1,49 +1,33 @@
 """Check a pickle without executing it: every name and size, before torch reads the file.
 
 A pickle is a program for a small stack machine. `torch.load(weights_only=True)` runs it with few words allowed. This
-reader walks the same program first and calls nothing. It accepts what weights, an optimizer's state and an official
-configuration need, and is there for two things that torch doesn't do: to refuse by name, all names at once, and to
-keep memory bounded, for torch allocates whatever size a tensor claims.
+reader walks the same program first and calls nothing. It accepts the names of torch's own list, called as torch.save
+calls them, numpy's data and an official configuration, and is there for two things that torch doesn't do: to refuse by
+name, all names at once, and to keep memory bounded, for torch allocates whatever size a tensor claims.
 """
 
 from __future__ import annotations
 
 import pickletools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
+from dvfl_mobile.model.checkpoint.known_names import known, storage_item_bytes
+from dvfl_mobile.model.checkpoint.pickled import PLAIN, Global, PickleProblemError, RefusedGlobalsError, Result, Storage
+from dvfl_mobile.model.checkpoint.usual_calls import DICTS, ORDERED, SET, is_usual_call, is_usual_state
 from dvfl_mobile.model.wording import brief
 
-CONFIG_NODE = "yacs.config.CfgNode"
 MAX_PICKLE_BYTES = 16 * 2**20
 
 _MAX_STEPS = 1_000_000
-_MAX_DIMENSIONS = 16
 
-_DICT = "collections.OrderedDict"
-_SET = "builtins.set"
-_TENSOR = "torch._utils._rebuild_tensor_v2"
-
-_STORAGE_ITEM_BYTES = {
-    "torch.FloatStorage": 4,
-    "torch.DoubleStorage": 8,
-    "torch.HalfStorage": 2,
-    "torch.BFloat16Storage": 2,
-    "torch.LongStorage": 8,
-    "torch.IntStorage": 4,
-    "torch.ShortStorage": 2,
-    "torch.CharStorage": 1,
-    "torch.ByteStorage": 1,
-    "torch.BoolStorage": 1,
-}
-_DTYPES = frozenset(
-    f"torch.{name}"
-    for name in ("float16", "bfloat16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64", "bool")
-)
 # What Python 2 called them: protocol 2, which torch.save writes, still does.
 _RENAMED_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "commands": "subprocess"}
+
+# Python's own functions are refused by name if they are called otherwise than torch.save does.
+_PYTHON = ("builtins.", "_codecs.")
 
 # What torch takes with weights_only. The others are walked too, for the names that they lead to.
 # fmt: off
@@ -54,35 +38,6 @@ _TAKEN = frozenset((
     "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING",
 ))
 # fmt: on
-
-
-class PickleProblemError(Exception):
-    """A pickle that is damaged, or that does or claims something that a checkpoint has no need of."""
-
-
-class RefusedGlobalsError(PickleProblemError):
-    """A pickle that names functions or classes that a checkpoint has no need of.
-
-    Args:
-        names: each of them once, in the order they were met, such as `posix.system`.
-    """
-
-    def __init__(self, names: list[str]) -> None:
-        super().__init__(", ".join(names))
-        self.names = names
-
-
-@dataclass(frozen=True)
-class Storage:
-    """A claim to `numel` numbers of `item_bytes` each, kept elsewhere in the file under `key`."""
-
-    key: str
-    numel: int
-    item_bytes: int
-
-    @property
-    def size_bytes(self) -> int:
-        return self.numel * self.item_bytes
 
 
 @dataclass(frozen=True)
@@ -128,21 +83,7 @@ def read_pickle(data: bytes) -> PickleContents:
     return contents
 
 
-@dataclass(frozen=True, slots=True)
-class _Global:
-    name: str
-
-
-@dataclass(slots=True)
-class _Result:
-    """What a call would return; `name` is what would be called, `dict` for a plain dictionary."""
-
-    name: str
-    entries: list[Any] = field(default_factory=list)
-
-
 _MARK = object()
-_PLAIN = (str, int, float, type(None))
 
 
 class _Reader:
@@ -230,12 +171,12 @@ class _Reader:
     def _empty(opcode: str) -> Any:
         if opcode == "EMPTY_TUPLE":
             return ()
-        return [] if opcode == "EMPTY_LIST" else _Result("dict" if opcode == "EMPTY_DICT" else _SET)
+        return [] if opcode == "EMPTY_LIST" else Result("dict" if opcode == "EMPTY_DICT" else SET)
 
     def _collect(self, opcode: str) -> None:
         items = self._pop_to_mark()
         if opcode == "DICT":
-            self._stack.append(_Result("dict"))
+            self._stack.append(Result("dict"))
             self._set_items(items)
         else:
             self._stack.append(tuple(items) if opcode == "TUPLE" else items)
@@ -256,7 +197,7 @@ class _Reader:
             raise PickleProblemError("its pickle sets items of something that is no dictionary")
         for key, value in zip(items[::2], items[1::2], strict=True):
             # Other keys could be built to take torch forever to hash.
-            if not isinstance(key, _PLAIN):
+            if not isinstance(key, PLAIN):
                 raise PickleProblemError("a dictionary in its pickle has a key that is neither text nor number")
             target.entries += (key, value)
 
@@ -272,9 +213,9 @@ class _Reader:
             full = f"{_RENAMED_MODULES.get(module, module)}.{name}"
         else:
             full = "(a name that is no text)"
-        if full not in _KNOWN and full not in self.refused:
+        if full not in known() and full not in self.refused:
             self.refused.append(full)
-        self._stack.append(_Global(full))
+        self._stack.append(Global(full))
         if arguments is not None:
             self._stack.append(tuple(arguments))
             self._call("INST")
@@ -287,32 +228,36 @@ class _Reader:
             target, arguments, _ = self._pop(3)
         else:
             target, arguments = self._pop(2)
-        name = target.name if isinstance(target, _Global) else type(target).__name__
-        if not self.refused and not _is_usual_call(name, arguments):
-            raise PickleProblemError(f"its pickle calls {brief(name)} as torch.save would not")
-        self._stack.append(_Result(name))
+        name = target.name if isinstance(target, Global) else type(target).__name__
+        if not self.refused and not is_usual_call(name, arguments):
+            if not name.startswith(_PYTHON):
+                raise PickleProblemError(f"its pickle calls {brief(name)} as torch.save would not")
+            self.refused.append(f"{name} (called as torch.save would not)")
+        self._stack.append(_made(name, arguments))
 
     def _build(self) -> None:
         state, target = self._stack.pop(), self._stack[-1]
         if self.refused:
             return
-        if not (isinstance(target, _Result) and target.name in (_DICT, CONFIG_NODE) and isinstance(state, _Result)):
+        if not is_usual_state(target, state):
             raise PickleProblemError("its pickle sets the attributes of something that is no dictionary")
+        if target.name not in DICTS:
+            return
         odd = [key for key in state.entries[::2] if not (isinstance(key, str) and key.startswith("_"))]
         if odd:
             # A dict's methods have no leading underscore: data must not come to stand in place of one.
             raise PickleProblemError(f"its pickle sets the attribute {brief(odd[0])} of a dictionary")
 
     def _is_dict(self, target: Any) -> bool:
-        return isinstance(target, _Result) and (target.name in ("dict", _DICT, CONFIG_NODE) or bool(self.refused))
+        return isinstance(target, Result) and (target.name in DICTS or bool(self.refused))
 
     def _refer(self) -> None:
         match self._stack.pop():
             # Before torch 1.6 a sixth item stood for a view of other numbers; torch.save leaves it None.
-            case ("storage", _Global(name=kind), str(key), str(), numel, *view) if (
-                kind in _STORAGE_ITEM_BYTES and _is_count(numel) and view in ([], [None])
+            case ("storage", Global(name=kind), str(key), str(), numel, *view) if (
+                kind in storage_item_bytes() and _is_count(numel) and view in ([], [None])
             ):
-                storage = Storage(key, numel, _STORAGE_ITEM_BYTES[kind])
+                storage = Storage(key, numel, storage_item_bytes()[kind])
             case _:
                 raise PickleProblemError("its pickle refers to numbers kept elsewhere in a way torch.save would not")
         if self._storages.setdefault(key, storage) != storage:
@@ -320,64 +265,13 @@ class _Reader:
         self._stack.append(storage)
 
 
-def _is_usual_call(name: str, arguments: Any) -> bool:
-    try:
-        return name in _CALLS and _CALLS[name](*arguments)
-    except TypeError:
-        return False
-
-
-def _is_dict_call(*arguments: Any) -> bool:
-    return not arguments
-
-
-def _is_set_call(items: Any = ()) -> bool:
-    return isinstance(items, list | tuple) and all(isinstance(item, _PLAIN) for item in items)
-
-
-def _is_size_call(sizes: Any) -> bool:
-    return isinstance(sizes, tuple) and len(sizes) <= _MAX_DIMENSIONS and all(map(_is_count, sizes))
-
-
-def _is_device_call(kind: Any, index: Any = 0) -> bool:
-    return isinstance(kind, str) and _is_count(index)
-
-
-def _is_parameter_call(tensor: Any, requires_grad: Any, hooks: Any) -> bool:
-    return _is_result(tensor, _TENSOR) and isinstance(requires_grad, bool) and _is_result(hooks, _DICT)
-
-
-def _is_tensor_call(
-    storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any, hooks: Any, metadata: Any = None
-) -> bool:
-    if not (isinstance(storage, Storage) and isinstance(size, tuple) and isinstance(stride, tuple)):
-        return False
-    if not (len(size) == len(stride) <= _MAX_DIMENSIONS and all(map(_is_count, (offset, *size, *stride)))):
-        return False
-    last = offset + sum((count - 1) * step for count, step in zip(size, stride, strict=True))
-    if 0 not in size and last >= storage.numel:
-        raise PickleProblemError(
-            f"a tensor in it, {'x'.join(map(str, size)) or '1'}, claims more than the {storage.numel:,} numbers "
-            f"that are kept for it under {brief(storage.key)}"
-        )
-    return isinstance(requires_grad, bool) and _is_result(hooks, _DICT) and metadata is None
-
-
-def _is_result(value: Any, name: str) -> bool:
-    return isinstance(value, _Result) and value.name == name
+def _made(name: str, arguments: Any) -> Result:
+    """What a call would return."""
+    given = arguments if isinstance(arguments, tuple) else ()
+    if name == ORDERED and given and isinstance(given[0], list):
+        return Result(name, [part for pair in given[0] for part in pair])
+    return Result(name, arguments=given)
 
 
 def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**62
-
-
-_CALLS: Mapping[str, Callable[..., bool]] = {
-    _DICT: _is_dict_call,
-    CONFIG_NODE: _is_dict_call,
-    _SET: _is_set_call,
-    "torch.Size": _is_size_call,
-    "torch.device": _is_device_call,
-    _TENSOR: _is_tensor_call,
-    "torch._utils._rebuild_parameter": _is_parameter_call,
-}
-_KNOWN = _CALLS.keys() | _STORAGE_ITEM_BYTES.keys() | _DTYPES

@@ -5,20 +5,15 @@ from __future__ import annotations
 import zipfile
 from collections import OrderedDict
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import torch
 
 from dvfl_mobile.errors import CheckpointError
+from dvfl_mobile.model.checkpoint.known_names import CONFIG_NODE, NUMPY, Unread
 from dvfl_mobile.model.checkpoint.opened import CheckpointFile
-from dvfl_mobile.model.checkpoint.pickles import (
-    CONFIG_NODE,
-    MAX_PICKLE_BYTES,
-    PickleContents,
-    PickleProblemError,
-    RefusedGlobalsError,
-    Storage,
-    read_pickle,
-)
+from dvfl_mobile.model.checkpoint.pickled import PickleProblemError, RefusedGlobalsError, Storage
+from dvfl_mobile.model.checkpoint.pickles import MAX_PICKLE_BYTES, PickleContents, read_pickle
 from dvfl_mobile.model.wording import brief, listed
 
 _ZIP = b"PK\x03\x04"
@@ -59,7 +54,8 @@ def read_torch_file(file: CheckpointFile) -> object:
 def _load(file: CheckpointFile) -> object:
     try:
         # OrderedDict stands in for the configuration's class: the only dict that torch fills beside the plain one.
-        with torch.serialization.safe_globals([(OrderedDict, CONFIG_NODE)]):
+        stand_ins: list[Any] = [(OrderedDict, CONFIG_NODE), *((Unread, name) for name in NUMPY)]
+        with torch.serialization.safe_globals(stand_ins):
             return torch.load(file.content, map_location="cpu", weights_only=True)
     except Exception as error:
         # torch has no exception of its own for a file it can't read: anything from KeyError to RuntimeError comes.
