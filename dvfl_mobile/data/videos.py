@@ -196,8 +196,8 @@ def _name(path: Path, folder: Path) -> str:
 
 def _from_list(source: Path, classes: Sequence[str] | None) -> list[VideoRef]:
     rows = read_rows(source)
-    found = {row.label for row in rows if read_number(row.label) is None}
-    if classes is None and found and any(row.label not in found for row in rows):
+    found = {row.label for row in rows if read_number(row.label) is None and not is_almost_a_number(row.label)}
+    if classes is None and found and any(read_number(row.label) is not None for row in rows):
         raise VideoError(f"{source} gives some labels as numbers and some as names.", hint="Use one or the other.")
     known = ClassNames(in_order(found) if classes is None else classes)
     is_open_ended = classes is None

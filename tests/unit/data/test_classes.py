@@ -94,6 +94,10 @@ def test_a_label_that_only_looks_like_a_number_is_no_class(label: str, tmp_path:
     with pytest.raises(VideoError, match=f"line 1: {label} is neither an index nor a class's name"):
         find_videos(tmp_path / "list.csv")
     assert find_videos(tmp_path / "list.csv", [label])[0].label == 0
+    _touch(tmp_path, "b.mp4")
+    (tmp_path / "list.csv").write_text(f"b.mp4,0\na.mp4,{label}\n", encoding="utf-8")
+    with pytest.raises(VideoError, match=f"line 2: {label} is neither an index nor a class's name"):
+        find_videos(tmp_path / "list.csv")
 
 
 @pytest.mark.parametrize(
