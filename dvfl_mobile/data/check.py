@@ -10,7 +10,7 @@ from statistics import median
 from typing import Literal
 
 from dvfl_mobile.data.datasets import DATA_SETS, GROUPS, DataSet, Split, SplitName, find_split, place_of
-from dvfl_mobile.data.layouts import dvfl_listed
+from dvfl_mobile.data.layouts.dvfl import dvfl_listed
 from dvfl_mobile.data.leaks import Leak, read_links, shared
 from dvfl_mobile.data.video import probe
 from dvfl_mobile.data.videos import VideoRef

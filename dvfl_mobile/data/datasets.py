@@ -8,23 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dvfl_mobile.data.classes import ClassNames, loosely
-from dvfl_mobile.data.layouts import (
-    Found,
-    Layout,
-    SplitName,
-    SplitRequest,
-    dvfl_lists,
-    hmdb_lists,
-    kinetics_folders,
-    kinetics_lists,
-    names_by_label,
-    no_split,
-    regrouped,
-    split_folders,
-    ssv2_lists,
-    ucf_groups,
-    ucf_lists,
-)
+from dvfl_mobile.data.layouts.dvfl import dvfl_lists
+from dvfl_mobile.data.layouts.folders import no_split, split_folders
+from dvfl_mobile.data.layouts.hmdb import hmdb_lists
+from dvfl_mobile.data.layouts.kinetics import kinetics_folders, kinetics_lists
+from dvfl_mobile.data.layouts.request import Found, Layout, SplitName, SplitRequest, names_by_label
+from dvfl_mobile.data.layouts.ssv2 import ssv2_lists
+from dvfl_mobile.data.layouts.ucf import regrouped, ucf_groups, ucf_lists
 from dvfl_mobile.data.leaks import NO_LEAK, Leak, read_links, shared
 from dvfl_mobile.data.root import DATA_VARIABLE
 from dvfl_mobile.data.videos import VideoRef, find_videos
