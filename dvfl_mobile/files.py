@@ -21,6 +21,7 @@ CACHE_VARIABLE = "DVFL_MOBILE_CACHE"
 _PARTIAL = ".partial"
 
 _TEMPORARY = "TMPDIR"
+_TEMPORARY_NAMES = (tempfile.gettempprefix(), "dvfl-mobile-")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # `{out}` stands for whatever names another place to write to.
 _OS_PROBLEMS = {
@@ -55,8 +56,8 @@ def writing_to(path: Path) -> Iterator[None]:
         raise problem from error
 
 
-def write_problem(error: OSError, path: Path) -> OutputError | None:
-    """What an error of the operating system says of a write to `path`; None where it is of something else."""
+def write_problem(error: OSError, path: Path | None = None) -> OutputError | None:
+    """What the system says of a write, to `path` where that is known; None where the error is of something else."""
     if _is_without_temporary_folder(error):
         return OutputError(
             "There is no temporary folder that can be written.", hint=f"Free some space, or name one with {_TEMPORARY}."
@@ -70,8 +71,14 @@ def write_problem(error: OSError, path: Path) -> OutputError | None:
         return OutputError(
             f"Can't write to the temporary folder {tempfile.gettempdir()}: {problem}.", hint=_spelled(hint, _TEMPORARY)
         )
-    place = path if named is None or named.is_relative_to(path.parent.absolute()) else named
+    place = _place(named, path)
     return OutputError(f"Can't write {place}: {problem}.", hint=_spelled(hint, _choosing(place)))
+
+
+def _place(named: Path | None, path: Path | None) -> Path:
+    if path is not None and (named is None or named.is_relative_to(path.parent.absolute())):
+        return path
+    return named or Path("the output")
 
 
 def _spelled(hint: str, choice: str) -> str:
@@ -85,12 +92,20 @@ def _choosing(place: Path) -> str:
     return option("out") if has_option("out") else ""
 
 
-def _is_temporary(named: Path | None, path: Path, *, is_full: bool) -> bool:
-    """Whether what couldn't be written was a temporary file, and not at `path`."""
+def _is_temporary(named: Path | None, path: Path | None, *, is_full: bool) -> bool:
+    """Whether what couldn't be written was a temporary file: by its name, or as its folder has less room than `path`'s.
+
+    Results may go into the temporary folder too, under names that people give.
+    """
     folder = _temporary_folder()
-    if folder is None or path.absolute().is_relative_to(folder):
+    if folder is None:
         return False
-    return named.is_relative_to(folder) if named is not None else is_full and _is_fuller(folder, path)
+    if named is None:
+        return is_full and path is not None and _is_fuller(folder, path)
+    if not named.is_relative_to(folder) or named == folder:
+        return named == folder
+    own = folder / named.relative_to(folder).parts[0]
+    return own.name.startswith(_TEMPORARY_NAMES) and not (path and path.absolute().is_relative_to(own))
 
 
 def _temporary_folder() -> Path | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import shlex
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -51,6 +53,7 @@ _DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _FILE_LIMITS = (errno.EMFILE, errno.ENFILE)
 _PERMISSION_PROBLEMS = (errno.EACCES, errno.EPERM)
 _BROKEN_PIPE = 141
+_LIKE_A_FILE = re.compile(r"-[^=]*\.[A-Za-z]\w*")
 # For packages that are imported outside of a converter or runner, which name their own.
 _EXTRAS = {"torch": "all", "torchao": "quantize", "safetensors": "all", "av": "video", "matplotlib": "plots"}
 
@@ -74,7 +77,7 @@ def _run(arguments: list[str]) -> int:
             if interrupts.signal is not None:
                 print_error("interrupted; nothing half-written was left.")
                 return interrupts.exit_code
-            return _explain(error)
+            return _explain(error, arguments)
 
 
 def _invoke(arguments: list[str]) -> int:
@@ -144,19 +147,22 @@ def _debug_asked_for(arguments: list[str]) -> Iterator[list[str]]:
             os.environ.pop(DEBUG_VARIABLE, None)
 
 
-def _explain(error: BaseException) -> int:
+def _explain(error: BaseException, arguments: Sequence[str]) -> int:
     """Say on stderr what `error` means to whoever ran the command; return the exit code."""
+    limit = _limit_problem(error)
+    if limit is not None:
+        error = limit
     if isinstance(error, DvflMobileError):
         print_error(error.problem, error.hint)
         return error.exit_code
     if isinstance(error, typer.TyperException):
-        print_error(error.format_message(), _usage_hint(error))
+        print_error(error.format_message(), _usage_hint(error, arguments))
         return error.exit_code
     if isinstance(error, BrokenPipeError) and reader_left():
         return _BROKEN_PIPE
     problem = _missing_package(error) or _machine_problem(error)
     if problem is not None:
-        return _explain(problem)
+        return _explain(problem, arguments)
     if isinstance(error, SystemExit) and isinstance(error.code, int):
         return error.code
     print_error(
@@ -166,9 +172,13 @@ def _explain(error: BaseException) -> int:
     return DvflMobileError.exit_code
 
 
-def _usage_hint(error: typer.TyperException) -> str:
+def _usage_hint(error: typer.TyperException, arguments: Sequence[str]) -> str:
     context = getattr(error, "ctx", None)
-    return f"See: {context.command_path if context else 'dvfl-mobile'} --help"
+    see = f"See: {context.command_path if context else 'dvfl-mobile'} --help"
+    names = [word for word in arguments if _LIKE_A_FILE.fullmatch(word) or (word[:1] == "-" and Path(word).is_file())]
+    if not names or "--" in arguments:
+        return see
+    return f"A name that begins with a dash goes last, behind --: … -- {shlex.quote(names[0])}\n{see}"
 
 
 def _missing_package(error: BaseException) -> DvflMobileError | None:
@@ -183,10 +193,15 @@ def _machine_problem(error: BaseException) -> InputError | None:
         if isinstance(each, MemoryError) or "can't allocate memory" in str(each):
             hint = "Close other programs, or take one target at a time."
             return InputError("The machine ran out of memory.", hint=hint)
-        if any(os.strerror(number) in str(each) for number in _FILE_LIMITS):
-            hint = "Raise the limit, such as by: ulimit -n 1024"
-            return InputError("More files had to be open at once than may be.", hint=hint)
     return _place_problem(error) if isinstance(error, OSError) else None
+
+
+def _limit_problem(error: BaseException) -> InputError | None:
+    """That more files had to be open than may be, whatever was made of it on the way; None where that isn't so."""
+    if any(os.strerror(number) in str(each) for each in _led_to(error) for number in _FILE_LIMITS):
+        hint = "Raise the limit, such as by: ulimit -n 1024"
+        return InputError("More files had to be open at once than may be.", hint=hint)
+    return None
 
 
 def _place_problem(error: OSError) -> InputError | None:
@@ -195,7 +210,7 @@ def _place_problem(error: OSError) -> InputError | None:
     if error.errno in _PERMISSION_PROBLEMS:
         return InputError(f"No permission for {place or 'a file'}.", hint="Check who owns it, or name another.")
     if error.errno in _DISK_PROBLEMS or (error.errno == errno.ENOENT and place is None):
-        return write_problem(error, place or Path("the output"))
+        return write_problem(error)
     return None
 
 

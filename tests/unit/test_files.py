@@ -134,10 +134,18 @@ def refused(path: Path, error: OSError) -> tuple[str, str]:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
 def test_of_a_temporary_file_the_temporary_folder_is_blamed(temporary: Path, tmp_path: Path, number: int) -> None:
-    error = OSError(number, os.strerror(number), str(temporary / "x" / "held"))
+    error = OSError(number, os.strerror(number), str(temporary / "tmpx1" / "held"))
     problem, hint = refused(tmp_path / "out" / "model", error)
     assert problem.startswith(f"Can't write to the temporary folder {temporary}: ")
     assert hint.endswith("rite elsewhere with TMPDIR.")
+
+
+def test_what_people_put_into_the_temporary_folder_is_theirs(temporary: Path) -> None:
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(temporary / "mine" / "model"))
+    assert refused(temporary / "mine", error)[0] == f"Can't write {temporary / 'mine'}: the disk is full."
+    assert refused(temporary / "tmpx1" / "out", OSError(errno.ENOSPC, "", str(temporary / "tmpx1" / "out")))[0] == (
+        f"Can't write {temporary / 'tmpx1' / 'out'}: the disk is full."
+    )
 
 
 @pytest.mark.parametrize(("free", "blamed"), [(0, True), (10**15, False)])
@@ -177,7 +185,7 @@ def test_an_option_is_hinted_at_where_the_command_has_it(tmp_path: Path, flags: 
         assert refused(tmp_path / "x", OSError(errno.EROFS, "read-only"))[1] == hint
 
 
-def test_a_user_without_a_home_is_told_what_to_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home_learns_what_to_name(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (CACHE_VARIABLE, "XDG_CACHE_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))

@@ -9,6 +9,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -132,6 +133,18 @@ def test_what_the_machine_lacks_is_not_a_fault_of_ours(
     assert "internal" not in err
 
 
+def test_too_many_open_files_are_called_that_whatever_was_made_of_them(ending_with: Callable[..., Outcome]) -> None:
+    def read() -> None:
+        try:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "clip.avi")
+        except OSError as error:
+            raise errors.VideoError("clip.avi can't be read.", hint="Play it.") from error
+
+    code, _, err = ending_with(read)
+    assert (code, err.splitlines()[0]) == (3, "error: More files had to be open at once than may be.")
+    assert "ulimit" in err
+
+
 @pytest.mark.parametrize("arguments", [["nope"], ["doctor", "--nope"], ["--nope"], ["doctor", "--target"]])
 def test_wrong_usage_ends_with_2_and_points_to_the_help(
     arguments: list[str], capfd: pytest.CaptureFixture[str]
@@ -142,6 +155,29 @@ def test_wrong_usage_ends_with_2_and_points_to_the_help(
     assert (end.value.code, out) == (2, "")
     assert err.startswith("error: ")
     assert "--help" in err
+
+
+@pytest.mark.parametrize("name", ["-3Bxyz.mp4", "-o b.mp4", "--x.avi", "-o.mp4", "-v"])
+def test_a_file_whose_name_begins_with_a_dash_goes_last(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-v").touch()
+    with pytest.raises(SystemExit) as end:
+        frame.main(["predict", name, "--artifact", "out"])
+    assert end.value.code == 2
+    assert f"goes last, behind --: … -- {shlex.quote(name)}\n" in capfd.readouterr().err
+    with pytest.raises(SystemExit) as end:
+        frame.main(["predict", "--artifact", "out", "--", name])
+    assert end.value.code == 3, "it is taken there, and is no artifact's video"
+    assert "behind --" not in capfd.readouterr().err
+
+
+def test_other_wrong_usage_says_nothing_of_dashes(capfd: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["doctor", "--nope"], ["parity", "x", "--min-sqnr=a.b", "--nope"], ["doctor", "-3"]):
+        with pytest.raises(SystemExit):
+            frame.main(arguments)
+        assert "behind --" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], *([name, "--help"] for name in frame.COMMANDS)])
