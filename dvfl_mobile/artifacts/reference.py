@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import reference_path
+from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.errors import ArtifactError, UsageError
 from dvfl_mobile.files import directory_lock, sha256_of, writing_to
 from dvfl_mobile.model.checkpoint.opened import CheckpointFile
@@ -70,8 +71,8 @@ def reference_student(artifact: Artifact, path: Path | None) -> Student:
         CheckpointError: the file can't be read.
         UsageError: it has other classes or clips than the artifact.
     """
-    student = reference_of(artifact) if path is None else load_lowerable(path).student
     manifest = artifact.manifest
+    student = reference_of(artifact) if path is None else _named_student(path, manifest.clip)
     if (student.architecture.num_classes, student.clip.shape) != (len(manifest.classes), manifest.clip.shape):
         raise UsageError(
             f"{student.source.name} isn't the model that {artifact.folder} was converted from: it has "
@@ -80,3 +81,14 @@ def reference_student(artifact: Artifact, path: Path | None) -> Student:
             hint="Name the checkpoint that the artifact was converted from.",
         )
     return student
+
+
+def _named_student(path: Path, clip: ClipSpec) -> Student:
+    """The student of a file; what it doesn't say of its clips is as the artifact has it, rather than as published."""
+    from dvfl_mobile.model.checkpoint.infer import ABOUT_FRAMES, ABOUT_SIZE, is_assumed
+    from dvfl_mobile.model.checkpoint.load import load_checkpoint
+
+    student = load_lowerable(path).student
+    frames = clip.frames if is_assumed(ABOUT_FRAMES, student.notes) else None
+    size = clip.size if is_assumed(ABOUT_SIZE, student.notes) else None
+    return student if (frames, size) == (None, None) else load_checkpoint(path, frames=frames, size=size)

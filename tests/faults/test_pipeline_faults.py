@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from dvfl_mobile.artifacts import manifest
 from dvfl_mobile.artifacts.make import open_artifact
@@ -434,6 +435,14 @@ def test_a_reference_of_another_shape(
     assert "other.safetensors" in caught.value.problem or "seeded weights" in caught.value.problem
     assert shown in caught.value.problem
     assert "converted from" in caught.value.hint
+
+
+def test_a_reference_that_says_nothing_of_its_clips_has_the_artifacts(
+    checked: Callable[..., Any], tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare.pth"
+    torch.save(seeded_student(TINY).network.state_dict(), bare)
+    assert checked(reference=bare).verdict.exit_code == 0
 
 
 def test_a_reference_that_is_not_there(checked: Callable[..., object], tmp_path: Path) -> None:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dvfl_mobile.cli.console import print_note
-from dvfl_mobile.cli.options import Data, DataRoot, Json, JUnit, Labels, Markdown, MaxVideos, Reference, SplitChoice
+from dvfl_mobile.cli.options import (
+    Data,
+    DataRoot,
+    Frames,
+    Json,
+    JUnit,
+    Labels,
+    Markdown,
+    MaxVideos,
+    Reference,
+    Size,
+    SplitChoice,
+)
 from dvfl_mobile.cli.output import print_report
 
 if TYPE_CHECKING:
@@ -76,6 +89,8 @@ def evaluate(
     allow_leaks: AllowLeaks = False,
     reference: Reference = None,
     labels: Labels = None,
+    frames: Frames = None,
+    size: Size = None,
     out: Out = None,
     json: Json = False,
     junit: JUnit = None,
@@ -103,14 +118,16 @@ def evaluate(
         allow_leaks=allow_leaks,
     )
     if model.is_dir():
-        _refuse({"--labels": labels, "--out": out}, "go with a checkpoint; an artifact has its own")
+        own = {"--labels": labels, "--frames": frames, "--size": size, "--out": out}
+        _refuse(own, "go with a checkpoint; an artifact has its own")
         _evaluate_artifact(model, question, reference, json=json, junit=junit, markdown=markdown)
     else:
         _refuse(
             {"--max-drop": max_drop, "--reference": reference, "--junit": junit},
             "go with an artifact: a checkpoint is held against nothing",
         )
-        _measure_checkpoint(model, question, labels, out, json=json, markdown=markdown)
+        said = _Said(labels, frames, size)
+        _measure_checkpoint(model, question, said, out, json=json, markdown=markdown)
 
 
 def _evaluate_artifact(
@@ -130,8 +147,17 @@ def _evaluate_artifact(
     raise typer.Exit(report.verdict.exit_code)
 
 
+@dataclass(frozen=True)
+class _Said:
+    """What is said of a checkpoint that it doesn't say itself, or says otherwise."""
+
+    labels: Path | None
+    frames: int | None
+    size: int | None
+
+
 def _measure_checkpoint(
-    path: Path, question: Question, labels: Path | None, out: Path | None, *, json: bool, markdown: Path | None
+    path: Path, question: Question, said: _Said, out: Path | None, *, json: bool, markdown: Path | None
 ) -> None:
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.evaluation.accuracy import measure
@@ -141,14 +167,14 @@ def _measure_checkpoint(
     with process_group() as processes:
         with steps(quiet=not processes.is_first) as step:
             with step("load"):
-                student = load_checkpoint(path, labels)
+                student = load_checkpoint(path, said.labels, frames=said.frames, size=said.size)
             report = measure(student, question, step, processes)
         if not processes.is_first:
             return
     show_accuracy(report, out, json=json, markdown=markdown)
 
 
-def _refuse(options: dict[str, Path | float | None], why: str) -> None:
+def _refuse(options: Mapping[str, Path | float | None], why: str) -> None:
     from dvfl_mobile.errors import UsageError
 
     given = [name for name, value in options.items() if value is not None]
@@ -186,10 +212,12 @@ def show_accuracy(report: AccuracyReport, out: Path | None, *, json: bool, markd
 
 def _draw(draw: Callable[[Path], None], path: Path) -> None:
     """Draw a picture that nothing depends on: where it can't be drawn, or not there, that is said and no more."""
+    from dvfl_mobile.cli.progress import quiet_vendors
     from dvfl_mobile.errors import MissingDependencyError, OutputError
 
     try:
-        draw(path)
+        with quiet_vendors():
+            draw(path)
     except (MissingDependencyError, OutputError) as error:
         print_note(f"The confusion matrix wasn't drawn: {error.problem}")
         return

@@ -17,6 +17,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 # What a note on frames, or on size, begins with.
 ABOUT_FRAMES: Option = "frames"
+_UNSAID = " not in the checkpoint"
 ABOUT_SIZE: Option = "size"
 
 _STEM = "patch_embed.proj.weight"
@@ -184,13 +185,18 @@ def _compare(inferred: Mapping[str, Any], config: object) -> None:
             )
 
 
+def is_assumed(word: str, notes: Iterable[str]) -> bool:
+    """Whether notes on a student say that frames or size were assumed."""
+    return any(note.startswith(f"{word}{_UNSAID}:") for note in notes)
+
+
 def _notes(architecture: Architecture, known: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterable[str]:
     for field, word, unit in (("num_frames", ABOUT_FRAMES, ""), ("img_size", ABOUT_SIZE, " pixels")):
         value = getattr(architecture, field)
         if field in asked and known.get(field, value) != value:
             yield f"{word}: {value}{unit} as asked; it was trained with {brief(known[field])}"
         elif field not in asked and field not in known:
-            yield f"{word} not in the checkpoint: {value}{unit} assumed; say otherwise with {option(word)}"
+            yield f"{word}{_UNSAID}: {value}{unit} assumed; say otherwise with {option(word)}"
     assumed = [name for name in ("use_postln", "normalize_modulator") if name not in known]
     if assumed:
         yield f"{' and '.join(assumed)} not in the checkpoint: off assumed, as published"

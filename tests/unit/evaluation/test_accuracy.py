@@ -213,6 +213,36 @@ def test_what_does_not_go_together_is_refused(
     assert says in capsys.readouterr().err
 
 
+def test_a_bare_checkpoint_is_evaluated_at_the_size_that_is_said(
+    student: Student, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What it doesn't say itself is assumed as published, with a note that names the options: they have to be there."""
+    bare, whole = tmp_path / "bare.pth", tmp_path / "whole.safetensors"
+    torch.save(student.network.state_dict(), bare)
+    save_student(student, whole)
+
+    def report(*arguments: object) -> AccuracyReport:
+        with pytest.raises(SystemExit) as ended:
+            main(["evaluate", *map(str, arguments), "--data", str(videos), "--json"])
+        out, err = capsys.readouterr()
+        assert ended.value.code == 0, err
+        return AccuracyReport.model_validate_json(out)
+
+    said, known = report(bare, "--size", 32, "--frames", 2, "--max-clips", 4), report(whole, "--max-clips", 4)
+    assert {row.name: row.top1 for row in said.rows} == {row.name: row.top1 for row in known.rows}
+    assert said.costs == known.costs
+    assert not any("assumed; say otherwise" in note for note in said.notes)
+    assumed = [note for note in report(bare, "--max-clips", 1).notes if "assumed; say otherwise" in note]
+    assert [note.rsplit(" ", 1)[1] for note in assumed] == ["--frames", "--size"]
+
+
+def test_an_artifact_has_its_own_size(tmp_path: Path, videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", str(tmp_path), "--data", str(videos), "--size", "64"])
+    assert ended.value.code == 2
+    assert "--size: such options go with a checkpoint" in capsys.readouterr().err
+
+
 def test_the_command_leaves_a_report_and_a_picture_where_it_is_asked_to(
     student: Student, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
