@@ -121,7 +121,10 @@ Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Of the ch
 Labels = Annotated[
     Path | None,
     typer.Option(
-        "--labels", metavar="FILE", help="Class names: id,name lines, or a .txt of one name a line.", show_default=False
+        "--labels",
+        metavar="FILE",
+        help="Class names: lines of id,name, or of number and name; or a .txt of one name a line.",
+        show_default=False,
     ),
 ]
 Clips = Annotated[

@@ -433,7 +433,7 @@ def make_plan(options: TrainOptions | DistillOptions) -> TrainPlan:
 def train_as_planned(options: TrainOptions | DistillOptions) -> None:
     """Train, draw the learning curve, and show what came of it; in the first process only."""
     from dvfl_mobile.cli.console import print_json, print_note, print_text
-    from dvfl_mobile.cli.progress import steps
+    from dvfl_mobile.cli.progress import quiet_vendors, steps
     from dvfl_mobile.errors import MissingDependencyError
     from dvfl_mobile.report.training import draw_learning_curve, summary_lines
     from dvfl_mobile.training.journal import read_journal
@@ -449,7 +449,8 @@ def train_as_planned(options: TrainOptions | DistillOptions) -> None:
     for note in result.notes:
         print_note(note)
     try:
-        draw_learning_curve(read_journal(out / JOURNAL_NAME), out / CURVE_NAME)
+        with quiet_vendors():
+            draw_learning_curve(read_journal(out / JOURNAL_NAME), out / CURVE_NAME)
     except MissingDependencyError as error:
         print_note(f"The learning curve wasn't drawn: {error.problem}")
     if options.json:

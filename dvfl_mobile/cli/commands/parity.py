@@ -152,14 +152,16 @@ def show_parity(
 
 def show_location(located: Location, plot: Path, *, json: bool) -> None:
     """Where an artifact leaves its reference, with a picture at `plot`; JSON has been given with the comparison."""
-    from dvfl_mobile.errors import MissingDependencyError
+    from dvfl_mobile.cli.progress import quiet_vendors
+    from dvfl_mobile.errors import MissingDependencyError, OutputError
     from dvfl_mobile.report import location
 
     if not json:
         print_rich(location.terminal(located))
     try:
-        location.plot(located, plot)
-    except MissingDependencyError as error:
+        with quiet_vendors():
+            location.plot(located, plot)
+    except (MissingDependencyError, OutputError) as error:
         print_note(f"There is no picture: {error.problem} {error.hint}")
     else:
         print_note(f"The picture is {plot}.")

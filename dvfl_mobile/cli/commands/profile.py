@@ -242,13 +242,16 @@ def _keep(report: ProfileReport, folder: Path, history_file: Path | None) -> Non
 
 def show_profile(report: ProfileReport, *, json: bool, html: Path | None) -> None:
     """One profile, on however many devices."""
+    from dvfl_mobile.cli.progress import quiet_vendors
     from dvfl_mobile.files import write_text
     from dvfl_mobile.report.profile import html as profile_html
     from dvfl_mobile.report.profile.terminal import terminal
 
     try:
         if html is not None:
-            write_text(html, profile_html.html(report))
+            with quiet_vendors():
+                page = profile_html.html(report)
+            write_text(html, page)
             print_note(f"The report is {html}.")
     finally:  # a file that can't be written takes nothing from what was found
         if json:

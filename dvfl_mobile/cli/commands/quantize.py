@@ -166,10 +166,12 @@ def show_quantized(made: Quantized, *, json: bool) -> None:
 
 def show_sensitivity(found: Sensitivity, plot: Path, *, json: bool) -> None:
     """What quantizing each part alone costs: a table, and a picture at `plot`."""
+    from dvfl_mobile.cli.progress import quiet_vendors
     from dvfl_mobile.report import sensitivity
 
     try:
-        sensitivity.plot(found, plot)
+        with quiet_vendors():
+            sensitivity.plot(found, plot)
     finally:
         if json:
             print_json(found)
