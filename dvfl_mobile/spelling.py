@@ -78,6 +78,7 @@ Option = Literal[
     "warmup",
     "warmup_epochs",
     "weight",
+    "weights",
     "weight_decay",
     "workers",
 ]

@@ -73,6 +73,16 @@ Checkpoint = Annotated[
         show_default=False,
     ),
 ]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="NAME",
+        help="Which weights of the checkpoint, where it holds several sets, such as model_ema. Default: model or "
+        "state_dict.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
 Out = Annotated[
     Path, typer.Option("--out", "-o", metavar="FOLDER", help="The folder to write to: FOLDER/MODEL/TARGET/RECIPE.")

@@ -61,7 +61,11 @@ def check_scales(model: Lowerable, recipe: Recipe) -> None:
 
 
 def load_model(
-    checkpoint: CheckpointFile | None, labels: Path | None = None, frames: int | None = None, size: int | None = None
+    checkpoint: CheckpointFile | None,
+    labels: Path | None = None,
+    frames: int | None = None,
+    size: int | None = None,
+    weights: str | None = None,
 ) -> Lowerable:
     """The student of a checkpoint, a quantized form, or the embedded default student.
 
@@ -72,15 +76,14 @@ def load_model(
     from dvfl_mobile.quantization.archive import is_form
 
     if checkpoint is None:
-        return load_student(None, labels, frames, size)
+        return load_student(None, labels, frames, size, weights)
     if not is_form(checkpoint):
         from dvfl_mobile.model.checkpoint.load import read_checkpoint
 
-        return read_checkpoint(checkpoint, labels, frames=frames, size=size)
-    if (labels, frames, size) != (None, None, None):
+        return read_checkpoint(checkpoint, labels, frames=frames, size=size, weights=weights)
+    if (labels, frames, size, weights) != (None, None, None, None):
         raise UsageError(
-            f"{option('labels')}, {option('frames')} and {option('size')} go with a checkpoint; a quantized form has "
-            "its own.",
+            f"{_of_checkpoints()} go with a checkpoint; a quantized form has its own.",
             hint=f"Give them to: {command('quantize')}",
         )
     from dvfl_mobile.quantization.graph import stored
@@ -89,7 +92,11 @@ def load_model(
 
 
 def load_student(
-    checkpoint: Path | None, labels: Path | None = None, frames: int | None = None, size: int | None = None
+    checkpoint: Path | None,
+    labels: Path | None = None,
+    frames: int | None = None,
+    size: int | None = None,
+    weights: str | None = None,
 ) -> Student:
     """The student of a checkpoint, or the embedded default one.
 
@@ -101,10 +108,15 @@ def load_student(
     from dvfl_mobile.model.default import default_student
 
     if checkpoint is not None:
-        return load_checkpoint(checkpoint, labels, frames=frames, size=size)
-    if (labels, frames, size) != (None, None, None):
+        return load_checkpoint(checkpoint, labels, frames=frames, size=size, weights=weights)
+    if (labels, frames, size, weights) != (None, None, None, None):
         raise UsageError(
-            f"{option('labels')}, {option('frames')} and {option('size')} go with a checkpoint.",
+            f"{_of_checkpoints()} go with a checkpoint.",
             hint="Name the checkpoint first.",
         )
     return default_student()
+
+
+def _of_checkpoints() -> str:
+    """The options that a quantized form and the default student have no use for."""
+    return f"{option('labels')}, {option('frames')}, {option('size')} and {option('weights')}"

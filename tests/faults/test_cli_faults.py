@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from dvfl_mobile import targets
 from dvfl_mobile.model.architecture import Architecture
@@ -186,6 +187,22 @@ def test_what_there_is_not_is_wrong_usage(
     run: Run, checkpoint: Path, command: str, options: tuple[str, str], sentences: tuple[str, ...]
 ) -> None:
     refused(run(command, checkpoint, *options), 2, *sentences)
+
+
+def test_a_moving_average_beside_the_weights_is_told_of_and_can_be_taken(run: Run, tmp_path: Path) -> None:
+    weights = seeded_student(TINY).network.state_dict()
+    path = tmp_path / "two.pth"
+    torch.save({"model": weights, "model_ema": {key: value / 2 for key, value in weights.items()}}, path)
+    command = ("convert", path, "--size", "64", "--target", "tflite")
+    code, _, err = run(*command)
+    assert code == 0
+    assert "--weights model_ema takes the moving average 'model_ema'" in " ".join(err.split())
+    code, out, err = run(*command, "--weights", "model_ema", "--json")
+    assert code == 0
+    assert " taken" not in err
+    assert json.loads(out)["artifacts"][0]["manifest"]["weights"]["name"] == "two.pth (model_ema)"
+    refused(run(*command, "--weights", "ema"), 3, "no weights by the name ema", "model, model_ema", "--weights")
+    refused(run("convert", "--weights", "ema"), 2, "--weights", "go with a checkpoint")
 
 
 @pytest.mark.parametrize("command", ["convert", "deploy"])

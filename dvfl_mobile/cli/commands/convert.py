@@ -21,6 +21,7 @@ from dvfl_mobile.cli.options import (
     Recipe,
     Size,
     Targets,
+    Weights,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def convert(
     labels: Labels = None,
     frames: Frames = None,
     size: Size = None,
+    weights: Weights = None,
     minimum_ios: MinimumIos = None,
     min_delegated: MinDelegated = None,
     max_calls: MaxCalls = None,
@@ -65,7 +67,7 @@ def convert(
         plan = make_plan(targets or [], recipe_of(file, recipe), out, minimum_ios)
         with steps() as step:
             with step("load"):
-                model = load_model(file, labels, frames, size)
+                model = load_model(file, labels, frames, size, weights)
             show_student(model.student, (*plan.notes, *model.warnings))
             made = convert(model, plan, step, reuse=reuse)
     show_artifacts(made, json=json)

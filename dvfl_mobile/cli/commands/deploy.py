@@ -27,6 +27,7 @@ from dvfl_mobile.cli.options import (
     Samples,
     Size,
     Targets,
+    Weights,
 )
 from dvfl_mobile.cli.output import print_report
 
@@ -50,6 +51,7 @@ def deploy(
     labels: Labels = None,
     frames: Frames = None,
     size: Size = None,
+    weights: Weights = None,
     minimum_ios: MinimumIos = None,
     min_delegated: MinDelegated = None,
     max_calls: MaxCalls = None,
@@ -83,7 +85,7 @@ def deploy(
         calibration = plan_for_deploy(plan.recipe, calib, data_root=data_root, samples=samples)
         with steps() as step:
             with step("load"):
-                model = load_model(file, labels, frames, size)
+                model = load_model(file, labels, frames, size, weights)
             show_student(model.student)
             model = quantizing.calibrated(model, calibration, step)
             summary = deploy(model, plan, clips, max_clips, step)

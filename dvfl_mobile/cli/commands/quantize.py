@@ -20,6 +20,7 @@ from dvfl_mobile.cli.options import (
     Samples,
     Seed,
     Size,
+    Weights,
 )
 from dvfl_mobile.errors import UsageError
 
@@ -106,6 +107,7 @@ def quantize(
     labels: Labels = None,
     frames: Frames = None,
     size: Size = None,
+    weights: Weights = None,
     json: Json = False,
 ) -> None:
     """Quantize a checkpoint once, for all targets.
@@ -138,7 +140,7 @@ def quantize(
     planning.check_plan(plan)
     with steps(quiet=not is_first_process()) as step:
         with step("load"):
-            student = load_student(checkpoint, labels, frames, size)
+            student = load_student(checkpoint, labels, frames, size, weights)
         if is_first_process():
             show_student(student)
         if sensitivity:

@@ -26,19 +26,29 @@ from dvfl_mobile.model.checkpoint.masked import with_finite_masks
 from dvfl_mobile.model.checkpoint.opened import CheckpointFile
 from dvfl_mobile.model.checkpoint.safetensors_file import is_safetensors, read_safetensors
 from dvfl_mobile.model.checkpoint.torchfile import read_torch_file
+from dvfl_mobile.model.checkpoint.weight_sets import chosen_set
 from dvfl_mobile.model.class_names import numbered_names
 from dvfl_mobile.model.source import WeightSource
 from dvfl_mobile.model.student import Student, StudentMetadata
 from dvfl_mobile.model.wording import brief, listed
 from dvfl_mobile.spelling import option
 
-_WRAPPERS = ("model", "state_dict", "model_state_dict")
 _ABOUT_CLASSES = "class names"
+_ALONE = "Save the weights alone: torch.save(model.state_dict(), ...)."
+_MAY_GO = (
+    "If these are another tool's, such as counters, they may go: save the network's own entries alone, "
+    "torch.save({name: weights[name] for name in model.state_dict()}, ...)."
+)
 _PREFIXES = ("module.", "model.", "_orig_mod.")
 
 
 def load_checkpoint(
-    path: Path, labels: Path | None = None, *, frames: int | None = None, size: int | None = None
+    path: Path,
+    labels: Path | None = None,
+    *,
+    frames: int | None = None,
+    size: int | None = None,
+    weights: str | None = None,
 ) -> Student:
     """Read a student from a file of any known kind, recognised by its content.
 
@@ -49,34 +59,48 @@ def load_checkpoint(
     Args:
         labels: class names, as `id,name` CSV or one a line; without it the checkpoint's own, or `class_0`, ….
         frames, size: pictures in a clip, and their side in pixels; None for what the checkpoint was trained with.
+        weights: which of several sets of weights in the file, such as `model_ema`; None for the usual one, with a note
+            where a moving average lies beside it.
 
     Raises:
         CheckpointError: the file can't be read, isn't safe to read, or holds another network's weights.
         LabelError: the label file doesn't fit.
     """
     with CheckpointFile(path) as file:
-        return read_checkpoint(file, labels, frames=frames, size=size)
+        return read_checkpoint(file, labels, frames=frames, size=size, weights=weights)
 
 
 def read_checkpoint(
-    file: CheckpointFile, labels: Path | None = None, *, frames: int | None = None, size: int | None = None
+    file: CheckpointFile,
+    labels: Path | None = None,
+    *,
+    frames: int | None = None,
+    size: int | None = None,
+    weights: str | None = None,
 ) -> Student:
     """The same of a file that is open already; see `load_checkpoint`."""
-    contents = _read(file)
+    contents = _read(file, weights)
     with _naming(file):
-        weights, converted = _as_float32(contents.weights)
-        weights, masked = with_finite_masks(weights)
-        architecture, assumed = _architecture(contents, weights, frames, size)
-        _check_shapes(weights, architecture)
-        _check_finite(weights)
+        tensors, converted = _as_float32(contents.weights)
+        tensors, masked = with_finite_masks(tensors)
+        architecture, assumed = _architecture(contents, tensors, frames, size)
+        _check_shapes(tensors, architecture)
+        _check_finite(tensors)
     classes, unnamed = _classes(contents, architecture, labels)
     return Student(
-        network=build_network(architecture, {key: _own(value) for key, value in weights.items()}),
+        network=build_network(architecture, {key: _own(value) for key, value in tensors.items()}),
         architecture=architecture,
         classes=classes,
         clip=_clip(contents, architecture),
-        source=_source(file, contents),
-        notes=(*_stored_notes(contents, labels, frames, size), *assumed, *converted, *masked, *unnamed),
+        source=_source(file, contents, weights),
+        notes=(
+            *_stored_notes(contents, labels, frames, size),
+            *contents.notes,
+            *assumed,
+            *converted,
+            *masked,
+            *unnamed,
+        ),
     )
 
 
@@ -105,32 +129,20 @@ class _Contents:
     weights: Mapping[str, Tensor]
     config: object = None
     metadata: StudentMetadata | None = None
+    notes: tuple[str, ...] = ()
 
 
-def _read(file: CheckpointFile) -> _Contents:
+def _read(file: CheckpointFile, wanted: str | None = None) -> _Contents:
+    value: object
+    metadata, config = None, None
     if is_safetensors(file):
-        tensors, metadata = read_safetensors(file)
-        with _naming(file):
-            return _Contents(_fitting(file, tensors), metadata=metadata)
-    value = read_torch_file(file)
-    with _naming(file):
+        value, metadata = read_safetensors(file)
+    else:
+        value = read_torch_file(file)
         config = dict.get(value, "config") if isinstance(value, dict) else None
-        return _Contents(_fitting(file, _state_dict(value)), config)
-
-
-def _state_dict(value: object) -> Mapping[Any, Any]:
-    for _ in range(3):
-        inner = [dict.get(value, name) for name in _WRAPPERS] if isinstance(value, dict) else []
-        nested = next((item for item in inner if isinstance(item, dict)), None)
-        if nested is None:
-            break
-        value = nested
-    if not isinstance(value, dict) or not value:
-        held = "an empty dictionary" if isinstance(value, dict) else f"a {type(value).__name__}"
-        raise CheckpointError(
-            f"it holds {held}, no weights by name.", hint="Save the weights again: torch.save(model.state_dict(), ...)."
-        )
-    return dict(dict.items(value))
+    with _naming(file):
+        found = chosen_set(value, wanted)
+        return _Contents(_fitting(file, found.entries), config, metadata, found.notes)
 
 
 def _fitting(file: CheckpointFile, entries: Mapping[Any, Any]) -> dict[str, Tensor]:
@@ -139,7 +151,7 @@ def _fitting(file: CheckpointFile, entries: Mapping[Any, Any]) -> dict[str, Tens
     if strange:
         raise CheckpointError(
             f"it holds entries that are no weights: {listed(strange)}.",
-            hint="Save the weights alone: torch.save(model.state_dict(), ...).",
+            hint=_MAY_GO if len(strange) < len(entries) else _ALONE,
         )
     weights: dict[str, Tensor] = {str(key): value for key, value in entries.items() if isinstance(value, Tensor)}
     claimed, held = sum(value.nbytes for value in weights.values()), file.size_bytes
@@ -200,7 +212,7 @@ def _check_shapes(weights: Mapping[str, Tensor], architecture: Architecture) -> 
         raise CheckpointError(
             f"its weights do not fit a Video-FocalNet ({architecture.name}, "
             f"{architecture.num_classes} classes): {listing}.",
-            hint="Give a whole checkpoint of a DVFL-Net or Video-FocalNet student.",
+            hint="Give a whole checkpoint of a DVFL-Net or Video-FocalNet student." if missing or wrong else _MAY_GO,
         )
 
 
@@ -254,10 +266,11 @@ def _clip(contents: _Contents, architecture: Architecture) -> ClipSpec:
     return official
 
 
-def _source(file: CheckpointFile, contents: _Contents) -> WeightSource:
+def _source(file: CheckpointFile, contents: _Contents, wanted: str | None) -> WeightSource:
     if contents.metadata is not None:
         return contents.metadata.source
-    return WeightSource(kind="checkpoint", name=file.path.name, sha256=file.sha256(), size_bytes=file.size_bytes)
+    name = file.path.name if wanted is None else f"{file.path.name} ({brief(wanted)})"
+    return WeightSource(kind="checkpoint", name=name, sha256=file.sha256(), size_bytes=file.size_bytes)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import torch
 
 from dvfl_mobile.errors import CheckpointError
 from dvfl_mobile.model.checkpoint.known_names import CONFIG_NODE, NUMPY, Unread
+from dvfl_mobile.model.checkpoint.mistaken import HEAD_BYTES, of_text, of_zip, recognised
 from dvfl_mobile.model.checkpoint.opened import CheckpointFile
 from dvfl_mobile.model.checkpoint.pickled import PickleProblemError, RefusedGlobalsError, Storage
 from dvfl_mobile.model.checkpoint.pickles import MAX_PICKLE_BYTES, PickleContents, read_pickle
@@ -39,6 +40,7 @@ def read_torch_file(file: CheckpointFile) -> object:
         if file.content.read(4) == _ZIP:
             _check_zip(file)
         else:
+            _check_kind(file)
             _check_legacy(file)
     except RefusedGlobalsError as error:
         raise CheckpointError(
@@ -86,7 +88,11 @@ def _check_entries(file: CheckpointFile, archive: zipfile.ZipFile) -> str:
     if any(part[1:] == ("constants.pkl",) for part in parts):
         raise CheckpointError(f"{file.path} is a TorchScript program, not a checkpoint.", hint=_WEIGHTS_ALONE)
     if len(pickles) != 1:
-        raise CheckpointError(f"{file.path} is a zip archive, but not one that torch.save wrote.", hint=_WEIGHTS_ALONE)
+        known = of_zip([name for name in names if not name.endswith("/")])
+        raise CheckpointError(
+            f"{file.path} is a zip archive, but not one that torch.save wrote{f': {known.what}' if known else ''}.",
+            hint=known.hint if known else _WEIGHTS_ALONE,
+        )
     odd = [name for name, part in zip(names, parts, strict=True) if part[:1] != pickles[0][:1] or ".." in part]
     if odd or len(set(names)) < len(names):
         raise PickleProblemError(
@@ -125,6 +131,13 @@ def _check_checksums(archive: zipfile.ZipFile) -> None:
                 pass
 
 
+def _check_kind(file: CheckpointFile) -> None:
+    """Refuse, by what it is, a file that begins as no checkpoint does."""
+    known = recognised(file.content.read(HEAD_BYTES), file.path.name)
+    if known is not None:
+        raise CheckpointError(f"{file.path} is not a checkpoint: it is {known.what}.", hint=known.hint)
+
+
 def _check_legacy(file: CheckpointFile) -> None:
     """torch.save before 1.6: five pickles (magic number, version, system, value, storage keys), then the numbers."""
     path, data = file.path, file.content.read(5 * MAX_PICKLE_BYTES)
@@ -151,7 +164,7 @@ def _read_next(path: Path, data: bytes, index: int) -> PickleContents:
     except PickleProblemError as error:
         if index:
             raise
-        raise CheckpointError(
-            f"{path} is not a checkpoint: neither torch.save nor safetensors wrote it.",
-            hint="Give a .pth file of a DVFL-Net or Video-FocalNet student, or a .safetensors.",
-        ) from error
+        known = of_text(data[:HEAD_BYTES])
+        what = f"it is {known.what}" if known else "neither torch.save nor safetensors wrote it"
+        hint = known.hint if known else "Give a .pth file of a DVFL-Net or Video-FocalNet student, or a .safetensors."
+        raise CheckpointError(f"{path} is not a checkpoint: {what}.", hint=hint) from error
