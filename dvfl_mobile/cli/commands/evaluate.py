@@ -22,6 +22,7 @@ from dvfl_mobile.cli.options import (
     Reference,
     Size,
     SplitChoice,
+    Weights,
 )
 from dvfl_mobile.cli.output import print_report
 
@@ -91,6 +92,7 @@ def evaluate(
     labels: Labels = None,
     frames: Frames = None,
     size: Size = None,
+    weights: Weights = None,
     out: Out = None,
     json: Json = False,
     junit: JUnit = None,
@@ -118,7 +120,7 @@ def evaluate(
         allow_leaks=allow_leaks,
     )
     if model.is_dir():
-        own = {"--labels": labels, "--frames": frames, "--size": size, "--out": out}
+        own = {"--labels": labels, "--frames": frames, "--size": size, "--weights": weights, "--out": out}
         _refuse(own, "go with a checkpoint; an artifact has its own")
         _evaluate_artifact(model, question, reference, json=json, junit=junit, markdown=markdown)
     else:
@@ -126,7 +128,7 @@ def evaluate(
             {"--max-drop": max_drop, "--reference": reference, "--junit": junit},
             "go with an artifact: a checkpoint is held against nothing",
         )
-        said = _Said(labels, frames, size)
+        said = _Said(labels, frames, size, weights)
         _measure_checkpoint(model, question, said, out, json=json, markdown=markdown)
 
 
@@ -154,6 +156,7 @@ class _Said:
     labels: Path | None
     frames: int | None
     size: int | None
+    weights: str | None
 
 
 def _measure_checkpoint(
@@ -167,14 +170,14 @@ def _measure_checkpoint(
     with process_group() as processes:
         with steps(quiet=not processes.is_first) as step:
             with step("load"):
-                student = load_checkpoint(path, said.labels, frames=said.frames, size=said.size)
+                student = load_checkpoint(path, said.labels, frames=said.frames, size=said.size, weights=said.weights)
             report = measure(student, question, step, processes)
         if not processes.is_first:
             return
     show_accuracy(report, out, json=json, markdown=markdown)
 
 
-def _refuse(options: Mapping[str, Path | float | None], why: str) -> None:
+def _refuse(options: Mapping[str, Path | str | float | None], why: str) -> None:
     from dvfl_mobile.errors import UsageError
 
     given = [name for name, value in options.items() if value is not None]

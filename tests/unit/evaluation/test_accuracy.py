@@ -236,6 +236,23 @@ def test_a_bare_checkpoint_is_evaluated_at_the_size_that_is_said(
     assert [note.rsplit(" ", 1)[1] for note in assumed] == ["--frames", "--size"]
 
 
+def test_a_moving_average_beside_the_weights_can_be_evaluated(
+    student: Student, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = student.network.state_dict()
+    path = tmp_path / "two.pth"
+    torch.save({"model": weights, "model_ema": {key: value / 2 for key, value in weights.items()}}, path)
+    command = ["evaluate", str(path), "--data", str(videos), "--size", "32", "--frames", "2", "--max-clips", "1"]
+    notes = []
+    for options in ([], ["--weights", "model_ema"]):
+        with pytest.raises(SystemExit) as ended:
+            main([*command, *options, "--json"])
+        assert ended.value.code == 0
+        report = AccuracyReport.model_validate_json(capsys.readouterr().out)
+        notes.append([note for note in report.notes if " taken" in note])
+    assert notes == [["the weights 'model' taken; --weights model_ema takes the moving average 'model_ema'"], []]
+
+
 def test_an_artifact_has_its_own_size(tmp_path: Path, videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["evaluate", str(tmp_path), "--data", str(videos), "--size", "64"])
