@@ -11,6 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -80,7 +81,8 @@ def shared_conversions(factory: pytest.TempPathFactory) -> Make:
         beside = folder / f"{target}-{recipe}.pickle"
         with directory_lock(folder / f"{target}-{recipe}", wait=True):
             if not beside.exists():
-                made = _converted(target, recipe, out)
+                with _remembered_flatbuffers(folder, target):
+                    made = _converted(target, recipe, out)
                 incoming = beside.with_suffix(".incoming")
                 incoming.write_bytes(pickle.dumps((made.report, made.graphs, made.operations)))
                 incoming.rename(beside)
@@ -130,6 +132,37 @@ def recorded_graphs(target: str) -> Any:
 
     with mock.patch.object(xnnpack_preprocess, "serialize_xnnpack_binary", recording):
         yield graphs
+
+
+@contextmanager
+def _remembered_flatbuffers(folder: Path, target: str) -> Iterator[None]:
+    """litert-torch is asked for each float network once: recipes differ by what is done with the file afterwards.
+
+    Args:
+        folder: where what it gave lies for all of this run's processes.
+    """
+    if target != "tflite":
+        yield
+        return
+    import litert_torch
+
+    from tests import exports
+
+    convert = litert_torch.convert
+
+    def remembering(form: Any, *, sample_kwargs: Any, quant_config: Any) -> Any:
+        if quant_config is not None:
+            return convert(form, sample_kwargs=sample_kwargs, quant_config=quant_config)
+        kept = folder / f"{exports.content(form, sample_kwargs['clip'].shape)}.tflite"
+        with directory_lock(folder / kept.stem, wait=True):
+            if not kept.exists():
+                incoming = kept.with_suffix(".incoming")
+                incoming.write_bytes(convert(form, sample_kwargs=sample_kwargs).model_content())
+                incoming.rename(kept)
+        return SimpleNamespace(model_content=kept.read_bytes)
+
+    with mock.patch.object(litert_torch, "convert", remembering):
+        yield
 
 
 @contextmanager

@@ -20,13 +20,13 @@ _remembered: dict[str, GraphModule] = {}
 
 def remembered(form: nn.Module, shape: Sequence[int]) -> GraphModule:
     """As `graphs.exported`, but a copy of what it gave for an equal network: seconds of tracing, some hundred times."""
-    key = _content(form, shape)
+    key = content(form, shape)
     if key not in _remembered:
         _remembered[key] = exported(form, shape)
     return deepcopy(_remembered[key])
 
 
-def _content(form: nn.Module, shape: Sequence[int]) -> str:
+def content(form: nn.Module, shape: Sequence[int]) -> str:
     """The digest of all that an export depends on: every module's kind and attributes, every tensor, and the input."""
     digest = sha256(repr((tuple(shape), torch.get_num_threads())).encode())
     for name, module in form.named_modules():
