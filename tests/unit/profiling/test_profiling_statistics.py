@@ -67,8 +67,10 @@ def test_a_difference_is_hardly_ever_called_where_there_is_none(kind: str) -> No
         a, b = _pairs(stream, kind, 0.0)
         ratio, interval = st.ratio_interval(b - a)
         assert interval is not None
+        if interval[0] <= 1 <= interval[1]:
+            continue  # not called whatever the floor, and a floor takes longer than all else here
         floor = max(st.chance_ratio(np.diff(a), ROUNDS), st.chance_ratio(np.diff(b), ROUNDS))
-        called += not interval[0] <= 1 <= interval[1] and abs(math.log(ratio)) > math.log(floor)
+        called += abs(math.log(ratio)) > math.log(floor)
     # The interval alone would be wrong in 5 %. With the floor it is about 1 %, and 300 trials scatter by 0.6 %: so that
     # more than the 2 of 30 that may be called come in fewer than 1 of 100 times 30.
     assert called / TRIALS <= 0.028
