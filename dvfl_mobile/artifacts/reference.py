@@ -12,7 +12,7 @@ from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.errors import ArtifactError, UsageError
 from dvfl_mobile.files import directory_lock, sha256_of, writing_to
 from dvfl_mobile.model.checkpoint.opened import CheckpointFile
-from dvfl_mobile.quantization.lowerable import load_lowerable
+from dvfl_mobile.quantization.lowerable import Lowerable, load_lowerable
 from dvfl_mobile.spelling import option
 
 if TYPE_CHECKING:
@@ -64,7 +64,12 @@ def reference_of(artifact: Artifact) -> Student:
 
 
 def reference_student(artifact: Artifact, path: Path | None) -> Student:
-    """The student that an artifact is compared with: of a checkpoint or a quantized form, or the stored reference's.
+    """The student of `reference_model`, which see."""
+    return reference_model(artifact, path).student
+
+
+def reference_model(artifact: Artifact, path: Path | None) -> Lowerable:
+    """What an artifact is compared with: a checkpoint's student, a quantized form, or the stored reference.
 
     Raises:
         ArtifactError: there is no path, and no stored reference.
@@ -72,7 +77,8 @@ def reference_student(artifact: Artifact, path: Path | None) -> Student:
         UsageError: it has other classes or clips than the artifact.
     """
     manifest = artifact.manifest
-    student = reference_of(artifact) if path is None else _named_student(path, manifest.clip)
+    model = reference_of(artifact) if path is None else _named(path, manifest.clip)
+    student = model.student
     if (student.architecture.num_classes, student.clip.shape) != (len(manifest.classes), manifest.clip.shape):
         raise UsageError(
             f"{student.source.name} isn't the model that {artifact.folder} was converted from: it has "
@@ -80,15 +86,17 @@ def reference_student(artifact: Artifact, path: Path | None) -> Student:
             f"{len(manifest.classes)} for {manifest.clip.shape}.",
             hint="Name the checkpoint that the artifact was converted from.",
         )
-    return student
+    return model
 
 
-def _named_student(path: Path, clip: ClipSpec) -> Student:
-    """The student of a file; what it doesn't say of its clips is as the artifact has it, rather than as published."""
+def _named(path: Path, clip: ClipSpec) -> Lowerable:
+    """The model of a file; what it doesn't say of its clips is as the artifact has it, rather than as published."""
     from dvfl_mobile.model.checkpoint.infer import ABOUT_FRAMES, ABOUT_SIZE, is_assumed
     from dvfl_mobile.model.checkpoint.load import load_checkpoint
 
-    student = load_lowerable(path).student
-    frames = clip.frames if is_assumed(ABOUT_FRAMES, student.notes) else None
-    size = clip.size if is_assumed(ABOUT_SIZE, student.notes) else None
-    return student if (frames, size) == (None, None) else load_checkpoint(path, frames=frames, size=size)
+    model = load_lowerable(path)
+    frames = clip.frames if is_assumed(ABOUT_FRAMES, model.student.notes) else None
+    size = clip.size if is_assumed(ABOUT_SIZE, model.student.notes) else None
+    # A quantized form has been given both.
+    is_said = model.quantization is not None or (frames, size) == (None, None)
+    return model if is_said else load_checkpoint(path, frames=frames, size=size)

@@ -10,7 +10,7 @@ import torch
 
 from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import ArtifactFacts
-from dvfl_mobile.artifacts.reference import reference_of
+from dvfl_mobile.artifacts.reference import reference_model
 from dvfl_mobile.locating.causes import cause_of, saturated_share
 from dvfl_mobile.locating.document import Location, OperatorDeviation, Place, ValueStats
 from dvfl_mobile.locating.matching import match
@@ -19,7 +19,6 @@ from dvfl_mobile.locating.reference import ReferenceGraph, module_of, operator_o
 from dvfl_mobile.locating.rounding import MARGIN_DB, rounding_of
 from dvfl_mobile.metrics import logits_sqnr_db, non_finite
 from dvfl_mobile.quantization.graph.forms import freeze
-from dvfl_mobile.quantization.lowerable import Lowerable, load_lowerable
 from dvfl_mobile.runners.tracing import MOVE, ROUND, trace
 from dvfl_mobile.runners.values import Logits, Pixels
 from dvfl_mobile.spelling import option
@@ -76,7 +75,7 @@ def locate(
 
 def _reference_of(artifact: Artifact, path: Path | None) -> tuple[ReferenceGraph, tuple[str, ...]]:
     target, known = target_named(artifact.manifest.target), artifact.manifest.quantization
-    model: Lowerable = reference_of(artifact) if path is None else load_lowerable(path)
+    model = reference_model(artifact, path)
     if model.quantization is not None or known is None:
         return reference_graph(model, target), ()
     # The weights are float, and the manifest tells how to round them; training with rounding in place changed others.
