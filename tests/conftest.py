@@ -50,8 +50,12 @@ Outcome = tuple[int, str, str]
 
 @pytest.fixture
 def run_command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """A function that runs the command line in this process, and gives its exit code, stdout and stderr."""
+    """A function that runs the command line in this process, and gives its exit code, stdout and stderr.
+
+    Whatever a test is about, what is printed names no option that the command doesn't have.
+    """
     from dvfl_mobile.cli.main import main
+    from tests.hints import strange_flags
 
     def invoke(*arguments: object) -> Outcome:
         capfd.readouterr()
@@ -59,6 +63,7 @@ def run_command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
             main([str(argument) for argument in arguments])
         out, err = capfd.readouterr()
         assert isinstance(end.value.code, int)
+        assert strange_flags(list(map(str, arguments)), out + err) == set(), out + err
         return end.value.code, out, err
 
     return invoke

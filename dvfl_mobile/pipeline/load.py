@@ -9,7 +9,7 @@ from dvfl_mobile.errors import UsageError
 from dvfl_mobile.model.checkpoint.opened import CheckpointFile
 from dvfl_mobile.quantization.lowerable import Lowerable
 from dvfl_mobile.recipes import Recipe, recipe_named
-from dvfl_mobile.spelling import command, option
+from dvfl_mobile.spelling import command, has_option, option
 
 if TYPE_CHECKING:
     from dvfl_mobile.model.student import Student
@@ -56,7 +56,9 @@ def check_scales(model: Lowerable, recipe: Recipe) -> None:
         raise UsageError(
             f"{recipe.name} needs scales, and {model.student.source.name} has none.",
             hint=f"Name clips to find them on with {option('calib')}, or make a quantized form first with: "
-            f"{command('quantize')}",
+            f"{command('quantize')}"
+            if has_option("calib")
+            else f"Make a quantized form first with: {command('quantize')}",
         )
 
 

@@ -24,6 +24,7 @@ from dvfl_mobile.pack.judging import faults
 from dvfl_mobile.progress import silent
 from dvfl_mobile.spelling import FUNCTIONS, PYTHON, Command, Option, command, option, speaking, spelled, spoken
 from dvfl_mobile.training.official import config
+from tests.hints import strange_flags
 from tests.sources import modules
 
 # No parameter of the library: what they tell of, only the command line has.
@@ -126,6 +127,20 @@ def test_a_value_is_taken_as_it_is() -> None:
     """It may come from a file's name."""
     assert option("clips", "{json} {}") == "`clips={json} {}`"
     assert command("inspect", "{}/{json}") == "`dvfl_mobile.open_artifact({}/{json})`"
+
+
+def test_a_command_hears_of_its_own_options_alone(run_command: Callable[..., tuple[int, str, str]]) -> None:
+    for name, has_it in (("convert", False), ("deploy", True)):
+        code, _, err = run_command(name, "--recipe", "w8a8", "--target", "tflite")
+        assert code == 2
+        assert ("--calib" in err) == has_it
+        assert "dvfl-mobile quantize" in err
+
+
+def test_an_option_that_a_command_lacks_is_seen() -> None:
+    assert strange_flags(["convert", "x"], "Name clips with --calib, or see: dvfl-mobile deploy --clips") == {"--calib"}
+    assert strange_flags(["deploy", "x"], "Name clips with --calib or --clips.") == set()
+    assert strange_flags(["convert", "x", "--calib"], "No such option: --calib") == set()
 
 
 def test_whoever_calls_the_library_after_a_command_is_spoken_to_in_python(run_command: Callable[..., object]) -> None:
