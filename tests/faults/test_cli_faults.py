@@ -189,7 +189,7 @@ def test_what_there_is_not_is_wrong_usage(
     refused(run(command, checkpoint, *options), 2, *sentences)
 
 
-def test_a_moving_average_beside_the_weights_is_told_of_and_can_be_taken(run: Run, tmp_path: Path) -> None:
+def test_a_moving_average_beside_the_weights_is_named_and_can_be_taken(run: Run, tmp_path: Path) -> None:
     weights = seeded_student(TINY).network.state_dict()
     path = tmp_path / "two.pth"
     torch.save({"model": weights, "model_ema": {key: value / 2 for key, value in weights.items()}}, path)

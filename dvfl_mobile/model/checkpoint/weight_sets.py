@@ -107,7 +107,7 @@ def _sets(value: object) -> dict[str, dict[Any, Any]]:
     names = (*WRAPPERS, *AVERAGES)
     found = {name: inner for name in names if isinstance(inner := dict.get(value, name), dict)}
     named = {name: inner for name, inner in found.items() if _holds_tensors(inner)}
-    # What is called so without holding any is told of by what it does hold.
+    # What is called so without holding any is called by what it does hold.
     wrapper = {name: inner for name, inner in found.items() if name in WRAPPERS}
     return named or wrapper or _prefixed(value)
 

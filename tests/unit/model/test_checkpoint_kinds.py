@@ -1,4 +1,4 @@
-"""What isn't a checkpoint is told by what it is; of several sets of weights, which was taken; and counters may go."""
+"""What isn't a checkpoint is called what it is; of several sets of weights, which was taken; and counters may go."""
 
 from __future__ import annotations
 
