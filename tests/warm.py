@@ -122,11 +122,15 @@ def _serve(wire: socket.socket, parent: int, what: str) -> None:
 def _import_runtimes() -> None:
     from dvfl_mobile.errors import MissingDependencyError
     from dvfl_mobile.runners.base import runtime_of
+    from dvfl_mobile.runners.tracing import load_tracer
     from dvfl_mobile.targets import every
 
-    for target in every():
+    # Core ML's first: without torch there, which others bring, coremltools imports no converters.
+    for target in sorted(every(), key=lambda target: target.name != "coreml"):
         with suppress(MissingDependencyError):
-            runtime_of(target.runner)
+            runtime_of(target.runner, alone=True)
+            if target.tracer is not None:
+                load_tracer(target.tracer)
 
 
 def _import_training() -> None:

@@ -39,7 +39,11 @@ class Runner(Protocol):
 
 
 class Runtime(Protocol):
-    """A module that runs the artifacts of one target."""
+    """A module that runs the artifacts of one target.
+
+    Where its package imports much that only conversions need, it may have a `load_alone`: as `load_runtime`, for a
+    process that does nothing else than run artifacts.
+    """
 
     def load_runtime(self) -> None:
         """Import what it needs, before any artifact is touched.
@@ -93,17 +97,19 @@ def open_here(folder: Path, manifest: Manifest) -> Runner:
     return runtime_of(runner).open_artifact(folder / manifest.file, manifest)
 
 
-def runtime_of(module: str) -> Runtime:
+def runtime_of(module: str, *, alone: bool = False) -> Runtime:
     """A module that runs artifacts, with its runtime imported.
 
     Args:
         module: its name: a target's `runner`, or that of a second opinion.
+        alone: this process will convert nothing.
 
     Raises:
         MissingDependencyError: the runtime isn't installed.
     """
     runtime: Runtime = importlib.import_module(module)
-    runtime.load_runtime()
+    load = getattr(runtime, "load_alone", runtime.load_runtime) if alone else runtime.load_runtime
+    load()
     return runtime
 
 

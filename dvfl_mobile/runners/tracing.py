@@ -20,6 +20,13 @@ from dvfl_mobile.runners.values import Pixels
 class Tracer(Protocol):
     """A module that traces the artifacts of one target."""
 
+    def load_runtime(self) -> None:
+        """Import what it needs, before any artifact is touched.
+
+        Raises:
+            MissingDependencyError: it isn't installed.
+        """
+
     def trace_artifact(self, path: Path, manifest: Manifest, clip: Pixels) -> Trace:
         """The trace of the file or package at `path` on a clip `(T,3,H,W)`."""
 
@@ -40,6 +47,12 @@ def trace(folder: Path, manifest: Manifest, clip: Pixels) -> Trace:
             hint=f"Locate in one for: {', '.join(each.name for each in targets.every() if each.tracer)}.",
         )
     return traced_by_child(target.runner, target.tracer, folder, manifest, clip)
+
+
+def load_tracer(module: str) -> None:
+    """Import the tracer of that name, and what it needs: for the child."""
+    tracer: Tracer = importlib.import_module(module)
+    tracer.load_runtime()
 
 
 def trace_here(module: str, path: Path, manifest: Manifest, clip: Pixels) -> Trace:

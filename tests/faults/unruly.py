@@ -152,8 +152,9 @@ def open_artifact(_path: Path, _manifest: object) -> UnrulyRunner:
     return UnrulyRunner()
 
 
-def runtime_of(_target: str) -> Any:
+def runtime_of(_target: str, *, alone: bool) -> Any:
     """This."""
+    assert alone
     _do("prepare")
     return SimpleNamespace(open_artifact=open_artifact)
 

@@ -25,7 +25,7 @@ from dvfl_mobile.runners.child.isolated_trace import document_of
 from dvfl_mobile.runners.child.measuring import open_measured
 from dvfl_mobile.runners.child.timed import timed_ending_now
 from dvfl_mobile.runners.traces import Trace
-from dvfl_mobile.runners.tracing import trace_here
+from dvfl_mobile.runners.tracing import load_tracer, trace_here
 from dvfl_mobile.spelling import Spelling, speak
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ class Servant:
         # Its errors are shown as the parent's own.
         speak(Spelling(**document["speaking"]))
         limits.limit_files(document["written_bytes"])
-        self._runtime = runtime_of(document["runtime"])
+        self._runtime = runtime_of(document["runtime"], alone=True)
+        if "tracer" in document:
+            load_tracer(document["tracer"])
         return Message({}, NO_ARRAY)
 
     def _open(self, document: Document) -> Message:

@@ -26,7 +26,7 @@ def traced_by_child(runner: str, tracer: str, folder: Path, manifest: Manifest, 
     child = Child(folder / manifest.file, writes=True)
     try:
         limits = limits_for(manifest.size_bytes)
-        child.prepare(runner, limits)
+        child.prepare(runner, limits, tracer)
         return _traced(child, tracer, folder, manifest, clip, limits)
     finally:
         child.close()

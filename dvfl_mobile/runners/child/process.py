@@ -64,14 +64,16 @@ class Child:
         """The process's number."""
         return self._process.pid
 
-    def prepare(self, runtime: str, limits: Limits) -> None:
+    def prepare(self, runtime: str, limits: Limits, tracer: str | None = None) -> None:
         """Have the child import what runs the artifact, before it is shown any of it. Raises what `ask` does.
 
         Args:
             runtime: the module's name, as `runtime_of` takes it.
+            tracer: that of the target's tracer, for a child that is to trace.
         """
         question = {"runtime": runtime, "written_bytes": limits.written_bytes, "speaking": asdict(spoken())}
-        self.ask({"do": "prepare", **question}, limits.deadline_s)
+        watching = {} if tracer is None else {"tracer": tracer}
+        self.ask({"do": "prepare", **question, **watching}, limits.deadline_s)
 
     def ask(
         self,

@@ -11,7 +11,14 @@ from pathlib import Path
 from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.errors import needs
 from dvfl_mobile.runners.base import Runner, as_input, run_each, time_each
+from dvfl_mobile.runners.child.lean import unimportable
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
+
+_CONVERTED_FROM = (
+    *("torch", "torchao", "torchaudio", "torchvision", "executorch", "transformers"),
+    *("tensorflow", "sklearn", "xgboost", "libsvm", "scipy"),
+)
+"""What coremltools imports where it is there, and does without where it isn't."""
 
 
 class CoreMLRunner:
@@ -50,6 +57,15 @@ def load_runtime() -> None:
     """
     with needs("coremltools", extra="coreml", why="to run an .mlpackage"):
         import coremltools  # noqa: F401
+
+
+def load_alone() -> None:
+    """As `load_runtime`, in a process that converts nothing: without what coremltools converts from and compresses."""
+    with unimportable(*_CONVERTED_FROM):
+        load_runtime()
+    if platform.system() != "Darwin":
+        # It computes with torch, which takes memory: before a limit is put on that.
+        from dvfl_mobile.runners.coreml import executor  # noqa: F401
 
 
 def open_artifact(path: Path, manifest: Manifest) -> Runner:

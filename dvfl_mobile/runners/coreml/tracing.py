@@ -12,6 +12,7 @@ from torch import Tensor
 from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.mil.executor import MilExecutor
 from dvfl_mobile.mil.program import Operation, Reference
+from dvfl_mobile.mil.program import load_runtime as load_runtime
 from dvfl_mobile.runners.base import as_input
 from dvfl_mobile.runners.tracing import MOVE, ROUND, Step, Trace
 from dvfl_mobile.runners.values import Pixels

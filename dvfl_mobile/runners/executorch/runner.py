@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
 from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.errors import ArtifactError, needs
 from dvfl_mobile.runners.base import as_input, check_shapes, run_each, time_each
+from dvfl_mobile.runners.child.lean import bare
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
 
 
@@ -58,6 +60,16 @@ def load_runtime() -> None:
     """
     with needs("executorch", extra="executorch", why="to run a .pte"):
         import executorch.runtime  # noqa: F401
+
+
+def load_alone() -> None:
+    """As `load_runtime`, in a process that converts nothing.
+
+    The runtime takes no more from `executorch.exir` than a kind of warning, and importing that is importing all of it.
+    """
+    with suppress(ImportError), bare("executorch.exir"):
+        import executorch.runtime  # noqa: F401
+    load_runtime()  # and whatever the runtime may want besides in another version
 
 
 def open_artifact(path: Path, manifest: Manifest) -> ExecuTorchRunner:

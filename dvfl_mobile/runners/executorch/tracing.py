@@ -20,9 +20,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from dvfl_mobile.artifacts.manifest import Manifest
-from dvfl_mobile.errors import ArtifactError
+from dvfl_mobile.errors import ArtifactError, needs
 from dvfl_mobile.runners.base import as_input
-from dvfl_mobile.runners.executorch.runner import load_runtime
 from dvfl_mobile.runners.tracing import MOVE, ROUND, Step, Trace
 from dvfl_mobile.runners.values import Pixels
 
@@ -73,6 +72,17 @@ class _Value:
     dims: tuple[int, ...]
     buffer: int
     quantized: Mapping[str, Any] | None
+
+
+def load_runtime() -> None:
+    """Import what reads programs and XNNPACK's graphs in them.
+
+    Raises:
+        MissingDependencyError: it isn't installed.
+    """
+    with needs("executorch", extra="executorch", why="to read a .pte"):
+        import executorch.backends.xnnpack.serialization.xnnpack_graph_serialize
+        import executorch.exir._serialize._program  # noqa: F401
 
 
 def trace_artifact(path: Path, manifest: Manifest, clip: Pixels) -> Trace:
