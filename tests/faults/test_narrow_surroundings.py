@@ -127,6 +127,8 @@ def test_every_command_is_in_the_table(things: SimpleNamespace) -> None:
 
 @pytest.mark.parametrize("surrounding", narrow.SURROUNDINGS)
 def test_every_command_ends_as_promised(things: SimpleNamespace, tmp_path: Path, surrounding: str) -> None:
+    if surrounding == "full temporary folder" and not things.full.is_mount():
+        pytest.skip("no file system may be mounted here, so none can be full")
     commands = {
         "help": ("--help",),
         "nope": ("doctor", "--nope"),
