@@ -82,6 +82,12 @@ def _epsilon(segment: Segment) -> Finding | None:
         if not _explains(segment, segment.expected + offset):
             return None
         return _wrong_epsilon(stated, stated + offset)
+    if kind == "mul" and isinstance(node.args[1], float) and _is_squared(node):  # the root of a per-token scaled norm's
+        stated = node.args[1]
+        factor = float((segment.found.double() / segment.expected).median())
+        if not _explains(segment, segment.expected * factor):
+            return None
+        return _wrong_epsilon(stated**2, (stated * factor) ** 2)
     if kind == "layer_norm":
         stated = float(node.args[4]) if len(node.args) > 4 else 1e-5  # type: ignore[arg-type]
         source = segment.anchors.get(node.all_input_nodes[0])
@@ -100,6 +106,10 @@ def _epsilon(segment: Segment) -> Finding | None:
             return None
         return Finding(Cause.EPSILON, f"{offset:.4g} more under the root than there should be explains the difference.")
     return None
+
+
+def _is_squared(node: torch.fx.Node) -> bool:
+    return any(user.args == (node, node) for user in node.users)
 
 
 def _wrong_epsilon(stated: float, actual: float) -> Finding:

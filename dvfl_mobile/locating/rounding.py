@@ -22,6 +22,10 @@ FLOAT, HALF = 2.0**-22, 2.0**-11
 """Relative steps of float32, two bits wider than its own for approximated functions and other orders of sums; and of
 float16, whose one rounding is far above those."""
 
+_LEAST_HALF = 2.0**-24
+"""float16's least number above zero. All of its numbers below 2^-14 are multiples of it, and so rounded more coarsely
+than by `HALF`."""
+
 _LEAST_DB_IN_HALF = 50.0
 
 
@@ -72,8 +76,8 @@ class Noise:
         self._weights: dict[int, Tensor] = {}
 
     def activation(self, values: Tensor) -> Tensor:
-        """Values, each off by up to one relative step."""
-        return values + values * self._uniform(values) * self._rounding.step
+        """Values, each off by up to half the distance of the numbers around it."""
+        return values + self._uniform(values) * _distances(values, self._rounding.step) / 2
 
     def read_by_product(self, values: Tensor) -> Tensor:
         """What a product reads: rounded token by token where the recipe is dynamic."""
@@ -95,15 +99,20 @@ class Noise:
     def _steps(self, values: Tensor) -> Tensor:
         kind = self._rounding.weights
         if kind == "float16" or (kind == "lut4" and values.dim() < 2):
-            return values.abs() * 2 * HALF + 2.0**-24
+            return _distances(values, HALF)
         if kind == "float32" or values.dim() < 2:
-            return values.abs() * 2 * self._rounding.step
+            return _distances(values, self._rounding.step)
         rows = values.abs().flatten(1).amax(1).view(-1, *[1] * (values.dim() - 1))
         # Sixteen values placed by k-means round about as ten even steps on either side of zero do.
         return rows.expand_as(values) / {"int8": 127, "int4": 7, "lut4": 5}[kind]
 
     def _uniform(self, values: Tensor) -> Tensor:
         return torch.rand(values.shape, generator=self._random, dtype=values.dtype) * 2 - 1
+
+
+def _distances(values: Tensor, step: float) -> Tensor:
+    """How far the numbers of a float type lie apart where values are, at most."""
+    return values.abs() * 2 * step + (_LEAST_HALF if step == HALF else 0.0)
 
 
 def allowed_power(explained: float, signal: float, least_db: float) -> float:

@@ -63,10 +63,13 @@ PLACES = {
     "wrong epsilon": (
         ("tflite", "stem.norm.standardize"),
         ("tflite", "stage2.block0.mlp.standardize"),
+        ("tflite", "stage3.block0.mlp.standardize"),
         ("coreml", "stage1.block0.modulation.standardize"),
+        ("coreml", "stage3.block0.mlp.standardize"),
         ("coreml", "head.standardize"),
         ("executorch", "stage0.downsample.norm.standardize"),
         ("executorch", "stage3.block0.mlp.standardize"),
+        ("executorch", "head.standardize"),
     ),
 }
 FAULTS = [Fault(target, kind, module) for kind, places in PLACES.items() for target, module in places]

@@ -90,6 +90,37 @@ def test_an_error_is_recognised_by_what_it_looks_like(
     assert evidence in finding.evidence
 
 
+class Squared(nn.Module):
+    """A factor whose square stands for an epsilon, and one that is nothing but a factor."""
+
+    def forward(self, clip: Tensor) -> Tensor:
+        root = clip * 0.5
+        return root * root * 4.0
+
+
+@pytest.mark.parametrize(
+    ("factors", "place", "cause", "evidence"),
+    [
+        ((0.6, 4.0), 0, Cause.EPSILON, "An epsilon of 0.36 in place of 0.25"),
+        ((0.5, 5.0), 2, Cause.FACTOR, "1.25 times"),
+    ],
+)
+def test_a_factor_that_is_squared_is_the_root_of_an_epsilon(
+    clip: Tensor, factors: tuple[float, float], place: int, cause: Cause, evidence: str
+) -> None:
+    graph = ReferenceGraph(Squared(), tuple(clip.shape), {})
+    root = clip * factors[0]
+    values = [root, root * root, root * root * factors[1]]
+    reads = [("clip",), ("mul0", "mul0"), ("mul1",)]
+    steps = [Step("mul", "mul", f"mul{k}", reads[k], values[k].numpy()) for k in range(3)]
+    trace = Trace(Step("round", "", "clip", (), clip.numpy()), tuple(steps), "mul2", False, False, "by hand")
+    segments_ = list(segments(trace, graph, rounding_of("tflite", "fp32"), clip))
+    assert [each.is_beyond for each in segments_] == [index == place for index in range(3)]
+    finding = cause_of(segments_[place])
+    assert finding.cause is cause, finding
+    assert evidence in finding.evidence
+
+
 def test_the_longest_common_sequence_skips_what_only_one_has() -> None:
     assert longest_common("abcde", "xbcye") == [(1, 1), (2, 2), (4, 4)]
     assert longest_common("aa", "aaa") == [(0, 0), (1, 1)]
@@ -138,6 +169,16 @@ def test_noise_is_as_large_as_the_rounding_that_it_stands_for() -> None:
     drawn = float((noise.constant(0, weight) - weight).square().mean())
     assert drawn == pytest.approx(float((rounded - weight).square().mean()), rel=0.1)
     assert float((noise.on_grid(weight, 0.1) - weight).square().mean()) == pytest.approx(0.01 / 12, rel=0.1)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-4, 1e-6])
+def test_noise_of_half_precision_is_no_less_where_its_numbers_lie_no_closer(size: float) -> None:
+    """Below 2^-14 they are 2^-24 apart, so that a value of 1e-6 keeps 35 dB and not 70."""
+    values = torch.rand(32, 64, generator=torch.Generator().manual_seed(2)) * size
+    drawn = Noise(rounding_of("coreml", "fp16")).activation(values) - values
+    rounded = values.half().float() - values
+    # It is drawn for the number before the next power of two, which lies at most twice as far from its neighbour.
+    assert 0.7 <= float(drawn.square().mean() / rounded.square().mean()) <= 5
 
 
 def test_figures_of_values_leave_out_what_is_not_finite() -> None:
