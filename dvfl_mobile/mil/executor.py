@@ -15,6 +15,7 @@ from torch import Tensor
 from dvfl_mobile.mil.dtypes import DType, held
 from dvfl_mobile.mil.errors import MalformedError, UnknownOperatorError, UnpublishedError
 from dvfl_mobile.mil.operators import KNOWN, OPERATORS
+from dvfl_mobile.mil.ops import halves
 from dvfl_mobile.mil.ops.arguments import flag, many
 from dvfl_mobile.mil.program import Block, Named, Operation, Reference, TensorType, read_program
 
@@ -30,6 +31,9 @@ class MilExecutor:
 
     Args:
         package: an `.mlpackage` folder.
+        pessimistic: whether operations of half precision round to it on the way too: each step of a norm, and sums
+            of products, means and norms again and again (`ops/halves.py`). The least that a device may be expected to
+            do; without it, only what an operation gives is rounded.
 
     Attributes:
         inputs, outputs: names with their types, as the program has them.
@@ -40,8 +44,8 @@ class MilExecutor:
         UnpublishedError: it asks for something whose meaning isn't published.
     """
 
-    def __init__(self, package: Path) -> None:
-        self._package = package
+    def __init__(self, package: Path, *, pessimistic: bool = False) -> None:
+        self._package, self._pessimistic = package, pessimistic
         self._program = read_program(package)
         unknown = set(self._program.block.kinds()) - KNOWN
         if unknown:
@@ -137,14 +141,21 @@ class MilExecutor:
             return self._while(operation, arguments, values, watch)
         if operation.kind == "classify":
             return _classify(**arguments)
-        function = OPERATORS[operation.kind]
-        takes = _parameters(function)
+        function = self._operator(operation)
+        takes = _parameters(OPERATORS[operation.kind])
         unknown = arguments.keys() - takes
         if unknown:
             raise UnpublishedError(f"an argument {', '.join(sorted(unknown))}")
         if "opset" in takes:
             arguments["opset"] = self._program.opset
         return function(**{key: _wide(value) for key, value in arguments.items()})
+
+    def _operator(self, operation: Operation) -> Callable[..., Any]:
+        if self._pessimistic and any(each.type and each.type.dtype.held == torch.float16 for each in operation.outputs):
+            if operation.kind in halves.UNKNOWN:
+                raise UnpublishedError(f"how {operation.kind} sums in half precision")
+            return halves.OPERATORS.get(operation.kind, OPERATORS[operation.kind])
+        return OPERATORS[operation.kind]
 
     def _declared(self, value: Any, output: Named, where: str) -> Any:
         """What an operation gave, in the type that the program declares for it."""
