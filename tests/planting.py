@@ -12,8 +12,13 @@ import numpy as np
 
 from dvfl_mobile.artifacts import manifest
 from dvfl_mobile.artifacts.make import Artifact, open_artifact
+from dvfl_mobile.model.deploy import SHRINK
 
-FACTOR, CLIP, EPSILON = 1.5, 0.25, 3e-2
+FACTOR, CLIP = 1.5, 0.25
+# Of layer norms, and a wrong one: of tokens as they are, of shrunk ones, and the root of that where each is scaled.
+_SHRUNK = 1e-5 * SHRINK**2
+_EPSILONS_OF = {1e-5: 3e-2, _SHRUNK: 3e-2 * SHRINK**2, _SHRUNK**0.5: (3e-2 * SHRINK**2) ** 0.5}
+_WRONG = {np.float32(right).tobytes(): np.float32(wrong).tobytes() for right, wrong in _EPSILONS_OF.items()}
 
 
 @dataclass(frozen=True)
@@ -108,13 +113,14 @@ def _tflite_epsilon(path: Path, nth: int) -> None:
             data = model.buffers[graph.tensors[index].buffer].data
             return np.zeros(0, np.uint8) if data is None else np.asarray(data, np.uint8)
 
-        epsilon = np.frombuffer(np.float32(1e-5).tobytes(), np.uint8)
-        readers = [op for op in graph.operators if any(np.array_equal(value(i), epsilon) for i in op.inputs)]
-        operator = readers[nth]
-        place = next(k for k, i in enumerate(operator.inputs) if np.array_equal(value(i), epsilon))
+        def wrong(index: int) -> bytes | None:
+            return _WRONG.get(value(index).tobytes())
+
+        operator = [op for op in graph.operators if any(map(wrong, op.inputs))][nth]
+        place, epsilon = next((k, wrong(i)) for k, i in enumerate(operator.inputs) if wrong(i))
         tensor = copy.deepcopy(graph.tensors[operator.inputs[place]])
         buffer = copy.deepcopy(model.buffers[tensor.buffer])
-        buffer.data = np.frombuffer(np.float32(EPSILON).tobytes(), np.uint8)
+        buffer.data = np.frombuffer(epsilon, np.uint8)
         tensor.buffer, tensor.name = len(model.buffers), b"another epsilon"
         model.buffers.append(buffer)
         operator.inputs[place] = len(graph.tensors)
@@ -144,15 +150,16 @@ def _executorch_epsilon(path: Path, nth: int) -> None:
 
     file = deserialize_pte_binary(path.read_bytes())
     plan, constants = file.program.execution_plan[0], file.program.constant_buffer
-    epsilon = np.float32(1e-5).tobytes()
     call = plan.chains[0].instructions[0].instr_args
+    read = [plan.values[index].val for index in call.args]
     readers = [
-        plan.values[index].val
-        for index in call.args
-        if bytes(constants[plan.values[index].val.data_buffer_idx].storage)[:4] == epsilon
+        (tensor, _WRONG[held])
+        for tensor in read
+        if (held := bytes(constants[tensor.data_buffer_idx].storage)[:4]) in _WRONG
     ]
-    readers[nth].data_buffer_idx = len(constants)
-    constants.append(Buffer(storage=np.float32(EPSILON).tobytes()))
+    tensor, epsilon = readers[nth]
+    tensor.data_buffer_idx = len(constants)
+    constants.append(Buffer(storage=epsilon))
     path.write_bytes(bytes(serialize_pte_binary(file, extract_delegate_segments=True)))
 
 
@@ -177,9 +184,17 @@ def _coreml_scale(path: Path, node: str, _scale: float) -> None:
 
 def _coreml_epsilon(path: Path, nth: int) -> None:
     def edit(operations: dict[str, Any]) -> None:
-        norm = [op for op in operations.values() if op.type == "layer_norm"][nth]
-        const = operations[norm.inputs["epsilon"].arguments[0].name]
-        _value(const).floats.values[0] = EPSILON
+        constants = {name for name, op in operations.items() if op.type == "const"}
+        held = [
+            _value(operations[argument.name]).floats.values
+            for op in operations.values()
+            for name in ("epsilon", "y")
+            if op.type in ("layer_norm", "mul") and name in op.inputs  # to ask for another one would add it
+            for argument in op.inputs[name].arguments
+            if argument.name in constants
+        ]
+        found = [values for values in held if len(values) == 1 and np.float32(values[0]).tobytes() in _WRONG]
+        found[nth][0] = np.frombuffer(_WRONG[np.float32(found[nth][0]).tobytes()], np.float32)[0]
 
     _edit_coreml(path, edit)
 

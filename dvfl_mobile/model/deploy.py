@@ -24,6 +24,25 @@ from dvfl_mobile.model import rewrites
 from dvfl_mobile.model.network import Block, Mlp, PatchEmbed, SpatioTemporalFocalModulation, Stage, VideoFocalNet
 from dvfl_mobile.targets import Normalizer
 
+SHRINK = 2.0**-4
+"""What the tokens between the blocks, and the product of query and modulators, are multiplied by.
+
+With it every value of the networks that were measured has room to grow 16 times in half precision, its square
+included: docs/deploy-form.md. A power of two changes no digit of a float.
+"""
+
+SHRUNK = (
+    "query.weight",
+    "query.bias",
+    "modulation.proj.bias",
+    "fc2.weight",
+    "fc2.bias",
+    "norm.scale",
+    "norm.shift",
+    "downsample.proj.bias",
+)
+"""How the names of the parameters end that hold `SHRINK`, in networks whose blocks begin with their norms."""
+
 
 class DeployForm(nn.Module):
     """One clip to its logits: `(T,3,H,W)` to `(1,num_classes)`.
@@ -44,7 +63,10 @@ class DeployForm(nn.Module):
             self._stages = [f"stage{index}" for index in range(len(network.layers))]
             for name, stage in zip(self._stages, network.layers, strict=True):
                 assert isinstance(stage, Stage)
-                layers = _blocks(stage.blocks, frames, side, normalizer)
+                # Only the last stage's products reach sizes whose squares no power of two brings into half precision
+                # together with those of its smallest tokens. It has the fewest tokens: to scale them costs next to
+                # nothing.
+                layers = _blocks(stage.blocks, frames, side, normalizer, per_token_scaled=stage is network.layers[-1])
                 if stage.downsample is not None:
                     downsample = Downsample(stage.downsample, side, normalizer)
                     side = downsample.side
@@ -75,11 +97,15 @@ class Stem(nn.Module):
         mean = None
         if clip.pixels == "raw":
             proj, mean = rewrites.fold_pixels(proj, clip.mean, clip.std)
-        self.proj = rewrites.conv(proj.weight, proj.bias, proj.stride, proj.padding)
         self.register_buffer("mean", mean)
-        self.norm = (
-            rewrites.LayerNorm(embed.norm, normalizer) if isinstance(embed.norm, nn.LayerNorm) else nn.Identity()
-        )
+        assert proj.bias is not None
+        if isinstance(embed.norm, nn.LayerNorm):
+            self.proj = rewrites.conv(proj.weight, proj.bias, proj.stride, proj.padding)
+            self.norm: nn.Module = rewrites.LayerNorm(embed.norm, normalizer, gamma=SHRINK)
+        else:
+            shrunk = rewrites.fold_scale(SHRINK, proj.weight, proj.bias)
+            self.proj = rewrites.conv(*shrunk, proj.stride, proj.padding)
+            self.norm = nn.Identity()
         self.side = _conv_side(clip.size, proj)
 
     def forward(self, clip: Tensor) -> Tensor:
@@ -93,17 +119,38 @@ class Stem(nn.Module):
 
 
 class DeployBlock(nn.Module):
-    """Focal modulation and a feed-forward network, each on a residual: `(T,N,C)` to the same."""
+    """Focal modulation and a feed-forward network, each on a residual: `(T,N,C)` to the same, shrunk.
 
-    def __init__(self, block: Block, frames: int, side: int, normalizer: Normalizer) -> None:
+    Args:
+        is_first: whether its tokens are those that a norm gave, all of one size.
+        per_token_scaled: whether its norms scale each token to one size; not one of tokens that are of one size.
+    """
+
+    def __init__(
+        self, block: Block, frames: int, side: int, normalizer: Normalizer, *, is_first: bool, per_token_scaled: bool
+    ) -> None:
         super().__init__()
         post, gammas = block.use_postln, (block.gamma_1, block.gamma_2)
         before = (None, None) if post else (block.norm1, block.norm2)
         inner = (1.0, 1.0) if post else gammas
-        self.modulation = FocalModulation(block.modulation, before[0], inner[0], frames, side, normalizer)
-        self.mlp = FeedForward(block.mlp, before[1], inner[1], normalizer)
-        self.norm1 = rewrites.LayerNorm(block.norm1, normalizer, gammas[0]) if post else nn.Identity()
-        self.norm2 = rewrites.LayerNorm(block.norm2, normalizer, gammas[1]) if post else nn.Identity()
+
+        def norm(replaced: nn.LayerNorm, gamma: Tensor | float) -> nn.Module:
+            if not post:
+                return nn.Identity()
+            return rewrites.LayerNorm(replaced, normalizer, gamma * SHRINK, SHRINK, per_token_scaled=per_token_scaled)
+
+        self.modulation = FocalModulation(
+            block.modulation,
+            before[0],
+            inner[0],
+            frames,
+            side,
+            normalizer,
+            per_token_scaled=per_token_scaled and not is_first,
+        )
+        self.mlp = FeedForward(block.mlp, before[1], inner[1], normalizer, per_token_scaled=per_token_scaled)
+        self.norm1 = norm(block.norm1, gammas[0])
+        self.norm2 = norm(block.norm2, gammas[1])
 
     def forward(self, tokens: Tensor) -> Tensor:
         tokens = tokens + self.norm1(self.modulation(tokens))
@@ -111,7 +158,9 @@ class DeployBlock(nn.Module):
 
 
 class FocalModulation(nn.Module):
-    """Spatio-temporal focal modulation of one clip: `(T,N,C)` to the same.
+    """Spatio-temporal focal modulation of one clip: `(T,N,C)` to the same, shrunk.
+
+    The query is shrunk, and with it its product with the modulators; the last projection passes that on.
 
     Query and contexts are three products and not one to be split, since XNNPACK copies what it splits and
     gains nothing from the wider product; the gates of both branches, a few columns each, are one product.
@@ -121,6 +170,7 @@ class FocalModulation(nn.Module):
         norm: the layer norm before it, whose scale and shift are folded into the projections; None: none.
         gamma: layer scale after it, folded into the last projection.
         frames, side: T, and H = W, of the tokens.
+        per_token_scaled: whether the norm before it scales each token to one size.
     """
 
     def __init__(
@@ -131,14 +181,16 @@ class FocalModulation(nn.Module):
         frames: int,
         side: int,
         normalizer: Normalizer,
+        *,
+        per_token_scaled: bool,
     ) -> None:
         super().__init__()
         dim, self.levels = modulation.dim, modulation.levels
         self.normalizer = normalizer
-        self.standardize = rewrites.Standardize(dim, norm.eps, normalizer) if norm is not None else nn.Identity()
+        self.standardize = _standardize(norm, dim, normalizer, per_token_scaled=per_token_scaled)
         spatial = _fold_norm(norm, modulation.f)
         temporal = _fold_norm(norm, modulation.f_temporal)
-        self.query = rewrites.linear(spatial[0][:dim], spatial[1][:dim])
+        self.query = rewrites.linear(*_shrunk(spatial[0][:dim], spatial[1][:dim]))
         self.context = rewrites.linear(spatial[0][dim : 2 * dim], spatial[1][dim : 2 * dim])
         self.context_temporal = rewrites.linear(temporal[0][:dim], temporal[1][:dim])
         gates = tuple(torch.cat((s[2 * dim :], t[dim:])) for s, t in zip(spatial, temporal, strict=True))
@@ -155,8 +207,9 @@ class FocalModulation(nn.Module):
         self.h = rewrites.linear(modulation.h.weight.flatten(1) * share, modulation.h.bias)
         self.h_temporal = rewrites.linear(modulation.h_temporal.weight.flatten(1) * share, modulation.h_temporal.bias)
         last = modulation.ln if isinstance(modulation.ln, nn.LayerNorm) else None
-        self.standardize_out = rewrites.Standardize(dim, last.eps, normalizer) if last is not None else nn.Identity()
-        self.proj = rewrites.linear(*rewrites.fold_scale(gamma, *_fold_norm(last, modulation.proj)))
+        # The product differs in size from token to token in every stage.
+        self.standardize_out = _standardize(last, dim, normalizer, per_token_scaled=True)
+        self.proj = rewrites.linear(*_shrunk(*rewrites.fold_scale(gamma, *_fold_norm(last, modulation.proj))))
 
     def forward(self, tokens: Tensor) -> Tensor:
         tokens = self.standardize(tokens)
@@ -235,30 +288,38 @@ class _Sight:
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with GELU between: `(T,N,C)` to the same; norm and layer scale folded in."""
+    """Two linear layers with GELU between: `(T,N,C)` to the same, shrunk; norm and layer scale folded in."""
 
-    def __init__(self, mlp: Mlp, norm: nn.LayerNorm | None, gamma: Tensor | float, normalizer: Normalizer) -> None:
+    def __init__(
+        self,
+        mlp: Mlp,
+        norm: nn.LayerNorm | None,
+        gamma: Tensor | float,
+        normalizer: Normalizer,
+        *,
+        per_token_scaled: bool,
+    ) -> None:
         super().__init__()
-        dim = mlp.fc1.in_features
-        self.standardize = rewrites.Standardize(dim, norm.eps, normalizer) if norm is not None else nn.Identity()
+        self.standardize = _standardize(norm, mlp.fc1.in_features, normalizer, per_token_scaled=per_token_scaled)
         self.fc1 = rewrites.linear(*_fold_norm(norm, mlp.fc1))
-        self.fc2 = rewrites.linear(*rewrites.fold_scale(gamma, mlp.fc2.weight, mlp.fc2.bias))
+        self.fc2 = rewrites.linear(*rewrites.fold_scale(gamma * SHRINK, mlp.fc2.weight, mlp.fc2.bias))
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.fc2(functional.gelu(self.fc1(self.standardize(tokens))))
 
 
 class Downsample(nn.Module):
-    """Tokens to those of the next stage: `(T,N,C)` to `(T,N/4,2C)`."""
+    """Tokens to those of the next stage: `(T,N,C)` to `(T,N/4,2C)`, both shrunk."""
 
     def __init__(self, embed: PatchEmbed, side: int, normalizer: Normalizer) -> None:
         super().__init__()
         proj = embed.proj
         assert isinstance(proj, nn.Conv2d)
         assert isinstance(embed.norm, nn.LayerNorm)
+        assert proj.bias is not None
         self.side_in, self.side, self.normalizer = side, _conv_side(side, proj), normalizer
-        self.proj = rewrites.conv(proj.weight, proj.bias, proj.stride, proj.padding)
-        self.norm = rewrites.LayerNorm(embed.norm, normalizer)
+        self.proj = rewrites.conv(proj.weight, proj.bias * SHRINK, proj.stride, proj.padding)
+        self.norm = rewrites.LayerNorm(embed.norm, normalizer, SHRINK, SHRINK)
 
     def forward(self, tokens: Tensor) -> Tensor:
         pictures = self.proj(_to_pictures(tokens, -1, self.side_in, self.side_in))
@@ -270,7 +331,7 @@ class Head(nn.Module):
 
     def __init__(self, norm: nn.LayerNorm, head: nn.Linear, normalizer: Normalizer) -> None:
         super().__init__()
-        self.standardize = rewrites.Standardize(head.in_features, norm.eps, normalizer)
+        self.standardize = _standardize(norm, head.in_features, normalizer, per_token_scaled=True)
         self.head = rewrites.linear(*_fold_norm(norm, head))
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -305,12 +366,34 @@ def _is_flat(normalizer: Normalizer) -> bool:
     return normalizer == "products"
 
 
+def _standardize(
+    norm: nn.LayerNorm | None, channels: int, normalizer: Normalizer, *, per_token_scaled: bool
+) -> nn.Module:
+    """What is left of a norm of shrunk tokens whose scale and shift were folded; nothing of none."""
+    if norm is None:
+        return nn.Identity()
+    return rewrites.Standardize(channels, norm.eps, normalizer, SHRINK, per_token_scaled=per_token_scaled)
+
+
 def _fold_norm(norm: nn.LayerNorm | None, layer: nn.Linear) -> tuple[Tensor, Tensor]:
-    return (layer.weight, layer.bias) if norm is None else rewrites.fold_affine(norm, layer.weight, layer.bias)
+    """Weight and bias of a linear layer that reads shrunk tokens, or their norm, whose scale and shift it takes in."""
+    if norm is None:
+        return layer.weight / SHRINK, layer.bias
+    return rewrites.fold_affine(norm, layer.weight, layer.bias)
 
 
-def _blocks(blocks: Iterable[Any], frames: int, side: int, normalizer: Normalizer) -> OrderedDict[str, nn.Module]:
-    made = (DeployBlock(block, frames, side, normalizer) for block in blocks)
+def _shrunk(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a linear layer, `(out,in)` and `(out,)`, whose result is to be shrunk."""
+    return rewrites.fold_scale(SHRINK, weight, bias)
+
+
+def _blocks(
+    blocks: Iterable[Any], frames: int, side: int, normalizer: Normalizer, *, per_token_scaled: bool
+) -> OrderedDict[str, nn.Module]:
+    made = (
+        DeployBlock(block, frames, side, normalizer, is_first=index == 0, per_token_scaled=per_token_scaled)
+        for index, block in enumerate(blocks)
+    )
     return OrderedDict((f"block{index}", block) for index, block in enumerate(made))
 
 

@@ -7,6 +7,7 @@ one of them to that by itself.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -14,7 +15,11 @@ from torch import Tensor, nn
 
 from dvfl_mobile.targets import Normalizer
 
-_LEAST_SIZE = 1e-6  # keeps the size of an empty token from being divided by
+# Keeps the size of an empty token from being divided by. Half precision's least normal number: one over it fits too.
+_LEAST_SIZE = 2.0**-14
+# A scaled token's mean size is one over it. The largest of C channels is at most C/2 times the mean, so that with it
+# a square stays in half precision for up to 2,047 channels.
+_SPREAD = 4.0
 
 
 def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
@@ -118,18 +123,37 @@ class Standardize(nn.Module):
     `native` is the framework's own operator. `means` spells out its two means. `products` writes them as products
     with a constant vector of 1/C, since ExecuTorch gives XNNPACK no layer norm and no mean over the last dimension,
     and would break the graph into pieces around each.
+
+    Args:
+        eps: of the layer norm, for tokens as they are in the reference form.
+        shrink: what tokens come multiplied by, a power of two. The variance comes by its square, and `eps` with it, so
+            that the result is the same to the bit.
+        per_token_scaled: whether tokens are brought to one size before they are squared, so that no token that half
+            precision holds has squares, or a sum of them, that it doesn't: `c / √(mean c² + eps)` is
+            `c·l / √(mean (c·l)² + eps·l²)` for any l, and `l = 1 / (4·mean |c|)`. Spelled out by `native` too, whose
+            own operator takes one `eps` for all tokens.
     """
 
-    def __init__(self, channels: int, eps: float, normalizer: Normalizer) -> None:
+    def __init__(
+        self, channels: int, eps: float, normalizer: Normalizer, shrink: float = 1.0, *, per_token_scaled: bool = False
+    ) -> None:
         super().__init__()
-        self.channels, self.eps, self.normalizer = channels, eps, normalizer
+        self.channels, self.eps, self.per_token_scaled = channels, eps * shrink**2, per_token_scaled
+        self.is_native = normalizer == "native" and not per_token_scaled
         self.mean = _mean_as_product(channels, normalizer)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        if self.normalizer == "native":
+        if self.is_native:
             return nn.functional.layer_norm(tokens, (self.channels,), eps=self.eps)
         centred = tokens - _mean(tokens, self.mean)
-        return centred * torch.rsqrt(_mean(centred * centred, self.mean) + self.eps)
+        if not self.per_token_scaled:
+            return centred * torch.rsqrt(_mean(centred * centred, self.mean) + self.eps)
+        root = torch.rsqrt(_mean(centred.abs(), self.mean) * _SPREAD + _LEAST_SIZE)
+        scale = root * root
+        # The root of eps and then its square: by itself, eps is below half precision.
+        least = scale * math.sqrt(self.eps)
+        centred = centred * scale
+        return centred * torch.rsqrt(_mean(centred * centred, self.mean) + least * least)
 
 
 class LayerNorm(nn.Module):
@@ -138,12 +162,22 @@ class LayerNorm(nn.Module):
     Args:
         norm: the layer norm that it replaces.
         normalizer: how the statistics are computed.
-        gamma: layer scale that follows at once, folded into scale and shift.
+        gamma: what follows at once and is folded into scale and shift: layer scale, and what tokens are shrunk by.
+        shrink, per_token_scaled: of `Standardize`.
     """
 
-    def __init__(self, norm: nn.LayerNorm, normalizer: Normalizer, gamma: Tensor | float = 1.0) -> None:
+    def __init__(
+        self,
+        norm: nn.LayerNorm,
+        normalizer: Normalizer,
+        gamma: Tensor | float = 1.0,
+        shrink: float = 1.0,
+        *,
+        per_token_scaled: bool = False,
+    ) -> None:
         super().__init__()
-        self.standardize = Standardize(int(norm.normalized_shape[0]), norm.eps, normalizer)
+        channels = int(norm.normalized_shape[0])
+        self.standardize = Standardize(channels, norm.eps, normalizer, shrink, per_token_scaled=per_token_scaled)
         self.scale = _frozen(norm.weight * gamma)
         self.shift = _frozen(norm.bias * gamma)
 

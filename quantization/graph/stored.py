@@ -41,9 +41,12 @@ _INTEGERS, _SCALES, _FLOATS = "integers/", "scales/", "floats/"
 
 
 class _Contents(Document):
-    """What the JSON entry holds."""
+    """What the JSON entry holds.
 
-    schema_version: Literal[1] = 1
+    Version 1 was of weights and scales for a deploy form that didn't shrink its tokens.
+    """
+
+    schema_version: Literal[2] = 2
     tool: str
     settings: Quantization
     student_sha256: str = Field(pattern="^[0-9a-f]{64}$")

@@ -13,7 +13,7 @@ unlikely last bit.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from torch import Tensor
 
 from dvfl_mobile.errors import UsageError
 from dvfl_mobile.model.build import sha256_of_weights
+from dvfl_mobile.model.deploy import SHRINK, SHRUNK
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.quantization.graph import graphs
@@ -136,7 +137,7 @@ class _Trainer:
             OptimizerSettings(kind="adamw", learning_rate=settings.learning_rate, weight_decay=0.0),
             processes,
             precision=precision,
-            rate_factors=_rate_factors(form),
+            rate_factors=_rate_factors(form, learning),
         )
         self.changing = {**self._updater.changing, **_ranges_of(self._moving)}
 
@@ -171,13 +172,14 @@ class _Trainer:
             edge.learn(_RANGE_SHARE)
 
 
-def _rate_factors(form: QuantizedForm) -> dict[str, float]:
+def _rate_factors(form: QuantizedForm, weights: Iterable[str]) -> dict[str, float]:
     """What the learning rate of some weights is multiplied by.
 
-    AdamW's steps are of one size for all weights. Those of the stem are smaller than others by the pixels' standard
-    deviation, which was folded into them, so their steps are too.
+    AdamW's steps are of one size for all weights. What was folded into some, the pixels' standard deviation into the
+    stem's and a power of two into those that shrink tokens, made these smaller, so their steps are too.
     """
-    return {_STEM: 1 / (sum(form.clip.std) / len(form.clip.std))}
+    shrunk = {name: SHRINK for name in weights if name.endswith(SHRUNK)}
+    return {**shrunk, _STEM: 1 / (sum(form.clip.std) / len(form.clip.std))}
 
 
 def _ranges_of(edges: Sequence[Edge]) -> dict[str, Tensor]:

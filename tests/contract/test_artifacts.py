@@ -380,11 +380,13 @@ def hand_count(architecture: Architecture, *, means_are_products: bool) -> int:
     """Multiply-adds of one clip, from the network's definition.
 
     Each product or convolution costs its outputs times the values that make one of them; padding counts as if it
-    were there. Where the two means of a layer norm are products, each costs a multiply-add for each value.
+    were there. Where the two means of a layer norm are products, each costs a multiply-add for each value, and so does
+    the third of a per-token scaled norm.
     """
     frames, classes = architecture.token_frames, architecture.num_classes
     stages = len(architecture.depths)
-    two_means = 2 if means_are_products else 0
+    a_mean = 1 if means_are_products else 0
+    two_means = 2 * a_mean
     overlaps = architecture.use_conv_embed
     patch = 7 if overlaps else architecture.patch_size
     side = (architecture.img_size + 4 - 7) // 4 + 1 if overlaps else architecture.img_size // architecture.patch_size
@@ -393,13 +395,25 @@ def hand_count(architecture: Architecture, *, means_are_products: bool) -> int:
     total += two_means * tokens * dim if architecture.patch_norm else 0
     for stage in range(stages):
         total += architecture.depths[stage] * _block(architecture, stage, tokens, two_means)
+        total += _scaled_norms(architecture, stage) * a_mean * tokens * dim
         if stage + 1 < stages:
             side = (side + 1) // 2 if overlaps else side // 2
             wider, kernel = architecture.channels(stage + 1), 9 if overlaps else 4
             tokens = frames * side * side
             total += tokens * wider * dim * kernel + two_means * tokens * wider
             dim = wider
-    return total + two_means * tokens * dim + dim * classes
+    return total + (two_means + a_mean) * tokens * dim + dim * classes
+
+
+def _scaled_norms(architecture: Architecture, stage: int) -> int:
+    """Norms of a stage that are per-token scaled: those of products, and the last stage's, but for one that comes
+    right behind the downsampling's.
+    """
+    depth = architecture.depths[stage]
+    scaled = depth if architecture.use_postln_in_modulation else 0
+    if stage + 1 == len(architecture.depths):
+        scaled += 2 * depth if architecture.use_postln else 2 * depth - 1
+    return scaled
 
 
 def _mean_of_a_token(path: str) -> int:

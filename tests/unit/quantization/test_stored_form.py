@@ -126,6 +126,15 @@ def test_a_missing_entry_is_refused(written: Path, tmp_path: Path) -> None:
         stored.load_form(path)
 
 
+def test_a_form_for_weights_that_shrank_no_tokens_is_refused(written: Path, tmp_path: Path) -> None:
+    def older(name: str, data: bytes) -> bytes:
+        return data.replace(b'"schema_version": 2', b'"schema_version": 1') if name.endswith(".json") else data
+
+    with pytest.raises(CheckpointError, match=r"can't be understood \(schema_version") as caught:
+        stored.load_form(changed(written, tmp_path / "f.pt2", older))
+    assert "quantize again" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     "text",
     ["{}", "no JSON", '{"schema_version": 9}', "[" * 100_000],
