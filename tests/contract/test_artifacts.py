@@ -188,7 +188,8 @@ def test_xnnpack_takes_everything(made: Make, target: str, recipe: str) -> None:
     assert 1 <= delegation.calls <= (25 if (target, recipe) == ("tflite", "static_wi8_ai8") else 8)
     assert [row for row in delegation.fallbacks if row.multiply_adds] == []
     assert delegation.outside == sum(row.count for row in delegation.fallbacks)
-    if delegation.calls > 1:
+    # ExecuTorch's partitioner parts calls also where no operator lies between them.
+    if target == "tflite" and delegation.calls > 1:
         assert delegation.outside, "something has to lie between two calls"
 
 

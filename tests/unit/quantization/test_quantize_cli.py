@@ -62,7 +62,7 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (("quantize", "--calib", "noise", "--method", "qat"), 2, ("on video",)),
         (("quantize", "--calib", "ucf50"), 3, ("ucf50", "DVFL_MOBILE_DATA", "crcv.ucf.edu")),
         (("quantize", "--calib", "no/such/folder"), 3, ("no/such/folder", "hmdb51")),
-        (("convert", "--recipe", "w8a8", "--target", "tflite"), 2, ("needs scales", "--calib")),
+        (("convert", "--recipe", "w8a8", "--target", "tflite"), 2, ("needs scales", "dvfl-mobile quantize")),
         (("convert", "--recipe", "dynamic", "--target", "coreml"), 2, ("coreml", "weight_only_wi8_afp32")),
         (("convert", "--recipe", "w4", "--target", "coreml", "--minimum-ios", "17"), 2, ("iOS 18",)),
         (("deploy", "--recipe", "fp16", "--calib", "noise"), 2, ("isn't calibrated", "static_wi8_ai8")),
