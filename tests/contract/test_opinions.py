@@ -66,13 +66,13 @@ def test_other_kernels_agree_with_xnnpack(copied: Copied, opinion: str, recipe: 
 
 
 class Disturbed:
-    """A runner whose logits are off by almost a hundredth: 40.09 dB."""
+    """A runner whose logits are off by just under a hundredth: 40.01 dB below them, 40.09 below its own."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner, self.facts = runner, runner.facts
 
     def run(self, clips: Pixels) -> Logits:
-        return self._runner.run(clips) * np.float32(1.0099)
+        return self._runner.run(clips) * np.float32(1.00999)
 
     def time(self, clip: Pixels, warmup: int, runs: int) -> list[int]:
         return self._runner.time(clip, warmup, runs)
