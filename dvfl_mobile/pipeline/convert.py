@@ -7,7 +7,6 @@ from pathlib import Path
 
 from dvfl_mobile.artifacts.make import Artifact, make_artifact, standing_artifact
 from dvfl_mobile.artifacts.reference import save_reference
-from dvfl_mobile.delegation import Delegation
 from dvfl_mobile.errors import CheckFailedError, InconclusiveError
 from dvfl_mobile.pipeline.load import check_scales
 from dvfl_mobile.pipeline.plan import Plan
@@ -67,34 +66,33 @@ def check_delegated(made: Sequence[Artifact], least: float | None, max_calls: in
 def _check_share(artifact: Artifact, least: float) -> None:
     delegation = artifact.manifest.delegation
     if delegation.share is None:
-        raise InconclusiveError(
-            f"What share of {artifact.folder} is delegated is unknown here: {delegation.undecided}",
-            hint=f"Leave {option('least')} out for this target, or profile it on a device.",
-        )
+        raise _unknown(artifact, "What share of", option("least"))
     if delegation.share < least:
-        raise CheckFailedError(
-            f"{artifact.folder} has {delegation.share:.1%} of its multiply-adds delegated, below {least:.1%}: "
-            f"{_worst(delegation)}.",
-            hint=f"See all that fell back with: {command('inspect', artifact.folder)}",
-        )
+        raise _fell_back(artifact, f"has {delegation.share:.1%} of its multiply-adds delegated, below {least:.1%}")
 
 
 def _check_calls(artifact: Artifact, most: int) -> None:
     delegation = artifact.manifest.delegation
     if delegation.calls is None:
-        raise InconclusiveError(
-            f"In how many calls {artifact.folder} is delegated is unknown here: {delegation.undecided}",
-            hint=f"Leave {option('max_calls')} out for this target, or profile it on a device.",
-        )
+        raise _unknown(artifact, "In how many calls", option("max_calls"))
     if delegation.calls > most:
         outside = plural(delegation.outside or 0, "operator")
-        raise CheckFailedError(
-            f"{artifact.folder} falls into {plural(delegation.calls, 'call')} of {delegation.delegate}, above {most}; "
-            f"{outside} outside: {_worst(delegation)}.",
-            hint=f"See all that fell back with: {command('inspect', artifact.folder)}",
-        )
+        calls = f"{plural(delegation.calls, 'call')} of {delegation.delegate}"
+        raise _fell_back(artifact, f"falls into {calls}, above {most}; {outside} outside")
 
 
-def _worst(delegation: Delegation) -> str:
-    """The first few of what fell back, and where."""
-    return ", ".join(f"{row.operator} in {row.module or 'the graph'}" for row in delegation.fallbacks[:3])
+def _unknown(artifact: Artifact, question: str, bound: str) -> InconclusiveError:
+    """The error that only the device knows what a bound asks for."""
+    return InconclusiveError(
+        f"{question} {artifact.folder} is delegated is unknown here: {artifact.manifest.delegation.undecided}",
+        hint=f"Leave {bound} out for this target, or profile it on a device.",
+    )
+
+
+def _fell_back(artifact: Artifact, problem: str) -> CheckFailedError:
+    """The error that a bound isn't kept, with the first few operators that fell back, and where."""
+    worst = [f"{row.operator} in {row.module or 'the graph'}" for row in artifact.manifest.delegation.fallbacks[:3]]
+    return CheckFailedError(
+        f"{artifact.folder} {problem}: {', '.join(worst)}.",
+        hint=f"See all that fell back with: {command('inspect', artifact.folder)}",
+    )
