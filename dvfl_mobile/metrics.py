@@ -57,7 +57,8 @@ def compared(reference: Floats, candidate: Floats) -> Compared:
     pair = [np.maximum(logits, logits.max(axis=1, keepdims=True) - FAINT) for logits in (reference, candidate)]
     seen = np.zeros(reference.shape[1], bool)
     for logits in pair:
-        seen[_top(logits)[_among_top(logits)]] = True
+        classes, counts = _top(logits)
+        seen[classes[counts]] = True
     left = [logits[:, seen] for logits in pair]
     first, second = (logits - logits.mean(axis=1, keepdims=True) for logits in left)
     return Compared(first, second, np.flatnonzero(seen))
@@ -82,18 +83,14 @@ def non_finite(logits: Floats, reference: Floats | None = None) -> NDArray[np.bo
     return np.asarray(wrong & ~((logits == -np.inf) & may_be_masked))
 
 
-def _top(logits: Floats) -> NDArray[np.intp]:
-    """`(N,5)`, the classes of the greatest logits; of equal ones the lower class first."""
-    return np.argsort(-logits, axis=-1, kind="stable")[..., :_TOP]
-
-
-def _among_top(logits: Floats) -> NDArray[np.bool_]:
-    """Which of `_top` have a probability to speak of."""
-    top = np.take_along_axis(logits, _top(logits), axis=-1)
-    among = np.asarray(top > top[..., :1] - FAINT)
+def _top(logits: Floats) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """`(N,5)`, the classes of the greatest logits, of equal ones the lower first; and which have a probability."""
+    classes = np.argsort(-logits, axis=-1, kind="stable")[..., :_TOP]
+    top = np.take_along_axis(logits, classes, axis=-1)
+    counts = np.asarray(top > top[..., :1] - FAINT)
     # Where float64 can't tell the two apart, too.
-    among[..., 0] = True
-    return among
+    counts[..., 0] = True
+    return classes, counts
 
 
 def sqnr_db(reference: Floats, candidate: Floats) -> float:
@@ -135,6 +132,6 @@ def top5_overlap(reference: Floats, candidate: Floats) -> float:
     With fewer than five classes it is the top K, and so 1. Classes `FAINT` below the greatest, or deeper, don't count.
     Of equal logits the lower class comes first.
     """
-    shared = (_top(reference)[..., :, None] == _top(candidate)[..., None, :]).any(axis=-1)
-    counted = _among_top(reference)
+    (wanted, counted), (found, _) = _top(reference), _top(candidate)
+    shared = (wanted[..., :, None] == found[..., None, :]).any(axis=-1)
     return float(np.mean((shared & counted).sum(axis=-1) / counted.sum(axis=-1)))
