@@ -75,6 +75,11 @@ def write_problem(error: OSError, path: Path | None = None) -> OutputError | Non
     return OutputError(f"Can't write {place}: {problem}.", hint=_spelled(hint, _choosing(place)))
 
 
+def problem_of(number: int) -> str:
+    """What an error number of the system says of a write, such as `the disk is full`."""
+    return _OS_PROBLEMS[number][0]
+
+
 def _place(named: Path | None, path: Path | None) -> Path:
     if path is not None and (named is None or named.is_relative_to(path.parent.absolute())):
         return path

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from dvfl_mobile.errors import OutputError
+from dvfl_mobile.files import problem_of
 
 PLAINLY = "dvfl-mobile-plainly"
 """The error handler of our streams: what their encoding lacks is written in its place by what ASCII has."""
@@ -39,10 +40,8 @@ _PLAIN = {
     **{height: str(place) for place, height in enumerate("▁▂▃▄▅▆▇", 1)},
 }
 _DISK_PROBLEMS = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EFBIG: "the file system takes no file of that size",
-    errno.EIO: "the system reported an error",
+    **{number: problem_of(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)},
+    errno.EIO: "the system reported an error",  # a terminal's, too
 }
 
 

@@ -47,11 +47,11 @@ def check_app(
 
     Ends with 0 (pass), 5 (fail) or 7 (stages are missing).
     """
-    from dvfl_mobile.cli.progress import steps
+    from dvfl_mobile.cli.progress import quiet_vendors
     from dvfl_mobile.parity.thresholds import check_change
 
     check_change(min_sqnr, because)
-    with steps(quiet=True) as step, step("judge"):
+    with quiet_vendors():
         report = judge_results(results, pack, min_sqnr, because)
     show_conformance(report, verbose=verbose, json=json, junit=junit, markdown=markdown)
     if annotations is not None:
