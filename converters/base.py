@@ -26,7 +26,7 @@ class Request:
         shape: (T, 3, H, W) of its input.
         recipe: its name; each converter knows what is left for it to do.
         metadata: classes and ClipSpec as a JSON document, to go into the file itself.
-        minimum_os: Core ML only: `iOS 16`, `iOS 17` or `iOS 18`.
+        minimum_os: the oldest system that it is to run on: for Core ML `iOS 16`, `iOS 17` or `iOS 18`.
     """
 
     form: nn.Module

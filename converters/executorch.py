@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from dvfl_mobile.converters.base import Lowered, Request
+from dvfl_mobile.converters.edge import METADATA_METHOD, delegation_of
 from dvfl_mobile.converters.xnnpack_graph import rewriting
-from dvfl_mobile.delegation import Delegation, Operation, module_path
 from dvfl_mobile.recipes import RECIPES
-
-METADATA_METHOD = "dvfl_mobile_metadata"
-"""The program's method that returns classes and ClipSpec as JSON; it takes nothing and runs nothing."""
 
 
 def lower(request: Request, path: Path) -> Lowered:
@@ -29,61 +23,9 @@ def lower(request: Request, path: Path) -> Lowered:
             partitioner=[XnnpackPartitioner()],
             constant_methods={METADATA_METHOD: request.metadata},
         )
+    # Before the program is written, which changes the graph.
     is_static = RECIPES[request.recipe].is_calibrated
-    operations = list(_operations(edge.exported_program().graph_module, is_static=is_static))
+    delegation = delegation_of("XNNPACK", edge.exported_program().graph_module, is_static=is_static)
     with path.open("wb") as file:
         edge.to_executorch().write_to_file(file)
-    calls = sum(operation.operator == "delegate" for operation in operations)
-    return Lowered(Delegation.of("XNNPACK", calls, (o for o in operations if o.operator != "delegate")))
-
-
-def _operations(graph_module: Any, *, is_static: bool) -> Iterator[Operation]:
-    """Every operator: those left in the graph, and those inside of each call of the delegate."""
-    for node in graph_module.graph.nodes:
-        if node.op != "call_function" or "getitem" in str(node.target):
-            continue
-        if "executorch_call_delegate" in str(node.target):
-            yield Operation("delegate", "", True)
-            lowered = getattr(graph_module, node.args[0].target)
-            for inner in lowered.original_module.graph_module.graph.nodes:
-                if inner.op == "call_function":
-                    yield _operation(inner, delegated=True, is_static=is_static)
-        else:
-            yield _operation(node, delegated=False, is_static=is_static)
-
-
-def _operation(node: Any, *, delegated: bool, is_static: bool) -> Operation:
-    is_int8 = _is_int8(node) if is_static else None
-    return Operation(_operator_name(node), module_path(node), delegated, _multiply_adds(node), is_int8)
-
-
-def _is_int8(node: Any) -> bool:
-    """Whether an operator reads what was dequantized and gives what is quantized: then it runs on the integers."""
-    reads = [argument for argument in node.all_input_nodes if argument.op == "call_function"]
-    gives = [_operator_name(user) for user in node.users]
-    return (
-        bool(reads)
-        and all(_operator_name(argument).startswith("dequantize") for argument in reads)
-        and all(name.startswith("quantize") for name in gives)
-    )
-
-
-def _operator_name(node: Any) -> str:
-    """`linear` of `aten::linear`."""
-    schema = getattr(node.target, "_schema", None)
-    return str(schema.name).split("::")[-1] if schema is not None else str(node.target)
-
-
-def _multiply_adds(node: Any) -> int:
-    """Multiply-adds of a product or a convolution; zero for anything else.
-
-    For each output: as many as its filter holds values, over its output channels.
-    """
-    filters = {"linear": 1, "addmm": 2, "mm": 1, "bmm": 1, "convolution": 1}
-    operator = _operator_name(node)
-    position = filters.get(operator)
-    if position is None:
-        return 0
-    outputs = math.prod(node.meta["val"].shape)
-    weight = tuple(node.args[position].meta["val"].shape)
-    return outputs * (weight[-2] if operator in ("addmm", "mm", "bmm") else math.prod(weight[1:]))
+    return Lowered(delegation)

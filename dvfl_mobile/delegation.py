@@ -48,7 +48,8 @@ class Delegation(Document):
         delegate: who runs what is delegated, such as `XNNPACK`.
         calls: pieces the graph falls into on the delegate; None where only the device decides.
         rows: every operator of the artifact, grouped.
-        undecided: why it is unknown here; empty where it isn't.
+        undecided: what only the device decides: all of it where `calls` is None, else what the delegate does with
+            what it is given; empty where nothing is left open.
     """
 
     delegate: str
@@ -80,7 +81,7 @@ class Delegation(Document):
     @property
     def share(self) -> float | None:
         """Share of the multiply-adds that is delegated, 0 to 1; None where only the device decides."""
-        if self.undecided:
+        if self.calls is None:
             return None
         total = self.multiply_adds
         return sum(row.multiply_adds for row in self.rows if row.delegated) / total if total else 1.0
@@ -88,7 +89,7 @@ class Delegation(Document):
     @property
     def outside(self) -> int | None:
         """How many operators are known to run outside of the delegate; None where only the device decides."""
-        return None if self.undecided else sum(row.count for row in self.fallbacks)
+        return None if self.calls is None else sum(row.count for row in self.fallbacks)
 
     @property
     def int8_share(self) -> float | None:

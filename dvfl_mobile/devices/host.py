@@ -141,5 +141,5 @@ def _check_times_mean_something(manifest: Manifest) -> None:
         raise InconclusiveError(
             f"An artifact for {manifest.target} isn't timed on {platform.system()}: a reference executor runs it here, "
             "made to compute the right numbers and not to be fast.",
-            hint=f"Profile it on an iPhone or iPad with {option('device', 'ios:UDID')}, from a Mac.",
+            hint=f"Profile one for coreml on an iPhone or iPad, from a Mac, with {option('device', 'ios:UDID')}.",
         )

@@ -91,6 +91,10 @@ class Table:
         """How many items a field's vector has."""
         return self._vector(field, item_bytes)[1]
 
+    def region(self, field: int) -> tuple[int, int]:
+        """Where in the file a field's vector of bytes begins, and how many they are."""
+        return self._vector(field, 1)
+
     def integers(self, field: int, most: int) -> tuple[int, ...]:
         """A field's vector of int32. Raises MalformedError where it has more than `most`."""
         start, count = self._vector(field, 4, most)

@@ -129,12 +129,12 @@ class _Measuring:
     def _laid(self, step: Step, node: Node, like: Tensor) -> Tensor | None:
         """A step's value in its node's layout.
 
-        Where names tell what is what, the converter was free to compute in the other layout of pictures, and its
-        shapes may not tell: then that one is taken in which the value resembles what it should be.
+        Where the converter was free to compute in the other layout of pictures, shapes may not tell: then that one is
+        taken in which the value resembles what it should be.
         """
         values = _tensor(step)
-        direct = self._reference.in_layout(node, values, channels_last=self._trace.channels_last)
-        if direct is None or not self._trace.is_named or direct.dim() != 4 or values.dim() != 4:
+        direct = self._reference.in_layout(node, values, channels_last=bool(self._trace.channels_last))
+        if direct is None or self._trace.channels_last is not None or direct.dim() != 4 or values.dim() != 4:
             return direct
         turned = [values.permute(axes) for axes in (TO_PICTURES, TO_TOKENS)]
         fitting = [choice for choice in turned if choice.shape == direct.shape]

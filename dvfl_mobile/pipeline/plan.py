@@ -53,7 +53,7 @@ def make_plan(targets: Sequence[str], recipe: str, out: Path, minimum_ios: int |
     kind = recipe_named(recipe)
     chosen, notes = [target_named(name) for name in dict.fromkeys(targets)], []
     check_carried(kind, [target.name for target in chosen])
-    oldest = _minimum_ios(kind, minimum_ios)
+    oldest = _minimum_ios(kind, minimum_ios, chosen)
     if chosen:
         for target in chosen:
             versions(target)
@@ -72,14 +72,12 @@ def make_plan(targets: Sequence[str], recipe: str, out: Path, minimum_ios: int |
     return Plan(tuple(chosen), kind, out, oldest, tuple(notes))
 
 
-def _minimum_ios(recipe: Recipe, asked: int | None) -> int:
+def _minimum_ios(recipe: Recipe, asked: int | None, named: Sequence[Target]) -> int:
     if asked is None:
         return max(_USUAL_IOS, recipe.least_ios)
-    choosing = [target for target in known.every() if target.ios]
-    choices = sorted({oldest for target in choosing for oldest in target.ios})
-    if asked not in choices:
-        titles = ", ".join(target.title for target in choosing)
-        raise UsageError(f"{titles} packages can't be made for iOS {asked}.", hint=f"Choose {either(choices)}.")
+    for target in (each for each in named or known.every() if each.ios):
+        if asked not in target.ios:
+            raise UsageError(f"{target.title} can't be made for iOS {asked}.", hint=f"Choose {either(target.ios)}.")
     if asked < recipe.least_ios:
         raise UsageError(
             f"{recipe.name} needs iOS {recipe.least_ios}, and {asked} was asked for.",

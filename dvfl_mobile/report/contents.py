@@ -94,7 +94,8 @@ def _sentence(delegation: Delegation) -> Text:
     calls = plural(delegation.calls or 0, "call")
     outside = f"; {plural(delegation.outside, 'operator')} outside" if delegation.outside else ""
     style = "green" if delegation.share == 1 and not outside else "yellow"
-    return _foreign(f"{total}, {share(delegation)} of them in {calls} of {delegation.delegate}{outside}", style)
+    inside = f". {delegation.undecided}" if delegation.undecided else ""
+    return _foreign(f"{total}, {share(delegation)} of them in {calls} of {delegation.delegate}{outside}{inside}", style)
 
 
 def islands(manifest: Manifest) -> tuple[list[tuple[FloatPart, list[OperatorRow]]], list[OperatorRow]]:

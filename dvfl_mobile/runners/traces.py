@@ -52,7 +52,7 @@ class Trace:
         input: the first value, the clip as the artifact takes it; its operator is empty.
         output: the name of the value that holds the logits.
         is_named: whether names are those that the nodes had when it was converted.
-        channels_last: whether pictures are held `(N,H,W,C)`, and not `(N,C,H,W)`.
+        channels_last: whether pictures are held `(N,H,W,C)`, and not `(N,C,H,W)`; None: each value in either way.
         means: how the values were had, in words.
     """
 
@@ -60,7 +60,7 @@ class Trace:
     steps: tuple[Step, ...]
     output: str
     is_named: bool
-    channels_last: bool
+    channels_last: bool | None
     means: str
 
     @property

@@ -47,6 +47,7 @@ PAIRS = [
 ]
 ON_XNNPACK = ("executorch", "tflite")
 ON_THE_DEVICE = ("coreml", "coreai")
+BY_OUR_EXECUTOR = (*ON_THE_DEVICE, "executorch-coreml")
 EACH = pytest.mark.parametrize(("target", "recipe"), PAIRS)
 EACH_ON_XNNPACK = pytest.mark.parametrize(("target", "recipe"), [pair for pair in PAIRS if pair[0] in ON_XNNPACK])
 EACH_ON_THE_DEVICE = pytest.mark.parametrize(("target", "recipe"), [pair for pair in PAIRS if pair[0] in ON_THE_DEVICE])
@@ -130,7 +131,8 @@ def test_inputs_and_outputs_are_those_of_the_file(made: Make, target: str, recip
     )
     inside = TENSORS_OF[target](found.file)
     # ExecuTorch knows inputs by place, not by name.
-    assert inside == (declared if target != "executorch" else [("", shape, dtype) for _, shape, dtype in declared])
+    by_place = target.startswith("executorch")
+    assert inside == ([("", shape, dtype) for _, shape, dtype in declared] if by_place else declared)
 
 
 @EACH_TARGET
@@ -163,7 +165,7 @@ def test_fp16_really_is_rounded(made: Make) -> None:
 
 
 @pytest.mark.skipif(platform.system() == "Darwin", reason="macOS has Apple's own runtimes")
-@EACH_ON_THE_DEVICE
+@pytest.mark.parametrize(("target", "recipe"), [pair for pair in PAIRS if pair[0] in BY_OUR_EXECUTOR])
 def test_apple_s_targets_are_never_passed_as_if_by_apple_s_kernels(made: Make, target: str, recipe: str) -> None:
     report = made(target, recipe).report
     assert report.runner["executor"] == "reference"
@@ -198,6 +200,13 @@ def test_apple_s_targets_do_not_say_what_only_the_device_knows(made: Make, targe
     delegation = made(target, recipe).artifact.manifest.delegation
     assert (delegation.share, delegation.calls, delegation.fallbacks) == (None, None, ())
     assert "on the device" in delegation.undecided
+
+
+@pytest.mark.parametrize("recipe", ["fp32", "fp16", "static_wi8_ai8"])
+def test_core_ml_takes_a_program_of_executorch_whole(made: Make, recipe: str) -> None:
+    delegation = made("executorch-coreml", recipe).artifact.manifest.delegation
+    assert (delegation.delegate, delegation.share, delegation.calls, delegation.outside) == ("Core ML", 1.0, 1, 0)
+    assert "on the device" in delegation.undecided, "what Core ML runs where"
 
 
 @EACH
@@ -439,7 +448,7 @@ def _block(architecture: Architecture, stage: int, tokens: int, two_means: int) 
 def _executorch_metadata(path: Path) -> str:
     from executorch.runtime import Runtime
 
-    from dvfl_mobile.converters.executorch import METADATA_METHOD
+    from dvfl_mobile.converters.edge import METADATA_METHOD
 
     return str(Runtime.get().load_program(path).load_method(METADATA_METHOD).execute([])[0])
 
@@ -463,7 +472,7 @@ def _coreml_metadata(path: Path) -> str:
 def _executorch_tensors(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
     from executorch.runtime import Runtime
 
-    facts = Runtime.get().load_program(path).load_method("forward").metadata
+    facts = Runtime.get().load_program(path).metadata("forward")
     assert (facts.num_inputs(), facts.num_outputs()) == (1, 1)
     scalar_types = {6: "float32"}  # c10::ScalarType::Float
     return [
@@ -514,12 +523,14 @@ def _coreai_tensors(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
 
 METADATA_OF = {
     "executorch": _executorch_metadata,
+    "executorch-coreml": _executorch_metadata,
     "tflite": _tflite_metadata,
     "coreml": _coreml_metadata,
     "coreai": _coreai_metadata,
 }
 TENSORS_OF = {
     "executorch": _executorch_tensors,
+    "executorch-coreml": _executorch_tensors,
     "tflite": _tflite_tensors,
     "coreml": _coreml_tensors,
     "coreai": _coreai_tensors,

@@ -132,8 +132,8 @@ def test_doctor_shows_it(run: Run) -> None:
 
 def test_help_names_it() -> None:
     assert target_help() == (
-        "executorch, coreml, tflite, toy or coreai; may be given several times. Default: all of the first four that "
-        "are installed."
+        "executorch, coreml, tflite, toy, executorch-coreml or coreai; may be given several times. Default: all of the "
+        "first four that are installed."
     )
 
 

@@ -40,16 +40,17 @@ def test_an_entry_names_modules_that_are_there_and_recipes_that_are_known(target
 def test_a_target_that_is_none_is_refused_with_those_there_are() -> None:
     with pytest.raises(UsageError, match="There is no target 'onnx'") as caught:
         target_named("onnx")
-    assert caught.value.hint == "Choose from: executorch, coreml, tflite, coreai."
+    assert caught.value.hint == "Choose from: executorch, coreml, tflite, executorch-coreml, coreai."
 
 
 def test_help_is_made_of_the_table() -> None:
     assert target_help() == (
-        "executorch, coreml, tflite or coreai; may be given several times. Default: all of the first three that are "
-        "installed."
+        "executorch, coreml, tflite, executorch-coreml or coreai; may be given several times. Default: all of the "
+        "first three that are installed."
     )
     assert minimum_ios_help() == (
-        "Core ML only: the oldest iOS to run on, 16, 17 or 18. Default: 17, or what the recipe needs."
+        "Core ML, Core ML in ExecuTorch only: the oldest iOS to run on, 16, 17 or 18. Default: 17, or what the recipe "
+        "needs."
     )
     for made in (min_delegated_help(), max_calls_help()):
         assert made.endswith("with 7 where only the device knows (coreml, coreai).")

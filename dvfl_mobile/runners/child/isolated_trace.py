@@ -66,7 +66,7 @@ def _traced(child: Child, tracer: str, folder: Path, manifest: Manifest, clip: P
             tuple(steps[1:]),
             str(document["output"]),
             bool(document["is_named"]),
-            bool(document["channels_last"]),
+            None if document["channels_last"] is None else bool(document["channels_last"]),
             str(document["means"]),
         )
     except (LookupError, TypeError, ValueError) as error:

@@ -45,7 +45,7 @@ def trace_artifact(path: Path, manifest: Manifest, clip: Pixels) -> Trace:
         steps.append(Step(kind, operation.kind, name, reads, outputs[0].numpy(), *grids[name]))
 
     executor.run({taken: first.values}, watch)
-    return Trace(first, tuple(steps), given, True, False, "dvfl-mobile's executor for Core ML, on torch kernels")
+    return Trace(first, tuple(steps), given, True, None, "dvfl-mobile's executor for Core ML, on torch kernels")
 
 
 def _references(operation: Operation) -> Iterator[str]:

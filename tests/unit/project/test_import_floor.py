@@ -67,7 +67,7 @@ VENDORS = {
     "av": ("data.video", "pack.making.encoding"),
     "coreai": ("converters.coreai*", "runners.coreai*"),
     "coreai_torch": ("converters.coreai*",),
-    "coremltools": ("converters.coreml*", "mil.program", "runners.coreml.*"),
+    "coremltools": ("converters.coreml*", "converters.executorch_coreml", "mil.program", "runners.coreml.*"),
     "executorch": ("converters.executorch*", "converters.xnnpack*", "runners.executorch.*"),
     "google": ("mil.program",),
     "litert_torch": ("converters.tflite*",),

@@ -1,0 +1,1 @@
+"""ExecuTorch programs whose work is done by Core ML, and the package that lies in each."""
