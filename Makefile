@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do $$p -c '
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-DEVICE_TOOLS := adb arm64 adb-arm64 qemu-7
+DEVICE_TOOLS := adb arm64 adb-arm64 qemu-7 vulkan
 
 .PHONY: demo test venv device-tools lint format types check site wheel-test clean help
 

@@ -11,6 +11,7 @@
     │   ├── ArtifactError              an artifact, or its manifest
     │   └── OutputError                where the result was to be written
     ├── MissingDependencyError      4  a package isn't installed (says which extra)
+    │   └── MissingDriverError         what reaches a processor isn't; no extra of ours brings it
     ├── CheckFailedError            5  parity, delegation or accuracy below what was asked
     ├── DeviceError                 6  a device or the runtime on it
     └── InconclusiveError           7  the question could not be decided here
@@ -93,6 +94,14 @@ class MissingDependencyError(DvflMobileError):
         )
         self.package = package
         self.extra = extra
+
+
+class MissingDriverError(MissingDependencyError):
+    """A driver that this step needs isn't installed, and no package from PyPI brings it."""
+
+    def __init__(self, problem: str, *, hint: str) -> None:
+        DvflMobileError.__init__(self, problem, hint=hint)
+        self.package = self.extra = ""
 
 
 @contextmanager

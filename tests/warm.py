@@ -31,15 +31,16 @@ from typing import NoReturn
 MOST_BYTES = 200_000
 
 
-def start(connection: socket.socket, folder: str | None) -> Forked:
+def start(connection: socket.socket, folder: str | None, environment: Mapping[str, str]) -> Forked:
     """In place of `runners.child.process._start`, on Linux.
 
     Args:
         connection: the child's end, over which it is asked.
         folder: for its temporary files; None: the usual one.
+        environment: variables beside this process's own; a forked child is past reading those of its loader.
     """
-    environment = os.environ | ({} if folder is None else {"TMPDIR": folder})
-    return _server("runtimes").fork(connection.fileno(), 2, environment, ())
+    variables = os.environ | environment | ({} if folder is None else {"TMPDIR": folder})
+    return _server("runtimes").fork(connection.fileno(), 2, variables, ())
 
 
 def started(program: Sequence[object], environment: Mapping[str, str], log: Path) -> Forked:

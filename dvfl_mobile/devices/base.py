@@ -70,7 +70,7 @@ def find_device(name: str) -> Device:
     """
     kind, _, argument = name.partition(":")
     if kind not in kinds.KINDS:
-        known = ", ".join(f"{known}:{entry.argument}" for known, entry in kinds.KINDS.items())
+        known = ", ".join(map(kinds.spelling, kinds.KINDS))
         raise UsageError(f"There is no device {name!r}.", hint=f"Name one of {known}; see: {command('devices')}")
     return _module(kind).find(argument)
 

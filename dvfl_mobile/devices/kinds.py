@@ -13,7 +13,8 @@ class Kind:
 
     Attributes:
         module: what finds them: `find` and `found`.
-        argument: what stands after the colon in their names; in brackets where it may be left out.
+        argument: what stands after the colon in their names; in brackets where it may be left out, and empty where it
+            seldom stands there.
         meaning: what it is.
         is_emulated: its numbers mean something, and its times nothing.
     """
@@ -35,6 +36,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "an Arm core under qemu: its numbers, never its latency",
             is_emulated=True,
         ),
+        "gpu": Kind("dvfl_mobile.devices.gpu", "", "this machine's GPU, in half precision; gpu:fp32: in float32"),
     }
 )
 
@@ -42,7 +44,13 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 def spellings(*, emulated: bool) -> list[str]:
     """`android:SERIAL` of each kind, for help; `emulated`: with those that are, and said so."""
     return [
-        f"{name}:{kind.argument.strip('[]')}" + (" (emulated)" if kind.is_emulated else "")
+        spelling(name).replace("[", "").replace("]", "") + (" (emulated)" if kind.is_emulated else "")
         for name, kind in KINDS.items()
         if emulated or not kind.is_emulated
     ]
+
+
+def spelling(name: str) -> str:
+    """`android:SERIAL` of a kind, with brackets where its argument may be left out."""
+    argument = KINDS[name].argument
+    return f"{name}:{argument}" if argument else name

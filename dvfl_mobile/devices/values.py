@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from dvfl_mobile.documents import Document
+from dvfl_mobile.targets import Precision
 
 DeviceKind = Literal["physical", "emulated"]
 
@@ -23,13 +24,14 @@ class DeviceFacts(Document):
     """What doesn't change while a device is used.
 
     Attributes:
-        device: the name to ask for it by: `host`, `host:native`, `android:SERIAL`, `ios:UDID`, `arm64:CPU`.
+        device: the name to ask for it by: `host`, `host:native`, `android:SERIAL`, `ios:UDID`, `arm64:CPU`, `gpu`.
         kind: times of an emulated device mean nothing, and are never shown as latency.
         model: what is printed on it, such as `Pixel 8`; for the host the name of its CPU.
         soc: its chip, where the system tells.
         system: such as `Android 14 (API 34)`.
         abi: such as `arm64-v8a`, `x86_64`.
         features: of the CPU, by the kernel's names: `asimddp`, `i8mm`, `avx512_vnni`.
+        computes_in: what it computes floats in, whatever the artifact's recipe says; None: as that says.
     """
 
     device: str
@@ -41,6 +43,7 @@ class DeviceFacts(Document):
     features: tuple[str, ...] = ()
     cores: tuple[Core, ...] = ()
     memory_bytes: int | None = None
+    computes_in: Precision | None = None
 
 
 class DeviceState(Document):

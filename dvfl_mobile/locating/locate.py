@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ import torch
 from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import ArtifactFacts
 from dvfl_mobile.artifacts.reference import reference_model
+from dvfl_mobile.devices.gpu import Gpu, values_on
 from dvfl_mobile.locating.causes import cause_of, saturated_share
+from dvfl_mobile.locating.cuts import Cuts
 from dvfl_mobile.locating.document import Location, OperatorDeviation, Place, ValueStats
 from dvfl_mobile.locating.matching import match
 from dvfl_mobile.locating.measuring import Segment, segments
@@ -33,6 +36,7 @@ def locate(
     facts: ArtifactFacts,
     reference: Path | None = None,
     logits: Logits | None = None,
+    gpu: Gpu | None = None,
 ) -> Location:
     """Hold each operator of an artifact against the reference's, on one clip.
 
@@ -40,6 +44,7 @@ def locate(
         clip: `(T,3,H,W)`, 0 to 255, called `name`.
         reference: a checkpoint or quantized form to compare with, in place of the one stored with the artifact.
         logits: what the target's own runtime gave for the clip, `(K,)`; None: it wasn't run.
+        gpu: where it runs in place of the CPU.
 
     Raises:
         ArtifactError: there is no stored reference, or the artifact can't be traced.
@@ -47,12 +52,22 @@ def locate(
     """
     manifest = artifact.manifest
     graph, notes = _reference_of(artifact, reference)
-    rounding = rounding_of(manifest.target, manifest.recipe)
+    rounding = rounding_of(manifest.target, manifest.recipe, gpu.facts.computes_in if gpu else None)
+    pixels = torch.from_numpy(clip).float()
     with torch.no_grad():
-        traced = trace(artifact.folder, manifest, clip)
-        rows, place = _rows(segments(traced, graph, rounding, torch.from_numpy(clip).float()))
+        traced = whole = trace(artifact.folder, manifest, clip)
+        matched = match(whole, graph)
+        if gpu is not None:
+            cuts = Cuts(whole, matched, partial(values_on, gpu, artifact.folder, manifest, clip))
+            cuts.take_ends()
+            off = next(
+                (each for each in segments(cuts.trace, graph, rounding, pixels, matched) if each.is_beyond), None
+            )
+            if off is not None:
+                cuts.take_before(off.step.name)
+            traced, notes = cuts.trace, (*notes, *cuts.notes)
+        rows, place = _rows(segments(traced, graph, rounding, pixels, matched))
     final = traced.by_name[traced.output].floats
-    matched = match(traced, graph)
     return Location(
         tool_version=__version__,
         artifact=facts,
@@ -65,7 +80,7 @@ def locate(
         beyond=tuple(row.index for row in rows if row.is_beyond),
         unmatched=tuple(
             f"{step.operator} {step.name}"
-            for step in traced.steps
+            for step in whole.steps
             if step.kind not in (MOVE, ROUND) and step.name not in matched
         ),
         rows=tuple(rows),

@@ -65,22 +65,36 @@ class Segment:
         return self.error > self.allowed
 
 
-def segments(trace: Trace, reference: ReferenceGraph, rounding: Rounding, clip: Tensor) -> Iterator[Segment]:
+def segments(
+    trace: Trace,
+    reference: ReferenceGraph,
+    rounding: Rounding,
+    clip: Tensor,
+    matched: Mapping[str, Node] | None = None,
+) -> Iterator[Segment]:
     """Every operator of an artifact that computes something and that a node was found for, in the artifact's order.
 
     Args:
         trace: the artifact's values on a clip.
         rounding: what its recipe explains.
         clip: `(T,3,H,W)`, the same, 0 to 255.
+        matched: the nodes that operators compute, where that is known; None: found here.
     """
-    return _Measuring(trace, reference, rounding, clip).segments()
+    return _Measuring(trace, reference, rounding, clip, matched).segments()
 
 
 class _Measuring:
-    def __init__(self, trace: Trace, reference: ReferenceGraph, rounding: Rounding, clip: Tensor) -> None:
+    def __init__(
+        self,
+        trace: Trace,
+        reference: ReferenceGraph,
+        rounding: Rounding,
+        clip: Tensor,
+        matched: Mapping[str, Node] | None,
+    ) -> None:
         self._trace, self._reference, self._noise = trace, reference, Noise(rounding)
         self._rounding = rounding
-        self._matched = match(trace, reference)
+        self._matched = match(trace, reference) if matched is None else matched
         self._steps = trace.by_name
         self._origins: dict[str, tuple[Node, Tensor] | None] = {
             trace.input.name: (reference.clip, _tensor(trace.input))

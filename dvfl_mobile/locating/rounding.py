@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dvfl_mobile.recipes import RECIPES, Weights
+from dvfl_mobile.targets import Precision
 
 MARGIN_DB = 12.0
 """How far an operator's error may lie above what rounding explains: four times its amplitude. Rounding is drawn as if
@@ -48,14 +49,18 @@ class Rounding:
     reason: str
 
 
-def rounding_of(target: str, recipe: str) -> Rounding:
-    """How a recipe rounds on a target, which may compute in half what the recipe itself leaves in float32."""
+def rounding_of(target: str, recipe: str, computes_in: Precision | None = None) -> Rounding:
+    """How a recipe rounds on a target, which may compute in half what the recipe itself leaves in float32.
+
+    Args:
+        computes_in: what a device computes floats in, whatever recipe and target say; None: as they say.
+    """
     known = RECIPES[recipe]
     # A quantized graph holds its integers, as the reference does: they round no more.
     weights: Weights = "float32" if known.is_calibrated else known.weights
     step = {"float32": FLOAT, "float16": HALF}
     made = Rounding(step[known.floats], weights, known.mode == "dynamic", known.least_db, known.rounds)
-    floats = known.computes_in(target)
+    floats = computes_in or known.computes_in(target)
     if floats == known.floats:
         return made
     least_db = min(made.least_db, _LEAST_DB_IN_HALF)

@@ -9,7 +9,15 @@ from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.errors import ArtifactError, UsageError
 from dvfl_mobile.recipes import RECIPES
 from dvfl_mobile.spelling import option
+from dvfl_mobile.targets import Precision
 from dvfl_mobile.wording import percent, printable
+
+IN_HALF_DB, IN_HALF_TOP1 = 45.0, 0.99
+_IN_HALF = (
+    "The device computes in half precision, whatever the recipe says. An 11-bit significand rounds at about 66 dB; 21 "
+    "dB are left for the roundings of every value on the way, which add up through the depth."
+)
+_IN_HALF_TOP1 = "As for fp16: more than one flip in a hundred that is no near tie is more than half precision explains."
 
 
 class Thresholds(Document):
@@ -60,8 +68,12 @@ class Thresholds(Document):
         return float(2 * reference_rms * 10 ** (-self.min_sqnr_db / 20))
 
 
-def thresholds_for(recipe: str) -> Thresholds:
+def thresholds_for(recipe: str, computes_in: Precision | None = None) -> Thresholds:
     """The thresholds of a recipe.
+
+    Args:
+        computes_in: what a device computes floats in, whatever the recipe says; None: as it says. In half precision no
+            recipe can reach more than half precision allows.
 
     Raises:
         ArtifactError: no thresholds stand for it.
@@ -72,12 +84,13 @@ def thresholds_for(recipe: str) -> Thresholds:
             f"No parity thresholds stand for the recipe '{printable(recipe)}'.",
             hint=f"Convert the checkpoint with a recipe that can be judged: {', '.join(RECIPES)}.",
         )
+    in_half = computes_in == "float16" and known.min_sqnr_db > IN_HALF_DB
     return Thresholds(
         recipe=known.name,
-        min_sqnr_db=known.min_sqnr_db,
-        sqnr_reason=known.sqnr_reason,
-        min_top1=known.min_top1,
-        top1_reason=known.top1_reason,
+        min_sqnr_db=IN_HALF_DB if in_half else known.min_sqnr_db,
+        sqnr_reason=_IN_HALF if in_half else known.sqnr_reason,
+        min_top1=min(known.min_top1, IN_HALF_TOP1) if in_half else known.min_top1,
+        top1_reason=_IN_HALF_TOP1 if in_half and known.min_top1 > IN_HALF_TOP1 else known.top1_reason,
     )
 
 

@@ -13,6 +13,7 @@ from dvfl_mobile.parity.thresholds import thresholds_for
 from dvfl_mobile.profiling.document import OutputCheck, Round
 from dvfl_mobile.profiling.subjects import Subject
 from dvfl_mobile.runners.values import Logits
+from dvfl_mobile.targets import Precision
 from dvfl_mobile.wording import decibels
 
 ONE_CLIP_DB = 6.0
@@ -22,17 +23,25 @@ ONE_CLIP_DB = 6.0
 _NOT_FINITE = "The output is wrong: its logits are not finite."
 
 
-def check_output(subject: Subject, logits: Logits, rounds: Sequence[Round], *, same_options: bool) -> OutputCheck:
+def check_output(
+    subject: Subject,
+    logits: Logits,
+    rounds: Sequence[Round],
+    *,
+    same_options: bool,
+    computes_in: Precision | None = None,
+) -> OutputCheck:
     """Hold what a device gave for the clip against the reference form, and against what its timed processes gave.
 
     Args:
         logits: `(K,)`, of the device's own `run` of the clip.
         same_options: whether that ran with the threads and units of the timed runs. If not, sums may be taken in
             another order and differ in their last bits, so that other bytes prove nothing.
+        computes_in: what the device computes floats in, whatever the recipe says; None: as it says.
     """
     digest = hashlib.sha256(np.ascontiguousarray(logits, "<f4").tobytes()).hexdigest()
     timed = {each.output_sha256 for each in rounds}
-    thresholds = thresholds_for(subject.artifact.manifest.recipe)
+    thresholds = thresholds_for(subject.artifact.manifest.recipe, computes_in)
     required = thresholds.min_sqnr_db - ONE_CLIP_DB
     verdict, sentence, reached = _judged(subject, logits.astype(np.float64), required)
     if verdict is not Verdict.FAIL and timed != {digest}:

@@ -69,7 +69,8 @@ class _Session:
         subject = self._subjects[index]
         [logits] = self._runners[index].run(subject.clip.pixels[None])
         same = (plan.threads, plan.cores, plan.compute_units) == (None, (), None)
-        return check_output(subject, logits, self._rounds[index], same_options=same)
+        computes_in = self._device.facts.computes_in
+        return check_output(subject, logits, self._rounds[index], same_options=same, computes_in=computes_in)
 
     def rounds(self, index: int) -> tuple[Round, ...]:
         return tuple(self._rounds[index])

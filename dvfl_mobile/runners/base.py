@@ -52,8 +52,8 @@ class Runtime(Protocol):
             MissingDependencyError: it isn't installed.
         """
 
-    def open_artifact(self, path: Path, manifest: Manifest) -> Runner:
-        """A runner of the file or package at `path`."""
+    def open_artifact(self, path: Path, manifest: Manifest, **settings: str) -> Runner:
+        """A runner of the file or package at `path`; `settings` are those of an `Engine`, and otherwise none."""
 
 
 def check_runs_here(manifest: Manifest) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -27,8 +28,8 @@ class Tracer(Protocol):
             MissingDependencyError: it isn't installed.
         """
 
-    def trace_artifact(self, path: Path, manifest: Manifest, clip: Pixels) -> Trace:
-        """The trace of the file or package at `path` on a clip `(T,3,H,W)`."""
+    def trace_artifact(self, path: Path, manifest: Manifest, clip: Pixels, **settings: str) -> Trace:
+        """The trace of the file or package at `path` on a clip `(T,3,H,W)`; `settings` are those of an `Engine`."""
 
 
 def trace(folder: Path, manifest: Manifest, clip: Pixels) -> Trace:
@@ -55,7 +56,9 @@ def load_tracer(module: str) -> None:
     tracer.load_runtime()
 
 
-def trace_here(module: str, path: Path, manifest: Manifest, clip: Pixels) -> Trace:
+def trace_here(
+    module: str, path: Path, manifest: Manifest, clip: Pixels, settings: Mapping[str, str] | None = None
+) -> Trace:
     """As `trace`, in this very process, by the tracer of that name: for the child."""
     tracer: Tracer = importlib.import_module(module)
-    return tracer.trace_artifact(path, manifest, clip)
+    return tracer.trace_artifact(path, manifest, clip, **(settings or {}))

@@ -23,10 +23,17 @@ EMULATED_NOTE = (
 )
 
 
+SOFTWARE_GPU_NOTE = (
+    "Run by LiteRT's GPU kernels on a driver that computes on the CPU: the numbers are those of these kernels in this "
+    "precision. How long it takes there means nothing, and a phone's own driver may round otherwise."
+)
+
+
 def runner_notes(runner: Mapping[str, str | int | bool | None]) -> tuple[str, ...]:
     """What a reader must know of a runner by what it knows of itself."""
     executed = (EXECUTOR_NOTE,) if runner.get("executor") == "reference" else ()
-    emulated = (EMULATED_NOTE,) if runner.get("kind") == "emulated" else ()
+    about = SOFTWARE_GPU_NOTE if runner.get("adapter") else EMULATED_NOTE
+    emulated = (about,) if runner.get("kind") == "emulated" else ()
     return executed + emulated
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -60,6 +60,37 @@ SecondOpinions = Annotated[
         show_default=False,
     ),
 ]
+PrecisionOnGpu = Annotated[
+    Literal["fp16", "fp32"] | None,
+    typer.Option(
+        "--precision",
+        metavar="PRECISION",
+        help="With --device gpu: what it computes floats in, fp16 or fp32. Default: fp16, as on a phone.",
+        show_default=False,
+    ),
+]
+LeastTaken = Annotated[
+    float | None,
+    typer.Option(
+        "--min-delegated",
+        min=0.0,
+        max=1.0,
+        metavar="SHARE",
+        help="With --device gpu: end with 5 if the GPU took less than this share of the multiply-adds, 0 to 1; with 7 "
+        "where that isn't known.",
+        show_default=False,
+    ),
+]
+MostPieces = Annotated[
+    int | None,
+    typer.Option(
+        "--max-calls",
+        min=1,
+        metavar="N",
+        help="With --device gpu: end with 5 if the graph fell into more pieces than this on the GPU.",
+        show_default=False,
+    ),
+]
 Locate = Annotated[
     bool,
     typer.Option(
@@ -78,6 +109,9 @@ def parity(
     because: Because = None,
     second_opinions: SecondOpinions = None,
     device: DeviceName = None,
+    precision: PrecisionOnGpu = None,
+    min_delegated: LeastTaken = None,
+    max_calls: MostPieces = None,
     pack: PackFile = None,
     locate: Locate = False,
     verbose: Verbose = False,
@@ -95,7 +129,7 @@ def parity(
     from dvfl_mobile.artifacts.make import open_artifact
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.parity.thresholds import asked_thresholds, check_change
-    from dvfl_mobile.pipeline.check import check
+    from dvfl_mobile.pipeline.check import check, check_taken
     from dvfl_mobile.pipeline.check import locate as find
 
     check_change(min_sqnr, because)
@@ -119,18 +153,24 @@ def parity(
         check_app(artifact, pack, min_sqnr, because, verbose, json, junit, markdown, annotations)
     if pack is not None:
         raise UsageError(f"--pack goes with an app's results, and {artifact} is no .json file.")
-    if device is not None and (locate or second_opinions):
+    if device != "gpu" and any(asked is not None for asked in (precision, min_delegated, max_calls)):
+        raise UsageError("--precision, --min-delegated and --max-calls are of a GPU.", hint="Add --device gpu.")
+    device = device if precision is None else f"gpu:{precision}"
+    if device is not None and (second_opinions or (locate and not device.startswith("gpu"))):
         raise UsageError("--locate and --second-opinion run on this machine, and --device somewhere else.")
     with steps() as step:
         opened = open_artifact(artifact)
-        thresholds = asked_thresholds(opened.manifest.recipe, min_sqnr, because)
+        # What a device must reach depends on what it computes in.
+        thresholds = None if min_sqnr is None else asked_thresholds(opened.manifest.recipe, min_sqnr, because)
         report = check(opened, clips, reference, max_clips, step, thresholds, second_opinions or [], device)
-        located = find(opened, report, clips, reference, max_clips, step) if locate else None
+        located = find(opened, report, clips, reference, max_clips, step, device) if locate else None
     show_parity(report, verbose=verbose, json=json, junit=junit, markdown=markdown, located=located)
     if located is not None:
         show_location(located, artifact / "locate.png", json=json)
     if annotations is not None:
         show_annotations(report)
+    if report.pooled is not None:
+        check_taken(report, min_delegated, max_calls)
     raise typer.Exit(report.verdict.exit_code)
 
 

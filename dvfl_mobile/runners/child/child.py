@@ -79,7 +79,7 @@ class Servant:
         manifest = Manifest.model_validate(document["manifest"])
         self._begin(Path(document["folder"], manifest.file), document["memory_bytes"])
         if "measured" not in document:
-            self._runner = self._runtime.open_artifact(self._path, manifest)
+            self._runner = self._runtime.open_artifact(self._path, manifest, **document["settings"])
             return Message({"facts": self._runner.facts}, NO_ARRAY)
         threaded, threads, cores = document["measured"]
         self._runner, load_ns = open_measured(self._runtime, threaded, self._path, manifest, threads, tuple(cores))
@@ -90,7 +90,7 @@ class Servant:
         if doing == "trace":
             manifest = Manifest.model_validate(document["manifest"])
             self._begin(Path(document["folder"], manifest.file), document["memory_bytes"])
-            self._traced = trace_here(document["tracer"], self._path, manifest, array)
+            self._traced = trace_here(document["tracer"], self._path, manifest, array, document["settings"])
             return Message(document_of(self._traced), NO_ARRAY)
         return Message({}, (self._traced.input, *self._traced.steps)[document["index"]].values)
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from dvfl_mobile.artifacts.manifest import Manifest
+from dvfl_mobile.runners.child.engine import Engine
 from dvfl_mobile.runners.child.frames import Document
-from dvfl_mobile.runners.child.limits import limits_for
+from dvfl_mobile.runners.child.limits import Limits
 from dvfl_mobile.runners.child.process import Child
 from dvfl_mobile.runners.child.timed import Timed
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
@@ -27,6 +28,7 @@ class IsolatedRunner:
         folder: the artifact's; its files are known to be those of the manifest.
         runtime: the module that runs it, as `runtime_of` takes it; None: its target's own.
         how: what else the child needs when it opens it.
+        engine: what computes, where that isn't the CPU.
 
     Raises:
         ArtifactError: the runtime can't load it, or the child crashed, took too long or needed too much memory.
@@ -35,12 +37,20 @@ class IsolatedRunner:
     """
 
     def __init__(
-        self, folder: Path, manifest: Manifest, runtime: str | None = None, how: Document | None = None
+        self,
+        folder: Path,
+        manifest: Manifest,
+        runtime: str | None = None,
+        how: Document | None = None,
+        engine: Engine | None = None,
     ) -> None:
-        self._deadline_s = limits_for(manifest.size_bytes).deadline_s
+        engine = engine or Engine()
+        limits = engine.limits_for(manifest)
+        self._deadline_s = limits.deadline_s
         target = target_named(manifest.target)
-        self._child = Child(folder / manifest.file, writes=target.compiles)
-        self._opened = _opened(self._child, folder, manifest, runtime or target.runner, how or {})
+        self._child = Child(folder / manifest.file, writes=target.compiles, environment=engine.environment)
+        how = (how or {}) | {"settings": dict(engine.settings)}
+        self._opened = _opened(self._child, folder, manifest, runtime or target.runner, how, limits)
         self.facts: Facts = _facts(self._child, self._opened)
 
     def run(self, clips: Pixels) -> Logits:
@@ -48,6 +58,10 @@ class IsolatedRunner:
 
     def time(self, clip: Pixels, warmup: int, runs: int) -> list[int]:
         return list(self._time(clip, warmup, runs).duration_ns)
+
+    def timed(self, clip: Pixels, runs: int) -> Timed:
+        """Run one clip, `(T,3,H,W)`, again and again, from the very first run on."""
+        return self._time(clip, 0, runs)
 
     def close(self) -> None:
         """End the child now; otherwise it ends with this object."""
@@ -88,14 +102,9 @@ class MeasuredRunner(IsolatedRunner):
             raise self._child.nonsense("no time for loading")
         self.load_ns: int = load_ns
 
-    def timed(self, clip: Pixels, runs: int) -> Timed:
-        """Run one clip, `(T,3,H,W)`, again and again, from the very first run on."""
-        return self._time(clip, 0, runs)
 
-
-def _opened(child: Child, folder: Path, manifest: Manifest, runtime: str, how: Document) -> Document:
+def _opened(child: Child, folder: Path, manifest: Manifest, runtime: str, how: Document, limits: Limits) -> Document:
     """Have the child open the artifact; what it says of it."""
-    limits = limits_for(manifest.size_bytes)
     child.prepare(runtime, limits)
     document = {"folder": str(folder), "manifest": manifest.model_dump(mode="json")} | how
     return child.ask({"do": "open", "memory_bytes": limits.memory_bytes, **document}, limits.deadline_s).document

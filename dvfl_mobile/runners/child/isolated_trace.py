@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dvfl_mobile.artifacts.manifest import Manifest
+from dvfl_mobile.runners.child.engine import Engine
 from dvfl_mobile.runners.child.frames import Document
-from dvfl_mobile.runners.child.limits import TRACED_PER_CLIP_BYTE, Limits, limits_for
+from dvfl_mobile.runners.child.limits import TRACED_PER_CLIP_BYTE, Limits
 from dvfl_mobile.runners.child.process import Child
 from dvfl_mobile.runners.traces import Step, Trace
 from dvfl_mobile.runners.values import Pixels
 
 
-def traced_by_child(runner: str, tracer: str, folder: Path, manifest: Manifest, clip: Pixels) -> Trace:
+def traced_by_child(
+    runner: str, tracer: str, folder: Path, manifest: Manifest, clip: Pixels, engine: Engine | None = None
+) -> Trace:
     """Have a child process trace an artifact, whose files are known to be those of the manifest.
 
     Args:
         runner, tracer: the target's modules.
+        engine: what computes, where that isn't the CPU; its settings are the tracer's.
 
     Raises:
         ArtifactError: it can't be traced, or the child crashed, took too long or needed too much memory.
         MissingDependencyError: the target's packages aren't installed.
     """
-    child = Child(folder / manifest.file, writes=True)
+    engine = engine or Engine()
+    child = Child(folder / manifest.file, writes=True, environment=engine.environment)
     try:
-        limits = limits_for(manifest.size_bytes)
+        limits = engine.limits_for(manifest)
         child.prepare(runner, limits, tracer)
-        return _traced(child, tracer, folder, manifest, clip, limits)
+        return _traced(child, tracer, folder, manifest, clip, limits, engine.settings)
     finally:
         child.close()
 
@@ -43,7 +49,15 @@ def document_of(trace: Trace) -> Document:
     }
 
 
-def _traced(child: Child, tracer: str, folder: Path, manifest: Manifest, clip: Pixels, limits: Limits) -> Trace:
+def _traced(
+    child: Child,
+    tracer: str,
+    folder: Path,
+    manifest: Manifest,
+    clip: Pixels,
+    limits: Limits,
+    settings: Mapping[str, str],
+) -> Trace:
     memory_bytes = limits.memory_bytes + TRACED_PER_CLIP_BYTE * clip.nbytes
     question = {
         "do": "trace",
@@ -51,6 +65,7 @@ def _traced(child: Child, tracer: str, folder: Path, manifest: Manifest, clip: P
         "folder": str(folder),
         "manifest": manifest.model_dump(mode="json"),
         "memory_bytes": memory_bytes,
+        "settings": dict(settings),
     }
     document = child.ask(question, limits.deadline_s, clip).document
     try:

@@ -49,8 +49,11 @@ class Limits:
     written_bytes: int
 
 
-def limits_for(size_bytes: int) -> Limits:
+def limits_for(size_bytes: int, slowness: float = 1.0) -> Limits:
     """The limits for an artifact whose files have so many bytes, or what the environment says in their place.
+
+    Args:
+        slowness: how many times the usual seconds it may take.
 
     Raises:
         UsageError: an environment variable holds no number above zero.
@@ -58,7 +61,7 @@ def limits_for(size_bytes: int) -> Limits:
     memory = MEMORY_MIB * MIB + MEMORY_PER_BYTE * size_bytes + MEMORY_MIB_PER_CORE * MIB * (os.cpu_count() or 1)
     deadline, asked_mib = _asked(DEADLINE_VARIABLE), _asked(MEMORY_VARIABLE)
     return Limits(
-        deadline_s=DEADLINE_S + DEADLINE_S_PER_MIB * size_bytes / MIB if deadline is None else deadline,
+        deadline_s=(DEADLINE_S + DEADLINE_S_PER_MIB * size_bytes / MIB) * slowness if deadline is None else deadline,
         memory_bytes=memory if asked_mib is None else int(asked_mib * MIB),
         written_bytes=WRITTEN_MIB * MIB + WRITTEN_PER_BYTE * size_bytes,
     )

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 import weakref
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -46,16 +47,17 @@ class Child:
     Args:
         path: the artifact's file, to be named in errors.
         writes: whether its runtime writes temporary files; they go with the child, however it ends.
+        environment: variables that it gets beside this process's own.
     """
 
-    def __init__(self, path: Path, *, writes: bool = False) -> None:
+    def __init__(self, path: Path, *, writes: bool = False, environment: Mapping[str, str] | None = None) -> None:
         self._path = path
         self._failure: DvflMobileError | None = None
         self._lock = threading.Lock()
         here, there = socket.socketpair()
         folder = tempfile.mkdtemp(prefix="dvfl-mobile-") if writes else None
         with there:
-            self._process = _start(there, folder)
+            self._process = _start(there, folder, environment or {})
         self._wire = Wire(here)
         self._end = weakref.finalize(self, _end, os.getpid(), self._process, self._wire, folder)
 
@@ -142,14 +144,14 @@ class Child:
         return error
 
 
-def _start(connection: socket.socket, folder: str | None) -> subprocess.Popen[bytes]:
+def _start(connection: socket.socket, folder: str | None, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     # The kernel ends a child with the *thread* that started it, and only the main one is sure to last.
     parent = os.getpid() if threading.current_thread() is threading.main_thread() else 0
     return subprocess.Popen(
         [sys.executable, "-P", "-m", _MODULE, str(parent)],
         stdin=connection.fileno(),
         stdout=2,  # what runtimes print is no result
-        env=None if folder is None else os.environ | {"TMPDIR": folder},
+        env=os.environ | environment | ({} if folder is None else {"TMPDIR": folder}),
         process_group=0,  # Ctrl-C at a terminal is for the parent
     )
 

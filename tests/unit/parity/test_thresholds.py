@@ -17,6 +17,7 @@ from dvfl_mobile.errors import UsageError
 from dvfl_mobile.parity.measure import measure
 from dvfl_mobile.parity.report import ParityReport, decided, undecided
 from dvfl_mobile.parity.thresholds import asked_thresholds, thresholds_for
+from dvfl_mobile.recipes import RECIPES
 from dvfl_mobile.report import parity
 from dvfl_mobile.report.formats import annotations
 
@@ -143,3 +144,12 @@ def test_reuse_leaves_the_same_artifact_alone_and_nothing_else(tmp_path: Path, m
     monkeypatch.setattr("dvfl_mobile.artifacts.make.versions", lambda _: {"litert-torch": "0"})
     assert made_anew()
     assert not made_anew()
+
+
+def test_a_device_that_computes_in_half_has_to_reach_what_half_precision_can() -> None:
+    in_half = {name: thresholds_for(name, "float16") for name in RECIPES}
+    assert (in_half["fp32"].min_sqnr_db, in_half["fp32"].min_top1) == (45, 0.99)
+    assert "half precision" in in_half["fp32"].sqnr_reason
+    assert in_half["fp16"] == thresholds_for("fp16")
+    assert in_half["static_wi8_ai8"] == thresholds_for("static_wi8_ai8")
+    assert thresholds_for("fp32", "float32") == thresholds_for("fp32")

@@ -69,6 +69,7 @@ VENDORS = {
     "coreai_torch": ("converters.coreai*",),
     "coremltools": ("converters.coreml*", "converters.executorch_coreml", "mil.program", "runners.coreml.*"),
     "executorch": ("converters.executorch*", "converters.xnnpack*", "runners.executorch.*"),
+    "flatbuffers": ("runners.tflite.flatbuffer",),
     "google": ("mil.program",),
     "litert_torch": ("converters.tflite*",),
     "matplotlib": ("report.formats.plots",),

@@ -1,0 +1,60 @@
+"""`.tflite` files made by hand: read as objects, changed, written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def tripling() -> bytes:
+    """A model that gives three times the four float32 numbers that it takes."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    def tensor(name: bytes, buffer: int) -> Any:
+        made = schema.TensorT()
+        made.name, made.buffer, made.shape, made.type = name, buffer, [1, 1, 1, 4], schema.TensorType.FLOAT32
+        return made
+
+    def buffer(data: Any) -> Any:
+        made = schema.BufferT()
+        made.data = data
+        return made
+
+    product = schema.OperatorT()
+    product.opcodeIndex, product.inputs, product.outputs = 0, [0, 1], [2]
+    product.builtinOptionsType, product.builtinOptions = schema.BuiltinOptions.MulOptions, schema.MulOptionsT()
+    graph = schema.SubGraphT()
+    graph.tensors = [tensor(b"taken", 0), tensor(b"three", 1), tensor(b"given", 0)]
+    graph.inputs, graph.outputs, graph.operators = [0], [2], [product]
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.MUL
+    code.version = 1
+    model = schema.ModelT()
+    model.version, model.operatorCodes, model.subgraphs = 3, [code], [graph]
+    model.buffers = [buffer(None), buffer(np.full(4, 3, "<f4").view(np.uint8))]
+    return written(model)
+
+
+def with_outputs(data: bytes, tensors: Sequence[int]) -> bytes:
+    """A model that also gives some of its tensors, by their numbers in its first graph, behind what it gives itself."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    graph, signature = model.subgraphs[0], model.signatureDefs[0]
+    graph.outputs = [*graph.outputs, *tensors]
+    for number in tensors:
+        entry = schema.TensorMapT()
+        entry.name, entry.tensorIndex = f"cut {number}".encode(), number
+        signature.outputs.append(entry)
+    return written(model)
+
+
+def written(model: Any) -> bytes:
+    """The bytes of a model, as `schema_py_generated` has it as an object."""
+    import flatbuffers
+
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
