@@ -28,6 +28,8 @@ _LEAST_HALF = 2.0**-24
 than by `HALF`."""
 
 _LEAST_DB_IN_HALF = 50.0
+_LEAST_DB_SUMMED_IN_HALF = 40.0
+"""LiteRT's GPU kernels left 48 dB of a pico's convolutions, whose sums of some hundred products are in half."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ def rounding_of(target: str, recipe: str, computes_in: Precision | None = None) 
     floats = computes_in or known.computes_in(target)
     if floats == known.floats:
         return made
-    least_db = min(made.least_db, _LEAST_DB_IN_HALF)
-    reason = f"{made.reason}; {floats} arithmetic"
+    # A recipe or a target says what values are rounded to; a device that computes in half sums in half too.
+    least_db = min(made.least_db, _LEAST_DB_IN_HALF if computes_in is None else _LEAST_DB_SUMMED_IN_HALF)
+    reason = f"{made.reason}; {floats} arithmetic" + (", sums too" if computes_in is not None else "")
     return replace(made, step=step[floats], weights=floats, least_db=least_db, reason=reason)
 
 

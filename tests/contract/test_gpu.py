@@ -18,9 +18,10 @@ from dvfl_mobile.devices.base import find_device, found_devices
 from dvfl_mobile.documents import Verdict
 from dvfl_mobile.errors import CheckFailedError, InconclusiveError, MissingDriverError, UsageError
 from dvfl_mobile.files import cache_folder
+from dvfl_mobile.locating.document import Cause
 from dvfl_mobile.parity.report import ParityReport
 from dvfl_mobile.parity.thresholds import asked_thresholds
-from dvfl_mobile.pipeline.check import check, check_taken
+from dvfl_mobile.pipeline.check import check, check_taken, locate
 from dvfl_mobile.profiling.session import check_is_physical
 from dvfl_mobile.recipes import RECIPES
 from dvfl_mobile.runners.tflite import gpu as running
@@ -100,6 +101,16 @@ def test_a_planted_fault_fails(made: Make, tmp_path: Path, kind: str) -> None:
     report = checked(plant(made("tflite", "fp32").artifact, kind, tmp_path))
     assert report.verdict is Verdict.FAIL
     assert report.reasons
+
+
+def test_locating_names_the_operator_on_the_gpu(made: Make, tmp_path: Path) -> None:
+    artifact = faulty(made("tflite", "fp32").artifact, "scaled weight", tmp_path)
+    found = locate(artifact, checked(artifact), most=CLIPS, device="gpu")
+    assert found.place is not None
+    assert (found.place.error.module, found.place.cause) == ("stage2.block1.modulation.h", Cause.FACTOR)
+    assert found.runtime_db == float("inf"), "what else a copy gives must leave the logits alone"
+    assert "GPU kernels" in found.means
+    assert len(found.rows) > 30
 
 
 def test_a_planted_scale_fails(made: Make, tmp_path: Path) -> None:
