@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from dvfl_mobile.converters.base import Lowered, Request
 from dvfl_mobile.converters.edge import METADATA_METHOD, delegation_of
-from dvfl_mobile.converters.xnnpack_graph import rewriting
+from dvfl_mobile.converters.xnnpack_graph import Halve, compute_in_half, halve_weights, rewriting
 from dvfl_mobile.recipes import RECIPES
+
+_HALVED: Mapping[str, Halve] = {"fp16": compute_in_half, "weight_only_wf16_afp32": halve_weights}
 
 
 def lower(request: Request, path: Path) -> Lowered:
@@ -17,7 +20,7 @@ def lower(request: Request, path: Path) -> Lowered:
     from executorch.exir import to_edge_transform_and_lower
 
     program = torch.export.export(request.form, (torch.zeros(request.shape),))
-    with rewriting(half=request.recipe == "fp16"):
+    with rewriting(_HALVED.get(request.recipe)):
         edge = to_edge_transform_and_lower(
             program,
             partitioner=[XnnpackPartitioner()],

@@ -18,6 +18,9 @@ METADATA_FILE = "dvfl_mobile.json"
 """The associated file that holds classes and ClipSpec. TFLite's associated files are a ZIP archive after the model's
 last byte, which the runtime passes over and every unzip reads."""
 
+_IN_HALF = ("reduced_precision_support", b"fp16accfp16")
+"""Name and text of the metadata for that: the names of TensorFlow's converter."""
+
 
 def lower(request: Request, path: Path) -> Lowered:
     """Convert the deploy form and write it to `path`."""
@@ -30,6 +33,8 @@ def lower(request: Request, path: Path) -> Lowered:
     )
     # Not by its own export: where the disk is full, LLVM ends the process on the spot.
     path.write_bytes(model.model_content())
+    if request.recipe == "fp16":
+        _allow_half(path)
     if recipe.weight_rules:
         _quantize_weights(path, recipe.weight_rules)
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
@@ -47,6 +52,20 @@ def _quantized(recipe: Recipe) -> Any:
     # Its own quantizer is only asked whether it is dynamic: the annotations are in the graph already.
     static = pt2e_quantizer.get_symmetric_quantization_config(is_per_channel=True)
     return quant_config.QuantConfig(pt2e_quantizer=pt2e_quantizer.PT2EQuantizer().set_global(static))
+
+
+def _allow_half(path: Path) -> None:
+    """Say in the file that it may be computed in half precision, sums included.
+
+    XNNPACK's delegate then does so on processors that have it, and nowhere else; other readers pass over it.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model(path)
+    model.buffers.append(schema.BufferT(data=np.frombuffer(_IN_HALF[1], np.uint8)))
+    model.metadata.append(schema.MetadataT(name=_IN_HALF[0], buffer=len(model.buffers) - 1))
+    path.write_bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def _quantize_weights(path: Path, rules: Sequence[WeightRule]) -> None:

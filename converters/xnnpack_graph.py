@@ -5,7 +5,9 @@ looks like. The deploy form keeps tokens channels last throughout, so those tran
 each other; `fold_transposes` composes and drops them. Of the nano's 138 only the input's own is left.
 
 `halve_weights` stores the filters of products and convolutions as float16; XNNPACK unpacks them once, at load,
-and computes in float32.
+and computes in float32. `compute_in_half` makes every value between input and logits float16. A network that is half
+before it is exported would fall into pieces: ExecuTorch gives XNNPACK no GELU of halves, and converts the scalars of
+the norms between operators.
 
 `fuse_lookups` lets GELU read and give int8 where its neighbours do: XNNPACK then makes a table of 256 values of it,
 which ExecuTorch, that knows GELU in float only, surrounds with conversions instead. `share_conversions` drops those
@@ -18,7 +20,8 @@ new release makes either pass miss.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
@@ -29,10 +32,18 @@ _INPUTS = ("input_id", "input1_id", "input2_id", "input3_id", "input4_id", "inpu
 _NOT_EXTERNAL = 0xFFFFFFFF
 _LOOKUPS = ("XNNGelu",)
 
+Halve = Callable[[Any], dict[str, str]]
+"""Changes an `XNNGraph` in place. Gives, for each constant that is to be stored as float16, its key in ExecuTorch's
+data store and the new key."""
+
 
 @contextmanager
-def rewriting(*, half: bool) -> Iterator[None]:
-    """Within the block, graphs lowered to XNNPACK have their transposes folded, and their weights halved if asked."""
+def rewriting(halve: Halve | None = None) -> Iterator[None]:
+    """Within the block, graphs lowered to XNNPACK have their transposes folded, and are halved if asked.
+
+    Args:
+        halve: `halve_weights` or `compute_in_half`; None: neither.
+    """
     from executorch.backends.xnnpack import xnnpack_preprocess
 
     backend, serialize = xnnpack_preprocess.XnnpackBackend, xnnpack_preprocess.serialize_xnnpack_binary
@@ -43,8 +54,8 @@ def rewriting(*, half: bool) -> Iterator[None]:
         fuse_lookups(graph)
         share_conversions(graph)
         fold_transposes(graph)
-        if half:
-            halved.update(halve_weights(graph))
+        if halve is not None:
+            halved.update(halve(graph))
         return serialize(graph, constant_data)
 
     def preprocess_rewritten(program: Any, compile_specs: Any) -> Any:
@@ -142,24 +153,71 @@ def halve_weights(graph: Any) -> dict[str, str]:
 
     Biases and the vectors of scale and shift stay float32: they are a thousandth of the bytes.
 
+    Args:
+        graph: ExecuTorch's `XNNGraph`, changed in place.
+
     Returns:
-        For each constant to be halved, its key in ExecuTorch's data store and the new key.
+        As `Halve` says.
     """
     from executorch.backends.xnnpack.serialization.xnnpack_graph_schema import XNNDatatype
 
     values = {_tensor(value).id_out: _tensor(value) for value in graph.xvalues}
-    renamed = {}
+    renamed: dict[str, str] = {}
     for node in graph.xnodes:
         filter_id = getattr(node.xnode_union, "filter_id", None)
         value = values.get(filter_id)
         if value is None or value.datatype != XNNDatatype.xnn_datatype_fp32 or not value.constant_buffer_idx:
             continue
-        constant = graph.constant_data[value.constant_buffer_idx]
         value.datatype = XNNDatatype.xnn_datatype_fp16
-        if not constant.named_key.endswith("_fp16"):
-            renamed[constant.named_key] = f"{constant.named_key}_fp16"
-            constant.named_key, constant.size = renamed[constant.named_key], constant.size // 2
+        _halve_constant(graph, value, renamed)
     return renamed
+
+
+def compute_in_half(graph: Any) -> dict[str, str]:
+    """Make every float32 value float16 but for the graph's inputs and outputs, which are converted.
+
+    Args:
+        graph: ExecuTorch's `XNNGraph`, changed in place.
+
+    Returns:
+        As `Halve` says.
+    """
+    from executorch.backends.xnnpack.serialization.xnnpack_graph_schema import XNNConvert, XNNDatatype, XNode, XValue
+
+    renamed: dict[str, str] = {}
+    inside: dict[int, int] = {}
+    for value in [tensor for tensor in map(_tensor, graph.xvalues) if tensor.datatype == XNNDatatype.xnn_datatype_fp32]:
+        if value.external_id == _NOT_EXTERNAL:
+            _halve_constant(graph, value, renamed)
+        else:
+            inside[value.id_out] = _next_id(graph)
+            value = copy.copy(value)
+            value.id_out, value.external_id, value.flags = inside[value.id_out], _NOT_EXTERNAL, 0
+            graph.xvalues.append(XValue(xvalue_union=value))
+        value.datatype = XNNDatatype.xnn_datatype_fp16
+    for outer, inner in inside.items():
+        _replace_value(graph, outer, inner, (*_INPUTS, "output_id"))
+
+    def convert(source: int, result: int) -> Any:
+        return XNode(xnode_union=XNNConvert(input_id=source, output_id=result, flags=0), debug_handle=0)
+
+    graph.xnodes[:0] = [convert(outer, inside[outer]) for outer in graph.input_ids if outer in inside]
+    graph.xnodes += [convert(inside[outer], outer) for outer in graph.output_ids if outer in inside]
+    return renamed
+
+
+def _halve_constant(graph: Any, value: Any, renamed: dict[str, str]) -> None:
+    """Have a constant's data found by the key of its halves; nothing for what is computed."""
+    if not value.constant_buffer_idx:
+        return
+    constant = graph.constant_data[value.constant_buffer_idx]
+    if not constant.named_key.endswith("_fp16"):
+        renamed[constant.named_key] = f"{constant.named_key}_fp16"
+        constant.named_key, constant.size = renamed[constant.named_key], constant.size // 2
+
+
+def _next_id(graph: Any) -> int:
+    return 1 + max(int(_tensor(value).id_out) for value in graph.xvalues)
 
 
 def _halve_data(store: Any, halved: dict[str, str]) -> Any:
@@ -195,9 +253,9 @@ def _drop_unread_transposes(graph: Any, kept: set[int]) -> None:
     ]
 
 
-def _replace_value(graph: Any, old: int, new: int) -> None:
+def _replace_value(graph: Any, old: int, new: int, names: Sequence[str] = _INPUTS) -> None:
     for node in graph.xnodes:
-        for name in _INPUTS:
+        for name in names:
             if getattr(node.xnode_union, name, None) == old:
                 setattr(node.xnode_union, name, new)
 

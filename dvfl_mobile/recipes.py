@@ -49,6 +49,7 @@ class Recipe(Document):
         least_ios: the oldest iOS whose Core ML has the operators that it takes.
         weight_rules: what ai-edge-quantizer does to the weights of a `.tflite`.
         min_sqnr_db, sqnr_reason: least SQNR of an artifact to its reference over all clips' logits, and why that much.
+        half_sqnr_db, half_reason: the same where XNNPACK computed in half precision, sums included; None: it doesn't.
         min_top1, top1_reason: least share of clips whose top-1 is the reference's or a near tie, and why that many.
         rounds: what it rounds, in a sentence; of an operator's error, it explains this.
         least_db: an operator's error below this, to its signal, is too small to matter, whatever explains it.
@@ -63,6 +64,8 @@ class Recipe(Document):
     weight_rules: tuple[WeightRule, ...] = ()
     min_sqnr_db: float
     sqnr_reason: str
+    half_sqnr_db: float | None = None
+    half_reason: str = ""
     min_top1: float
     top1_reason: str
     rounds: str
@@ -118,9 +121,27 @@ _RECIPES = (
         min_sqnr_db=45,
         sqnr_reason="An 11-bit significand rounds at about 66 dB; 21 dB are left for the roundings that add up "
         "through the depth, as much as some 125 independent ones.",
+        half_sqnr_db=36,
+        half_reason="Sums are rounded at each of their terms too, which makes the noise of a product of n terms n/2 "
+        "times as large: 24 dB with 512 of them, so that 42 dB are left of 66. Most are shorter; 6 dB are left for the "
+        "depth.",
         min_top1=0.99,
         top1_reason="A rare clip's own error may exceed the average; more than one flip in a hundred that is "
         "no near tie is more than half precision explains.",
+        rounds="weights in float16, arithmetic in float32",
+        least_db=60,
+    ),
+    Recipe(
+        name="weight_only_wf16_afp32",
+        aliases=("w16",),
+        mode="weight_only",
+        weights="float16",
+        weight_rules=(WeightRule(operator="ALL_SUPPORTED", bits=16),),
+        min_sqnr_db=45,
+        sqnr_reason="An 11-bit significand rounds weights at about 66 dB, and activations not at all; 21 dB are left "
+        "for what adds up through the depth.",
+        min_top1=0.99,
+        top1_reason="As for fp16: more than one flip in a hundred that is no near tie is more than rounding explains.",
         rounds="weights in float16, arithmetic in float32",
         least_db=60,
     ),

@@ -13,7 +13,7 @@ from typing import Literal
 
 from dvfl_mobile.errors import UsageError
 
-Normalizer = Literal["products", "means", "native"]
+Normalizer = Literal["products", "half_products", "means", "half_means", "native"]
 """How the deploy form computes layer norms: see `model.rewrites`."""
 Precision = Literal["float32", "float16"]
 
@@ -28,10 +28,12 @@ class Meaning:
     Attributes:
         text: how numbers are stored and computed there; it goes into the manifest.
         computes_in: the type of what isn't integer; None: what the recipe's name says.
+        normalizer: how the deploy form computes layer norms for it; None: as for all else on the target.
     """
 
     text: str
     computes_in: Precision | None = None
+    normalizer: Normalizer | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,7 @@ class Target:
         compiles: whether its runtime writes a compiled copy into a temporary folder.
         minimum_os: the oldest systems that run the artifact.
         ios: the oldest iOS that one may choose with --minimum-ios; empty: there is no choice.
-        normalizer: how the deploy form computes layer norms for it.
+        normalizer: how the deploy form computes layer norms for it, but for recipes that have their own.
         folds_weights: whether its converter takes quantized weights as integers, or as floats with the operators that
             quantize them.
         input_name, output_name: what the artifact calls them.
@@ -99,6 +101,11 @@ class Target:
         """Whether a reference executor stands in for its own runtime on a system, as `platform.system` names it."""
         return bool(self.own_runtime_on) and system not in self.own_runtime_on
 
+    def normalizer_of(self, recipe: str) -> Normalizer:
+        """How the deploy form computes layer norms for one of its recipes."""
+        meaning = self.meanings.get(recipe)
+        return (meaning.normalizer if meaning else None) or self.normalizer
+
     def refusal(self, recipe: str) -> tuple[str, str]:
         """Why it doesn't carry a recipe, and which would do."""
         return self.instead.get(recipe, (f"no such numbers are made for {self.title}", next(iter(self.meanings))))
@@ -134,6 +141,7 @@ def _static(text: str, computes_in: Precision | None = None) -> dict[str, Meanin
     }
 
 
+_FLOAT16_IN_CORE_ML = ("Core ML computes in float16 what it stores in float16", "fp16")
 _NO_CORE_AI_WEIGHTS = ("coreai-torch quantizes nothing by itself, and takes only a graph with scales", "static_wi8_ai8")
 
 _TARGETS = (
@@ -154,7 +162,12 @@ _TARGETS = (
         folds_weights=True,
         meanings={
             "fp32": Meaning("float32 weights and arithmetic"),
-            "fp16": Meaning("float16 weights of products and convolutions, unpacked once at load; float32 arithmetic"),
+            "fp16": Meaning(
+                "float16 weights, activations and arithmetic, which the processor must have", "float16", "half_products"
+            ),
+            "weight_only_wf16_afp32": Meaning(
+                "float16 weights of products and convolutions, unpacked once at load; float32 arithmetic"
+            ),
             "dynamic_wi8_afp32": Meaning(
                 "int8 weights of linear layers by channel, their activations to int8 as they come, with a "
                 "scale for each row; convolutions and the rest float32"
@@ -206,6 +219,7 @@ _TARGETS = (
             ),
         },
         instead={
+            "weight_only_wf16_afp32": _FLOAT16_IN_CORE_ML,
             "dynamic_wi8_afp32": ("Core ML has no dynamic quantization of activations", "weight_only_wi8_afp32"),
         },
     ),
@@ -228,7 +242,14 @@ _TARGETS = (
         gpu_rules=True,
         meanings={
             "fp32": Meaning("float32 weights and arithmetic"),
-            "fp16": Meaning("float16 weights of products and convolutions; float32 arithmetic on the CPU"),
+            "fp16": Meaning(
+                "float16 weights of products and convolutions; float16 arithmetic where the processor has it, float32 "
+                "elsewhere",
+                normalizer="half_means",
+            ),
+            "weight_only_wf16_afp32": Meaning(
+                "float16 weights of products and convolutions; float32 arithmetic on the CPU"
+            ),
             "dynamic_wi8_afp32": Meaning(
                 "int8 weights by channel; activations of products to int8 as they come; the rest float32"
             ),
@@ -265,10 +286,13 @@ _TARGETS = (
             "fp16": Meaning("float16 weights, activations and arithmetic (compute_precision FLOAT16)", "float16"),
             **_static("int8 weights by channel and int8 activations (W8A8); {floats}, in float16", "float16"),
         },
-        instead=dict.fromkeys(
-            ("dynamic_wi8_afp32", "weight_only_wi8_afp32", "weight_only_wi4_afp32", "palettized_wi4_afp16"),
-            ("ExecuTorch's Core ML delegate is given float weights or a graph with scales", "static_wi8_ai8"),
-        ),
+        instead={
+            "weight_only_wf16_afp32": _FLOAT16_IN_CORE_ML,
+            **dict.fromkeys(
+                ("dynamic_wi8_afp32", "weight_only_wi8_afp32", "weight_only_wi4_afp32", "palettized_wi4_afp16"),
+                ("ExecuTorch's Core ML delegate is given float weights or a graph with scales", "static_wi8_ai8"),
+            ),
+        },
     ),
     Target(
         name="coreai",
@@ -294,10 +318,13 @@ _TARGETS = (
             "fp16": Meaning("float16 weights, activations and arithmetic; layer norms in float32", "float16"),
             **_static("int8 weights by channel and int8 activations (W8A8); {floats}, in float32"),
         },
-        instead=dict.fromkeys(
-            ("dynamic_wi8_afp32", "weight_only_wi8_afp32", "weight_only_wi4_afp32", "palettized_wi4_afp16"),
-            _NO_CORE_AI_WEIGHTS,
-        ),
+        instead={
+            "weight_only_wf16_afp32": ("coreai-torch computes in float16 what it stores in float16", "fp16"),
+            **dict.fromkeys(
+                ("dynamic_wi8_afp32", "weight_only_wi8_afp32", "weight_only_wi4_afp32", "palettized_wi4_afp16"),
+                _NO_CORE_AI_WEIGHTS,
+            ),
+        },
     ),
 )
 

@@ -35,8 +35,8 @@ class Lowerable(Protocol):
     def form(self, normalizer: Normalizer) -> DeployForm:
         """The deploy form in a target's layout, its weights rounded if they are quantized."""
 
-    def to_lower(self, target: Target) -> nn.Module:
-        """What a target's converter takes: the deploy form, or the graph of it with its quantized operators."""
+    def to_lower(self, target: Target, recipe: str) -> nn.Module:
+        """What a target's converter takes for a recipe: the deploy form, or its graph with quantized operators."""
 
 
 def load_lowerable(path: Path) -> Lowerable:

@@ -104,7 +104,7 @@ def open_artifact(folder: Path) -> Artifact:
 
 def _to_lower(model: Lowerable, target: Target, recipe: Recipe, spec: ClipSpec) -> Any:
     """What the target's converter lowers: the deploy form, or the quantized graph of it."""
-    form = (model if recipe.is_calibrated else model.student).to_lower(target)
+    form = (model if recipe.is_calibrated else model.student).to_lower(target, recipe.name)
     if recipe.mode == "dynamic" and target.folds_weights:
         from dvfl_mobile.quantization.graph.dynamic import dynamic_graph
 

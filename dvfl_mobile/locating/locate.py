@@ -89,13 +89,14 @@ def locate(
 
 
 def _reference_of(artifact: Artifact, path: Path | None) -> tuple[ReferenceGraph, tuple[str, ...]]:
-    target, known = target_named(artifact.manifest.target), artifact.manifest.quantization
+    manifest = artifact.manifest
+    target, recipe, known = target_named(manifest.target), manifest.recipe, manifest.quantization
     model = reference_model(artifact, path)
     if model.quantization is not None or known is None:
-        return reference_graph(model, target), ()
+        return reference_graph(model, target, recipe), ()
     # The weights are float, and the manifest tells how to round them; training with rounding in place changed others.
     notes = (_about_qat(),) if known.method == "qat" else ()
-    return reference_graph(freeze(model.student, known) if known.scales else model, target), notes
+    return reference_graph(freeze(model.student, known) if known.scales else model, target, recipe), notes
 
 
 def _about_qat() -> str:

@@ -91,13 +91,13 @@ class ReferenceGraph:
         return values.reshape(shape)
 
 
-def reference_graph(model: Lowerable, target: Target) -> ReferenceGraph:
-    """The graph that a target's artifact of a model has to compute."""
-    student, quantization = model.student, model.quantization
+def reference_graph(model: Lowerable, target: Target, recipe: str) -> ReferenceGraph:
+    """The graph that a target's artifact of a model, by a recipe, has to compute."""
+    student, quantization, normalizer = model.student, model.quantization, target.normalizer_of(recipe)
     floats: dict[str, nn.Parameter] = {}
     if quantization is not None:
-        floats = dict(deploy_form(student, quantization.per_token_scaled, target.normalizer).named_parameters())
-    return ReferenceGraph(model.form(target.normalizer), student.raw_clip.shape, floats)
+        floats = dict(deploy_form(student, quantization.per_token_scaled, normalizer).named_parameters())
+    return ReferenceGraph(model.form(normalizer), student.raw_clip.shape, floats)
 
 
 def kind_of(node: Node) -> str:

@@ -50,8 +50,8 @@ class DeployForm(nn.Module):
     Args:
         network: the reference form. It is read, not changed, and no parameter is shared.
         clip: what the input holds; `pixels="raw"` takes 0-255 and folds the normalization in.
-        normalizer: how means are computed and tokens laid out: `products` for ExecuTorch, `means` for LiteRT,
-            `native` where the target has a layer norm.
+        normalizer: how means are computed and tokens laid out: `products` or `half_products` for ExecuTorch, `means` or
+            `half_means` for LiteRT, `native` where the target has a layer norm.
     """
 
     def __init__(self, network: VideoFocalNet, clip: ClipSpec, normalizer: Normalizer = "products") -> None:
@@ -230,7 +230,7 @@ class FocalModulation(nn.Module):
         """Context over each picture."""
         sight = self._spatial
         total, context = self._gather(self._focal, sight, context, sight.tokens(gates), first=0)
-        if self.normalizer == "products":  # ExecuTorch gives XNNPACK means over the two sides of pictures, no others
+        if _is_flat(self.normalizer):  # ExecuTorch gives XNNPACK means over the two sides of pictures, no others
             pooled = sight.from_pictures(sight.pictures(context).mean((2, 3), keepdim=True))
         else:
             pooled = context.mean(tuple(range(1, context.dim() - 1)), keepdim=True)
@@ -363,7 +363,7 @@ def _is_flat(normalizer: Normalizer) -> bool:
     At four dimensions ExecuTorch takes tokens for pictures and transposes them; with three, LiteRT copies them where
     they turn into pictures and are read again.
     """
-    return normalizer == "products"
+    return normalizer in ("products", "half_products")
 
 
 def _standardize(

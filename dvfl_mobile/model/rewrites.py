@@ -120,9 +120,11 @@ def temporal_mean_as_conv2d(channels: int, frames: int) -> nn.Conv2d:
 class Standardize(nn.Module):
     """A layer norm without its scale and shift: `(T,N,C)` to the same, zero mean and unit variance over C.
 
-    `native` is the framework's own operator. `means` spells out its two means. `products` writes them as products
-    with a constant vector of 1/C, since ExecuTorch gives XNNPACK no layer norm and no mean over the last dimension,
-    and would break the graph into pieces around each.
+    `native` is the framework's own operator. `means` spells out its two means. `half_means` does too, and keeps the
+    squares apart from their mean: XNNPACK makes one operator of both, which it has no half-precision kernel for, and
+    all that comes after would be float32. `products` writes them as products with a constant vector of 1/C, since
+    ExecuTorch gives XNNPACK no layer norm and no mean over the last dimension, and would break the graph into pieces
+    around each. `half_products` has `PooledMean` in the place of these products, whose sums would be half.
 
     Args:
         eps: of the layer norm, for tokens as they are in the reference form.
@@ -140,20 +142,28 @@ class Standardize(nn.Module):
         super().__init__()
         self.channels, self.eps, self.per_token_scaled = channels, eps * shrink**2, per_token_scaled
         self.is_native = normalizer == "native" and not per_token_scaled
-        self.mean = _mean_as_product(channels, normalizer)
+        self.keeps_squares_apart = normalizer == "half_means"
+        self.mean = _mean_layer(channels, normalizer)
 
     def forward(self, tokens: Tensor) -> Tensor:
         if self.is_native:
             return nn.functional.layer_norm(tokens, (self.channels,), eps=self.eps)
         centred = tokens - _mean(tokens, self.mean)
         if not self.per_token_scaled:
-            return centred * torch.rsqrt(_mean(centred * centred, self.mean) + self.eps)
+            return centred * torch.rsqrt(self._mean_of_squares(centred) + self.eps)
         root = torch.rsqrt(_mean(centred.abs(), self.mean) * _SPREAD + _LEAST_SIZE)
         scale = root * root
         # The root of eps and then its square: by itself, eps is below half precision.
         least = scale * math.sqrt(self.eps)
         centred = centred * scale
-        return centred * torch.rsqrt(_mean(centred * centred, self.mean) + least * least)
+        return centred * torch.rsqrt(self._mean_of_squares(centred) + least * least)
+
+    def _mean_of_squares(self, values: Tensor) -> Tensor:
+        """`(...,1)` of `(...,C)`."""
+        if self.keeps_squares_apart:
+            # The product of two tensors is no square to anybody.
+            return _mean(values * (values * -1.0), self.mean) * -1.0
+        return _mean(values * values, self.mean)
 
 
 class LayerNorm(nn.Module):
@@ -200,7 +210,7 @@ class PerTokenScaledLinear(nn.Module):
 
     def __init__(self, layer: nn.Linear, normalizer: Normalizer) -> None:
         super().__init__()
-        self.mean = _mean_as_product(layer.in_features, normalizer)
+        self.mean = _mean_layer(layer.in_features, normalizer)
         self.linear = linear(layer.weight, None)
         self.bias = _frozen(layer.bias)
 
@@ -210,13 +220,28 @@ class PerTokenScaledLinear(nn.Module):
         return self.linear(tokens * (root * root)) * size + self.bias
 
 
-def _mean_as_product(channels: int, normalizer: Normalizer) -> nn.Linear | None:
+class PooledMean(nn.Module):
+    """The mean over the channels, `(T,N,C)` to `(T,N,1)`, as that of T·N pictures `(1,C,1)`.
+
+    Of all means, ExecuTorch gives XNNPACK those over the sides of pictures alone. In half precision their sums are
+    float32.
+    """
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        pictures = tokens.reshape(-1, 1, tokens.shape[-1], 1)
+        return pictures.mean((2, 3), keepdim=True).reshape(*tokens.shape[:-1], 1)
+
+
+def _mean_layer(channels: int, normalizer: Normalizer) -> nn.Module | None:
+    if normalizer == "half_products":
+        return PooledMean()
     return linear(torch.full((1, channels), 1 / channels), None) if normalizer == "products" else None
 
 
-def _mean(tokens: Tensor, product: nn.Linear | None) -> Tensor:
-    """The mean over the channels, `(...,1)`, by a product with 1/C where there is one."""
-    return tokens.mean(-1, keepdim=True) if product is None else product(tokens)
+def _mean(tokens: Tensor, layer: nn.Module | None) -> Tensor:
+    """The mean over the channels, `(...,1)`, by a layer of its own where there is one."""
+    mean: Tensor = tokens.mean(-1, keepdim=True) if layer is None else layer(tokens)
+    return mean
 
 
 def _frozen(values: Tensor) -> nn.Parameter:

@@ -74,9 +74,9 @@ class Student:
 
         return DeployForm(self.network, self.raw_clip, normalizer)
 
-    def to_lower(self, target: Target) -> DeployForm:
-        """The deploy form in the target's layout."""
-        return self.form(target.normalizer)
+    def to_lower(self, target: Target, recipe: str) -> DeployForm:
+        """The deploy form in the target's layout, as one of its recipes wants it."""
+        return self.form(target.normalizer_of(recipe))
 
 
 class StudentMetadata(Document):

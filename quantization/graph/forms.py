@@ -78,9 +78,9 @@ class QuantizedForm:
             self.form(normalizer), self.clip.shape, self.settings.scales, self.settings.keep, self.weight_scales
         )
 
-    def to_lower(self, target: Target) -> GraphModule:
+    def to_lower(self, target: Target, recipe: str) -> GraphModule:
         """The graph with quantize and dequantize operators, as the target's converter takes it."""
-        return graphs.converted(self.graph(target.normalizer), fold=target.folds_weights)
+        return graphs.converted(self.graph(target.normalizer_of(recipe)), fold=target.folds_weights)
 
 
 def deploy_form(student: Student, per_token_scaled: Iterable[str], normalizer: Normalizer = LAYOUT) -> DeployForm:

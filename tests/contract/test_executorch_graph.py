@@ -13,6 +13,7 @@ schema: Any = pytest.importorskip(
 )
 
 from dvfl_mobile.converters.xnnpack_graph import (  # noqa: E402
+    compute_in_half,
     fold_transposes,
     fuse_lookups,
     halve_weights,
@@ -61,7 +62,8 @@ def rows_of(folded: Any) -> list[tuple[Any, ...]]:
     for node in folded.xnodes:
         operation = node.xnode_union
         extra = getattr(operation, "perm", None) or getattr(operation, "new_shape", None)
-        row = (type(operation).__name__.removeprefix("XNNStatic").removeprefix("XNN"), operation.input_id)
+        source = operation.input_id if hasattr(operation, "input_id") else operation.input1_id
+        row = (type(operation).__name__.removeprefix("XNNStatic").removeprefix("XNN"), source)
         shown.append((*row, operation.output_id, *([tuple(extra)] if extra else [])))
     return shown
 
@@ -154,6 +156,44 @@ def test_filters_are_halved_and_nothing_else() -> None:
     assert datatypes == {0: full, 9: full, 1: half, 2: full, 3: full}
 
 
+def test_all_that_is_computed_is_half_between_inputs_and_outputs_that_are_not() -> None:
+    made = graph(
+        [*ends(), value(1, (4, 5), data=1), value(2, (4,), data=2), value(3)],
+        [product(0, 1, 2, 3), gelu(3, 9)],
+        [schema.ConstantDataOffset(0, size, key) for size, key in ((80, "filter"), (16, "bias"))],
+    )
+    assert compute_in_half(made) == {"filter": "filter_fp16", "bias": "bias_fp16"}
+    assert [(constant.named_key, constant.size) for constant in made.constant_data[1:]] == [
+        ("filter_fp16", 40),
+        ("bias_fp16", 8),
+    ]
+    half, full = schema.XNNDatatype.xnn_datatype_fp16, schema.XNNDatatype.xnn_datatype_fp32
+    values = {entry.xvalue_union.id_out: entry.xvalue_union for entry in made.xvalues}
+    assert {key: each.datatype for key, each in values.items()} == {
+        **dict.fromkeys((0, 9), full),
+        **dict.fromkeys((1, 2, 3, 10, 11), half),
+    }
+    assert [values[key].external_id == NOT_EXTERNAL for key in (0, 9, 10, 11)] == [False, False, True, True]
+    assert rows_of(made) == [
+        ("Convert", 0, 10),
+        ("FullyConnected", 10, 3),
+        ("Gelu", 3, 11),
+        ("Convert", 11, 9),
+    ]
+
+
+def test_the_small_student_is_half_throughout(made: Make) -> None:
+    [lowered] = made("executorch", "fp16").graphs
+    full = schema.XNNDatatype.xnn_datatype_fp32
+    floats = {entry.xvalue_union.id_out for entry in lowered.xvalues if entry.xvalue_union.datatype == full}
+    assert floats == {*lowered.input_ids, *lowered.output_ids}
+    readers = [node for node in lowered.xnodes if getattr(node.xnode_union, "input_id", NOT_EXTERNAL) in floats]
+    assert all(_is(node, "Convert") for node in readers)
+    assert len(readers) == len(lowered.input_ids)
+    perms = [tuple(node.xnode_union.perm) for node in lowered.xnodes if _is(node, "StaticTranspose")]
+    assert perms == [TO_LAST], "as of the float network"
+
+
 @pytest.mark.parametrize("filters", [(1, 1), (1, 4)], ids=["one value", "two values of one constant"])
 def test_a_shared_filter_is_halved_once(filters: tuple[int, int]) -> None:
     made = graph(
@@ -219,7 +259,7 @@ def test_static_int8_leaves_gelu_float_for_the_pooled_context_alone(made: Make) 
     assert len(int8_filters) == len(found.artifact.manifest.quantization.products)
 
 
-@pytest.mark.parametrize("recipe", ["fp32", "fp16"])
+@pytest.mark.parametrize("recipe", ["fp32", "weight_only_wf16_afp32"])
 def test_the_small_student_keeps_the_transpose_of_its_input(made: Make, recipe: str) -> None:
     [lowered] = made("executorch", recipe).graphs
     perms = [tuple(node.xnode_union.perm) for node in lowered.xnodes if _is(node, "StaticTranspose")]
@@ -228,8 +268,8 @@ def test_the_small_student_keeps_the_transpose_of_its_input(made: Make, recipe: 
     assert sum(_is(node, "FullyConnected") for node in lowered.xnodes) > 50, "the right graph was looked at"
 
 
-@pytest.mark.parametrize(("recipe", "halves"), [("fp32", False), ("fp16", True)])
-def test_the_small_student_s_filters_are_halved_by_fp16_alone(made: Make, recipe: str, halves: bool) -> None:
+@pytest.mark.parametrize(("recipe", "halves"), [("fp32", False), ("weight_only_wf16_afp32", True)])
+def test_the_small_student_s_filters_are_halved_by_half_storage_alone(made: Make, recipe: str, halves: bool) -> None:
     [lowered] = made("executorch", recipe).graphs
     values = {entry.xvalue_union.id_out: entry.xvalue_union for entry in lowered.xvalues}
     half, full = schema.XNNDatatype.xnn_datatype_fp16, schema.XNNDatatype.xnn_datatype_fp32
@@ -247,7 +287,7 @@ def test_executorch_is_left_as_it_was(ending: Callable[[], object]) -> None:
 
     before = functions()
     try:
-        with rewriting(half=True):
+        with rewriting(halve_weights):
             assert functions()[0] is not before[0]
             assert functions()[1] is not before[1]
             ending()

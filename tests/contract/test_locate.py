@@ -93,7 +93,7 @@ def nodes(made: Make) -> Nodes:
         found = made(target, recipe)
         quantization = found.artifact.manifest.quantization
         per_token_scaled = quantization.per_token_scaled if quantization else ()
-        form = deploy_form(found.student, per_token_scaled, TARGETS[target].normalizer)
+        form = deploy_form(found.student, per_token_scaled, TARGETS[target].normalizer_of(recipe))
         graph = graphs.exported(form, found.artifact.manifest.clip.shape)
         weights = {name: value.detach().numpy() for name, value in form.named_parameters()}
         return weights, [node for node in graph.graph.nodes if node.op == "call_function"]
@@ -143,12 +143,16 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
     graphs: dict[tuple[str, str, str], ReferenceGraph] = {}
 
-    def reference(model: Lowerable, target: Target) -> ReferenceGraph:
+    def reference(model: Lowerable, target: Target, recipe: str) -> ReferenceGraph:
         weights = b"".join(value.numpy().tobytes() for value in model.student.network.state_dict().values())
         settings = model.quantization
-        key = (sha256(weights).hexdigest(), target.name, "" if settings is None else settings.model_dump_json())
+        key = (
+            sha256(weights).hexdigest(),
+            target.normalizer_of(recipe),
+            "" if settings is None else settings.model_dump_json(),
+        )
         if key not in graphs:
-            graphs[key] = reference_graph(model, target)
+            graphs[key] = reference_graph(model, target, recipe)
         return graphs[key]
 
     monkeypatch.setattr(locating, "trace", traced)

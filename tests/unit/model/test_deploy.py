@@ -33,7 +33,7 @@ from tests.threads import threads
 # weights: 4e-7 after the pico's 5 blocks, 7e-6 after the base's 24), and would be blamed on the deploy form.
 PROMISED = 1e-5
 
-NORMALIZERS: tuple[Normalizer, ...] = ("products", "means", "native")
+NORMALIZERS: tuple[Normalizer, ...] = ("products", "half_products", "means", "half_means", "native")
 SMALL = [case for case in GOLDEN_CASES if case.architecture.embed_dim == 16]
 
 each_case = pytest.mark.parametrize("case", GOLDEN_CASES, ids=lambda case: case.name)

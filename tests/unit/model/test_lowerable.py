@@ -27,7 +27,7 @@ def test_a_student_is_its_own_and_has_no_scales() -> None:
     model: Lowerable = small_student()
     assert model.student is model
     assert (model.quantization, model.warnings) == (None, ())
-    assert isinstance(model.to_lower(TARGETS["tflite"]), DeployForm)
+    assert isinstance(model.to_lower(TARGETS["tflite"], "fp32"), DeployForm)
     with pytest.raises(UsageError, match="needs scales"):
         check_scales(model, STATIC)
 
@@ -38,7 +38,7 @@ def test_a_quantized_form_has_the_student_its_scales_were_found_for() -> None:
     assert model.quantization.scales
     assert model.warnings == model.quantization.warnings
     check_scales(model, STATIC)
-    operators = {str(node.target) for node in model.to_lower(TARGETS["executorch"]).graph.nodes}  # type: ignore[union-attr]
+    operators = {str(node.target) for node in model.to_lower(TARGETS["executorch"], "static_wi8_ai8").graph.nodes}  # type: ignore[union-attr]
     assert any("quantize_per_tensor" in name for name in operators)
 
 

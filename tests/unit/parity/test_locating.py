@@ -144,7 +144,7 @@ def test_every_recipe_that_is_judged_has_a_tolerance() -> None:
             assert (rounding.step == HALF) is (recipe.computes_in(target) == "float16")
 
 
-def test_only_core_ml_and_core_ai_compute_in_half_what_a_recipe_leaves_in_float32() -> None:
+def test_these_alone_compute_in_half_what_a_recipe_leaves_in_float32() -> None:
     in_half = {
         (target, recipe.name)
         for recipe in RECIPES.values()
@@ -153,6 +153,7 @@ def test_only_core_ml_and_core_ai_compute_in_half_what_a_recipe_leaves_in_float3
     }
     assert in_half == {
         ("coreai", "fp16"),
+        ("executorch", "fp16"),
         *(("coreml", recipe) for recipe in ("fp16", "static_wi8_ai8", "auto", "palettized_wi4_afp16")),
     }
     assert rounding_of("coreml", "auto") == Rounding(HALF, "float16", False, 30, "as static int8; float16 arithmetic")
