@@ -15,19 +15,23 @@ from dvfl_mobile.parity.thresholds import Thresholds, thresholds_for
 from dvfl_mobile.recipes import RECIPES
 from dvfl_mobile.runners.opinions import Opinion
 from dvfl_mobile.runners.values import Facts, Logits
+from dvfl_mobile.targets import Precision
 from dvfl_mobile.wording import percent
 
 _SAME_FLOATS = {"float32": "fp32", "float16": "fp16"}
 """The recipe whose thresholds hold for two runtimes that compute alike, by what they compute in."""
 
 
-def allowed(recipe: str, target: str = "tflite") -> Thresholds:
+def allowed(recipe: str, target: str = "tflite", arithmetic: Precision | None = None) -> Thresholds:
     """How far two runtimes of one file may be from each other.
 
     Both hold the same weights, so that what rounding them costs is in no difference between the two. Where activations
     are rounded to integers as well, a last bit of float32 makes another integer now and then: the recipe's own
     thresholds allow for that. Elsewhere both compute in float32, in another order at most, and what `fp32` must reach
     holds; or in half precision, where the target does, and what `fp16` must reach.
+
+    Args:
+        arithmetic: what one of them computed in, where `arithmetic_of` tells; the other may have computed in float32.
 
     Raises:
         ArtifactError: no thresholds stand for the recipe.
@@ -36,11 +40,20 @@ def allowed(recipe: str, target: str = "tflite") -> Thresholds:
     known = RECIPES[recipe]
     if known.rounds_activations:
         return own
+    if arithmetic == "float16":
+        return own.in_half()
     return thresholds_for(_SAME_FLOATS[known.computes_in(target)])
 
 
 def compared(
-    opinion: Opinion, facts: Facts, recipe: str, reference: Logits, first: Logits, other: Logits, names: Sequence[str]
+    opinion: Opinion,
+    facts: Facts,
+    recipe: str,
+    reference: Logits,
+    first: Logits,
+    other: Logits,
+    names: Sequence[str],
+    arithmetic: Precision | None = None,
 ) -> SecondOpinion:
     """What another runtime made of the clips.
 
@@ -50,12 +63,13 @@ def compared(
         first: `(N,K)`, the first runner's.
         other: `(N,K)`, its own.
         names: N names of clips.
+        arithmetic: what the first runner computed in, where `arithmetic_of` tells.
 
     Raises:
         ArtifactError: it gave logits of another shape.
     """
     pytorch = measure(reference, other, names).pooled
-    thresholds = allowed(recipe, opinion.target)
+    thresholds = allowed(recipe, opinion.target, arithmetic)
     required = f"{thresholds.required['sqnr']}, {percent(thresholds.min_top1)}"
     pooled = None
     if not non_finite(np.asarray(first, np.float64)).any():

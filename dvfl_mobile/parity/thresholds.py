@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pydantic import Field
 
 from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.errors import ArtifactError, UsageError
+from dvfl_mobile.metrics import are_halves
 from dvfl_mobile.recipes import RECIPES
 from dvfl_mobile.spelling import option
 from dvfl_mobile.targets import Precision
@@ -40,6 +42,16 @@ class Thresholds(Document):
         """These with another least SQNR, for a reason that every report then shows."""
         changed = {"min_sqnr_db": min_sqnr_db, "sqnr_reason": because, "recipe_sqnr_db": self.min_sqnr_db}
         return Thresholds.model_validate(self.model_dump() | changed)
+
+    def in_half(self) -> Thresholds:
+        """These for what XNNPACK computed in half precision, sums included; the same where somebody asked for others.
+
+        Only of recipes that compute so.
+        """
+        known = RECIPES[self.recipe]
+        if self.recipe_sqnr_db is not None:
+            return self.model_copy(update={"recipe_sqnr_db": known.half_sqnr_db})
+        return self.model_copy(update={"min_sqnr_db": known.half_sqnr_db, "sqnr_reason": known.half_reason})
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -92,6 +104,21 @@ def thresholds_for(recipe: str, computes_in: Precision | None = None) -> Thresho
         min_top1=min(known.min_top1, IN_HALF_TOP1) if in_half else known.min_top1,
         top1_reason=_IN_HALF_TOP1 if in_half and known.min_top1 > IN_HALF_TOP1 else known.top1_reason,
     )
+
+
+def arithmetic_of(recipe: str, delegate: object, logits: ArrayLike) -> Precision | None:
+    """What XNNPACK computed logits in, for recipes that leave it the choice by the processor; None for all else.
+
+    It shows in the logits. Where one operator has no kernel for half precision, all that follow are float32, the last
+    one too: so if they are half, everything was.
+
+    Args:
+        delegate: who ran it.
+        logits: `(N,K)`.
+    """
+    if delegate != "XNNPACK" or RECIPES[recipe].half_sqnr_db is None:
+        return None
+    return "float16" if are_halves(logits) else "float32"
 
 
 def asked_thresholds(recipe: str, min_sqnr_db: float | None = None, because: str | None = None) -> Thresholds:

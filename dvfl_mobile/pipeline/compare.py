@@ -18,11 +18,12 @@ from dvfl_mobile.errors import InconclusiveError
 from dvfl_mobile.parity.measure import measure
 from dvfl_mobile.parity.report import ParityReport, SecondOpinion, decided, undecided
 from dvfl_mobile.parity.second_opinion import compared
-from dvfl_mobile.parity.thresholds import Thresholds
+from dvfl_mobile.parity.thresholds import Thresholds, arithmetic_of, thresholds_for
 from dvfl_mobile.progress import Step
 from dvfl_mobile.runners.base import Runner, open_runner
 from dvfl_mobile.runners.opinions import Opinion
 from dvfl_mobile.runners.values import Logits
+from dvfl_mobile.targets import Precision
 
 if TYPE_CHECKING:
     from dvfl_mobile.model.student import Student
@@ -56,10 +57,15 @@ def compare(
         found, facts = _run(runner, clip_set, advance, _AT_ONCE if device else 1), runner.facts
     if device is not None:
         facts = {**facts, "kind": device.facts.kind, "model": device.facts.model}
+    thresholds = thresholds or thresholds_for(manifest.recipe)
+    arithmetic = arithmetic_of(manifest.recipe, facts.get("delegate"), found)
+    if arithmetic is not None:
+        facts = {**facts, "arithmetic": arithmetic}
+        thresholds = thresholds.in_half() if arithmetic == "float16" else thresholds
     names = [clip.name for clip in clip_set.clips]
     labels = [clip.label for clip in clip_set.clips]
     measurement = measure(expected, found, names, labels)
-    second = [_second_opinion(opinion, artifact, clip_set, expected, found, step) for opinion in others]
+    second = [_second_opinion(opinion, artifact, clip_set, expected, found, step, arithmetic) for opinion in others]
     kind = manifest.weights.kind
     return decided(
         ArtifactFacts.of(artifact.manifest, artifact.folder),
@@ -89,13 +95,19 @@ def keep(artifact: Artifact, report: ParityReport, device: str | None = None) ->
 
 
 def _second_opinion(
-    opinion: Opinion, artifact: Artifact, clip_set: ClipSet, expected: Logits, first: Logits, step: Step
+    opinion: Opinion,
+    artifact: Artifact,
+    clip_set: ClipSet,
+    expected: Logits,
+    first: Logits,
+    step: Step,
+    arithmetic: Precision | None,
 ) -> SecondOpinion:
     with step(f"run by {opinion.title}", len(clip_set.clips)) as advance:
         runner = open_runner(artifact.folder, artifact.manifest, opinion)
         other = _run(runner, clip_set, advance)
     names = [clip.name for clip in clip_set.clips]
-    return compared(opinion, runner.facts, artifact.manifest.recipe, expected, first, other, names)
+    return compared(opinion, runner.facts, artifact.manifest.recipe, expected, first, other, names, arithmetic)
 
 
 def _opened(artifact: Artifact, device: Device | None) -> AbstractContextManager[Runner]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dvfl_mobile.documents import Verdict
 from dvfl_mobile.metrics import Floats, logits_sqnr_db, non_finite
-from dvfl_mobile.parity.thresholds import thresholds_for
+from dvfl_mobile.parity.thresholds import arithmetic_of, thresholds_for
 from dvfl_mobile.profiling.document import OutputCheck, Round
 from dvfl_mobile.profiling.subjects import Subject
 from dvfl_mobile.runners.values import Logits
@@ -41,7 +41,11 @@ def check_output(
     """
     digest = hashlib.sha256(np.ascontiguousarray(logits, "<f4").tobytes()).hexdigest()
     timed = {each.output_sha256 for each in rounds}
-    thresholds = thresholds_for(subject.artifact.manifest.recipe, computes_in)
+    manifest = subject.artifact.manifest
+    thresholds = thresholds_for(manifest.recipe, computes_in)
+    delegate = manifest.delegation.delegate if computes_in is None else None
+    if arithmetic_of(manifest.recipe, delegate, logits) == "float16":
+        thresholds = thresholds.in_half()
     required = thresholds.min_sqnr_db - ONE_CLIP_DB
     verdict, sentence, reached = _judged(subject, logits.astype(np.float64), required)
     if verdict is not Verdict.FAIL and timed != {digest}:

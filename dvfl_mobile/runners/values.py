@@ -28,13 +28,21 @@ SOFTWARE_GPU_NOTE = (
     "precision. How long it takes there means nothing, and a phone's own driver may round otherwise."
 )
 
+_ARITHMETIC_NOTES = {
+    "float16": ("Computed in half precision throughout: every logit is a float16 number.",),
+    "float32": (
+        "Computed in float32: of its half precision only the stored weights' rounding is in these figures. XNNPACK "
+        "computes in half on processors that do so natively, such as Arm's from Armv8.2 on.",
+    ),
+}
+
 
 def runner_notes(runner: Mapping[str, str | int | bool | None]) -> tuple[str, ...]:
     """What a reader must know of a runner by what it knows of itself."""
     executed = (EXECUTOR_NOTE,) if runner.get("executor") == "reference" else ()
     about = SOFTWARE_GPU_NOTE if runner.get("adapter") else EMULATED_NOTE
     emulated = (about,) if runner.get("kind") == "emulated" else ()
-    return executed + emulated
+    return executed + emulated + _ARITHMETIC_NOTES.get(str(runner.get("arithmetic")), ())
 
 
 def runner_in_words(runner: Mapping[str, str | int | bool | None]) -> str:

@@ -26,7 +26,7 @@ def judge(pack: OpenPack, results: Results, pack_path: Path, results_path: Path,
     Args:
         thresholds: what the logits of the pack's own clips must reach.
     """
-    bench = _Judge(pack, results, thresholds)
+    bench = _Judge(pack, results, judge_numbers.as_computed(pack, results, thresholds))
     checks = tuple(bench.checks())
     first = next((check for check in checks if check.verdict is Verdict.FAIL and check.follows is None), None)
     artifact = pack.contents.artifact

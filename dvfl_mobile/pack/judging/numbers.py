@@ -7,16 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dvfl_mobile import targets
 from dvfl_mobile.documents import Verdict
 from dvfl_mobile.pack.archive import OpenPack
 from dvfl_mobile.pack.contents import GoldenVideo, Pack, Values, floats_of
 from dvfl_mobile.pack.judging import causes
 from dvfl_mobile.pack.judging.checking import Why, failed, missing, passed
 from dvfl_mobile.pack.judging.verdict import Cause, StageCheck
-from dvfl_mobile.pack.results import ClipResult, VideoResult
+from dvfl_mobile.pack.results import ClipResult, Results, VideoResult
 from dvfl_mobile.parity.judge import judge
 from dvfl_mobile.parity.measure import measure
-from dvfl_mobile.parity.thresholds import Thresholds
+from dvfl_mobile.parity.thresholds import Thresholds, arithmetic_of
 from dvfl_mobile.wording import plural
 
 _TENSOR = "input tensor"
@@ -121,6 +122,19 @@ def logits(
             rows.append((video, values))
     if rows:
         yield from _judged(stage, rows, thresholds, follows)
+
+
+def as_computed(pack: OpenPack, results: Results, thresholds: Thresholds) -> Thresholds:
+    """The thresholds for what the app computed in, which it doesn't say, and its logits show."""
+    artifact = pack.contents.artifact
+    target = targets.find(artifact.target)
+    is_xnnpack_s = target is not None and target.normalizer_of(artifact.recipe) in ("half_products", "half_means")
+    texts = [*(one.logits for one in results.clips), *(one.logits for one in results.videos)]
+    given = [floats_of(text) for text in texts if text]
+    delegate = "XNNPACK" if is_xnnpack_s else None
+    if given and arithmetic_of(artifact.recipe, delegate, np.concatenate(given)) == "float16":
+        return thresholds.in_half()
+    return thresholds
 
 
 def video_thresholds(pack: OpenPack, videos: Mapping[str, VideoResult], thresholds: Thresholds) -> Thresholds:

@@ -154,6 +154,7 @@ def test_these_alone_compute_in_half_what_a_recipe_leaves_in_float32() -> None:
     assert in_half == {
         ("coreai", "fp16"),
         ("executorch", "fp16"),
+        *(("executorch-coreml", recipe) for recipe in ("fp16", "static_wi8_ai8", "auto")),
         *(("coreml", recipe) for recipe in ("fp16", "static_wi8_ai8", "auto", "palettized_wi4_afp16")),
     }
     assert rounding_of("coreml", "auto") == Rounding(HALF, "float16", False, 30, "as static int8; float16 arithmetic")

@@ -51,6 +51,7 @@ def report_with(opinion: SecondOpinion, first: np.ndarray = REFERENCE) -> Parity
     [
         ("fp32", 110),
         ("fp16", 110),
+        ("weight_only_wf16_afp32", 110),
         ("weight_only_wi8_afp32", 110),
         ("weight_only_wi4_afp32", 110),
         ("dynamic_wi8_afp32", 22),

@@ -16,10 +16,11 @@ from dvfl_mobile.documents import Verdict, json_text
 from dvfl_mobile.errors import UsageError
 from dvfl_mobile.parity.measure import measure
 from dvfl_mobile.parity.report import ParityReport, decided, undecided
-from dvfl_mobile.parity.thresholds import asked_thresholds, thresholds_for
+from dvfl_mobile.parity.thresholds import arithmetic_of, asked_thresholds, thresholds_for
 from dvfl_mobile.recipes import RECIPES
 from dvfl_mobile.report import parity
 from dvfl_mobile.report.formats import annotations
+from dvfl_mobile.runners.values import runner_notes
 
 ARTIFACT = ArtifactFacts(model="nano", target="tflite", recipe="fp16", path="out/nano/tflite/fp16")
 CLIPS = ClipFacts(count=2, source="somewhere")
@@ -153,3 +154,48 @@ def test_a_device_that_computes_in_half_has_to_reach_what_half_precision_can() -
     assert in_half["fp16"] == thresholds_for("fp16")
     assert in_half["static_wi8_ai8"] == thresholds_for("static_wi8_ai8")
     assert thresholds_for("fp32", "float32") == thresholds_for("fp32")
+
+
+HALVES = np.array([[0.5, -1.25, 3.0, 65504.0]])
+FLOATS = np.array([[0.5, -1.25, 3.0, 0.1]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "delegate", "logits", "expected"),
+    [
+        ("fp16", "XNNPACK", HALVES, "float16"),
+        ("fp16", "XNNPACK", FLOATS, "float32"),
+        ("fp16", "XNNPACK", np.zeros((1, 4)), "float32"),
+        ("fp16", "XNNPACK", HALVES * 2, "float32"),  # beyond half precision's largest
+        ("fp16", "Core ML", HALVES, None),
+        ("fp16", None, HALVES, None),
+        ("weight_only_wf16_afp32", "XNNPACK", HALVES, None),
+        ("fp32", "XNNPACK", HALVES, None),
+    ],
+)
+def test_what_was_computed_in_shows_in_the_logits(
+    recipe: str, delegate: str | None, logits: np.ndarray, expected: str | None
+) -> None:
+    assert arithmetic_of(recipe, delegate, logits) == expected
+
+
+def test_half_precision_has_a_bar_of_its_own_and_no_other_recipe_has() -> None:
+    assert [name for name, recipe in RECIPES.items() if recipe.half_sqnr_db is not None] == ["fp16"]
+    found, whole = thresholds_for("fp16").in_half(), thresholds_for("fp16")
+    assert found.min_sqnr_db == RECIPES["fp16"].half_sqnr_db
+    assert found.min_sqnr_db < whole.min_sqnr_db
+    assert found.sqnr_reason == RECIPES["fp16"].half_reason
+    assert (found.min_top1, found.recipe_sqnr_db) == (whole.min_top1, None)
+
+
+def test_what_somebody_asked_for_stands_in_half_precision_too() -> None:
+    asked = asked_thresholds("fp16", 50, WHY)
+    found = asked.in_half()
+    assert (found.min_sqnr_db, found.sqnr_reason) == (50, asked.sqnr_reason)
+    assert "50 dB in place of the 36 dB of fp16" in found.notes[0]
+
+
+def test_a_reader_is_told_what_was_computed_in() -> None:
+    assert "Computed in half precision throughout" in runner_notes({"arithmetic": "float16"})[0]
+    assert "Computed in float32" in runner_notes({"arithmetic": "float32"})[0]
+    assert runner_notes({}) == ()
