@@ -6,11 +6,11 @@ import importlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.devices import kinds
-from dvfl_mobile.devices.values import DeviceFacts, DeviceState, FoundDevice, Measurement, RunOptions
+from dvfl_mobile.devices.values import GPU_PRECISIONS, DeviceFacts, DeviceState, FoundDevice, Measurement, RunOptions
 from dvfl_mobile.errors import UsageError
 from dvfl_mobile.runners.base import Runner
 from dvfl_mobile.runners.values import Pixels
@@ -54,6 +54,18 @@ class Device(Protocol):
         """
 
 
+@runtime_checkable
+class WithGpu(Protocol):
+    """A device whose native program can also run artifacts on its GPU."""
+
+    def on_gpu(self, precision: str) -> Device:
+        """The same device, with artifacts run on its GPU, in one of `GPU_PRECISIONS`.
+
+        Raises:
+            MissingDriverError: nothing reaches its GPU.
+        """
+
+
 class _Module(Protocol):
     def find(self, argument: str) -> Device: ...
 
@@ -68,16 +80,36 @@ def find_device(name: str) -> Device:
         DeviceError: it isn't there, or isn't ready.
         MissingDependencyError: what reaches it isn't installed.
     """
+    name, _, accelerator = name.partition("+")
     kind, _, argument = name.partition(":")
     if kind not in kinds.KINDS:
         known = ", ".join(map(kinds.spelling, kinds.KINDS))
         raise UsageError(f"There is no device {name!r}.", hint=f"Name one of {known}; see: {command('devices')}")
-    return _module(kind).find(argument)
+    device = _module(kind).find(argument)
+    return _on_gpu(device, accelerator) if accelerator else device
+
+
+def on_gpu(name: str, precision: str | None = None) -> str:
+    """The name of a device's GPU, such as `android:SERIAL+gpu`, or `android:SERIAL+gpu-fp32` in another precision."""
+    return f"{name}+gpu" if precision is None else f"{name}+gpu-{precision}"
 
 
 def found_devices() -> list[FoundDevice]:
     """Every device that can be seen from here, ready or not; a kind whose tool isn't installed gives none."""
     return [device for kind in kinds.KINDS for device in _module(kind).found()]
+
+
+def _on_gpu(device: Device, accelerator: str) -> Device:
+    """The device with artifacts run on its GPU."""
+    first, *_ = GPU_PRECISIONS
+    names = {on_gpu(""): first} | {on_gpu("", precision): precision for precision in GPU_PRECISIONS}
+    precision = names.get(f"+{accelerator}")
+    if precision is None or not isinstance(device, WithGpu):
+        raise UsageError(
+            f"No artifact runs on {accelerator!r} of {device.facts.device}.",
+            hint=f"Of host:native and android:SERIAL there is: {', '.join(names)}.",
+        )
+    return device.on_gpu(precision)
 
 
 def _module(kind: str) -> _Module:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,8 @@ from numpy.typing import NDArray
 
 from dvfl_mobile.artifacts.manifest import Manifest, verify
 from dvfl_mobile.devices.host_state import host_facts, host_state
-from dvfl_mobile.devices.values import DeviceFacts, DeviceKind, DeviceState, FoundDevice, Measurement, RunOptions
-from dvfl_mobile.devices.vulkan import VULKAN_VARIABLE, environment, found_gpus
-from dvfl_mobile.devices.vulkan import Gpu as Adapter
+from dvfl_mobile.devices.values import GPU_PRECISIONS, DeviceFacts, DeviceState, FoundDevice, Measurement, RunOptions
+from dvfl_mobile.devices.vulkan import SLOWNESS, environment, first_gpu, found_gpus, kind_of, model_of
 from dvfl_mobile.errors import InconclusiveError, MissingDriverError, UsageError
 from dvfl_mobile.runners.child.engine import Engine
 from dvfl_mobile.runners.child.isolated import IsolatedRunner
@@ -31,15 +29,11 @@ from dvfl_mobile.runners.values import Facts, Logits, Pixels
 from dvfl_mobile.spelling import option
 from dvfl_mobile.targets import Precision
 
-PRECISIONS: MappingProxyType[str, Precision] = MappingProxyType({"fp16": "float16", "fp32": "float32"})
 DEFAULT = "fp16"
 
 _RUNTIME = "dvfl_mobile.runners.tflite.gpu"
 _TRACER = "dvfl_mobile.runners.tflite.gpu_tracing"
 _TARGET = "tflite"
-_SLOWNESS = 20.0
-"""More time than on a CPU: the first run of a pico on a software GPU, which compiles its shaders, took 100 times as
-long as one by XNNPACK."""
 
 
 class GpuRunner:
@@ -103,7 +97,7 @@ class Gpu:
     """What the first Vulkan driver here computes on.
 
     Args:
-        precision: of `PRECISIONS`.
+        precision: of `GPU_PRECISIONS`.
 
     Attributes:
         engine: how a child process comes to compute on it.
@@ -115,17 +109,17 @@ class Gpu:
     times_operators = False
 
     def __init__(self, precision: str) -> None:
-        adapter = _first()
+        adapter = first_gpu()
         host = host_facts("gpu")
-        self.engine: Engine = engine_for(PRECISIONS[precision])
+        self.engine: Engine = engine_for(GPU_PRECISIONS[precision])
         self.facts: DeviceFacts = DeviceFacts(
             device=_name(precision),
-            kind=_kind(adapter),
-            model=_model(adapter),
+            kind=kind_of(adapter),
+            model=model_of(adapter),
             system=host.system,
             abi=host.abi,
             memory_bytes=host.memory_bytes,
-            computes_in=PRECISIONS[precision],
+            computes_in=GPU_PRECISIONS[precision],
         )
         self.identity: str = self.facts.device
 
@@ -175,7 +169,7 @@ def engine_for(precision: Precision) -> Engine:
     """How a child process comes to compute on the GPU, in a precision."""
     # Mesa's lavapipe ends with SIGBUS where its memory can't grow.
     settings = {"precision": precision}
-    return Engine(settings, environment(), slowness=_SLOWNESS, keeps_memory_in_files=True)
+    return Engine(settings, environment(), slowness=SLOWNESS, keeps_memory_in_files=True)
 
 
 def find(argument: str) -> Gpu:
@@ -185,9 +179,10 @@ def find(argument: str) -> Gpu:
         MissingDriverError: there is no Vulkan driver.
         UsageError: there is no such precision.
     """
-    if argument and argument not in PRECISIONS:
+    if argument and argument not in GPU_PRECISIONS:
         raise UsageError(
-            f"There is no device 'gpu:{argument}'.", hint=f"It is gpu, or gpu:PRECISION of: {', '.join(PRECISIONS)}."
+            f"There is no device 'gpu:{argument}'.",
+            hint=f"It is gpu, or gpu:PRECISION of: {', '.join(GPU_PRECISIONS)}.",
         )
     return Gpu(argument or DEFAULT)
 
@@ -198,28 +193,8 @@ def found() -> Sequence[FoundDevice]:
         gpus = found_gpus()
     except MissingDriverError:
         return ()
-    return [FoundDevice(device="gpu", kind=_kind(gpu), model=_model(gpu), status="ready") for gpu in gpus[:1]]
-
-
-def _first() -> Adapter:
-    gpus = found_gpus()
-    if not gpus:
-        raise MissingDriverError(
-            "There is no Vulkan driver here, by which LiteRT computes on a GPU.",
-            hint="On Debian 13, Ubuntu 24.04 and newer: apt install mesa-vulkan-drivers, which has one that computes "
-            f"on the CPU too. Or unpack one with scripts/device-tools FOLDER vulkan, and name it: "
-            f"{VULKAN_VARIABLE}=FOLDER/vulkan",
-        )
-    return gpus[0]
+    return [FoundDevice(device="gpu", kind=kind_of(gpu), model=model_of(gpu), status="ready") for gpu in gpus[:1]]
 
 
 def _name(precision: str) -> str:
     return "gpu" if precision == DEFAULT else f"gpu:{precision}"
-
-
-def _kind(adapter: Adapter) -> DeviceKind:
-    return "emulated" if adapter.kind == "cpu" else "physical"
-
-
-def _model(adapter: Adapter) -> str:
-    return f"{adapter.name}, {adapter.driver}" if adapter.driver else adapter.name

@@ -14,7 +14,8 @@ from dvfl_mobile.devices.harness.build import bundle_for
 from dvfl_mobile.devices.harness.runner import NativeRunner
 from dvfl_mobile.devices.host_state import host_facts, host_state
 from dvfl_mobile.devices.process import ExpiredError, TooMuchError, run
-from dvfl_mobile.devices.values import DeviceFacts, DeviceState
+from dvfl_mobile.devices.values import GPU_PRECISIONS, DeviceFacts, DeviceState
+from dvfl_mobile.devices.vulkan import SLOWNESS, environment, first_gpu, kind_of, model_of
 from dvfl_mobile.errors import DeviceError
 from dvfl_mobile.files import sha256_of
 from dvfl_mobile.wording import printable
@@ -112,11 +113,29 @@ class LocalPlace:
 class NativeHost:
     """This machine, with artifacts run by the harness's own programs."""
 
-    times_operators = True
+    times_operators: bool = True
 
     def __init__(self) -> None:
         self.facts: DeviceFacts = host_facts("host:native")
         self.identity: str = self.facts.device
+        self._gpu: str | None = None
+
+    def on_gpu(self, precision: str) -> NativeHost:
+        """This machine, with artifacts run on its GPU, or on a CPU in its place.
+
+        Raises:
+            MissingDriverError: there is no Vulkan driver.
+        """
+        adapter, device = first_gpu(), NativeHost()
+        about = {
+            "device": f"{self.facts.device}+gpu",
+            "kind": kind_of(adapter),
+            "model": model_of(adapter),
+            "computes_in": GPU_PRECISIONS[precision],
+        }
+        device.facts = self.facts.model_copy(update=about)
+        device.times_operators, device._gpu = False, precision
+        return device
 
     def state(self) -> DeviceState:
         """What can change while it is used, as it is now."""
@@ -133,8 +152,10 @@ class NativeHost:
             MissingDependencyError: the runtime, or what builds the program, isn't installed.
         """
         bundle = bundle_for("host", manifest.target)
-        with LocalPlace.opened(self.facts.device) as place:
-            yield NativeRunner(place, bundle, folder, manifest, self.facts)
+        launcher = () if self._gpu is None else ("env", *(f"{key}={value}" for key, value in environment().items()))
+        slowness = 1.0 if self._gpu is None else SLOWNESS
+        with LocalPlace.opened(self.facts.device, launcher) as place:
+            yield NativeRunner(place, bundle, folder, manifest, self.facts, slowness, self._gpu)
 
 
 class _Lines:

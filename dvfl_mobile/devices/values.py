@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from pydantic import Field
@@ -11,6 +13,9 @@ from dvfl_mobile.documents import Document
 from dvfl_mobile.targets import Precision
 
 DeviceKind = Literal["physical", "emulated"]
+
+GPU_PRECISIONS: Mapping[str, Precision] = MappingProxyType({"fp16": "float16", "fp32": "float32"})
+"""What a GPU can be asked to compute floats in, by its name on the command line; the first by default."""
 
 
 class Core(Document):

@@ -16,9 +16,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from dvfl_mobile.devices.values import DeviceKind
 from dvfl_mobile.errors import MissingDriverError
 
 VULKAN_VARIABLE = "DVFL_MOBILE_VULKAN"
+SLOWNESS = 20.0
+"""More time than on a CPU: the first run of a pico on a software GPU, which compiles its shaders, took 100 times as
+long as one by XNNPACK."""
 
 _LIBRARY = "libvulkan.so.1"
 _LOOK_S = 60.0
@@ -91,6 +95,33 @@ def found_gpus() -> list[Gpu]:
     except (OSError, subprocess.TimeoutExpired, ValueError, TypeError):
         return []
     return sorted(said, key=lambda gpu: ("discrete", "integrated", "virtual", "other", "cpu").index(gpu.kind))
+
+
+def first_gpu() -> Gpu:
+    """What is used: LiteRT takes a real GPU before a CPU in its place.
+
+    Raises:
+        MissingDriverError: there is no Vulkan driver.
+    """
+    gpus = found_gpus()
+    if not gpus:
+        raise MissingDriverError(
+            "There is no Vulkan driver here, by which LiteRT computes on a GPU.",
+            hint="On Debian 13, Ubuntu 24.04 and newer: apt install mesa-vulkan-drivers, which has one that computes "
+            f"on the CPU too. Or unpack one with scripts/device-tools FOLDER vulkan, and name it: "
+            f"{VULKAN_VARIABLE}=FOLDER/vulkan",
+        )
+    return gpus[0]
+
+
+def kind_of(gpu: Gpu) -> DeviceKind:
+    """What a device on it counts as: what a CPU takes for its work says nothing."""
+    return "emulated" if gpu.kind == "cpu" else "physical"
+
+
+def model_of(gpu: Gpu) -> str:
+    """Its name, with its driver's."""
+    return f"{gpu.name}, {gpu.driver}" if gpu.driver else gpu.name
 
 
 class _Struct(ctypes.Structure):

@@ -36,13 +36,20 @@ _ARITHMETIC_NOTES = {
     ),
 }
 
+ASKED_PRECISION_NOTE = (
+    "What the GPU computed in is what it was asked for: it isn't measured there, and some drivers compute in float32 "
+    "whatever is asked."
+)
+
 
 def runner_notes(runner: Mapping[str, str | int | bool | None]) -> tuple[str, ...]:
     """What a reader must know of a runner by what it knows of itself."""
     executed = (EXECUTOR_NOTE,) if runner.get("executor") == "reference" else ()
-    about = SOFTWARE_GPU_NOTE if runner.get("adapter") else EMULATED_NOTE
+    about = SOFTWARE_GPU_NOTE if runner.get("delegate") in ("GPU", "WebGPU") else EMULATED_NOTE
     emulated = (about,) if runner.get("kind") == "emulated" else ()
-    return executed + emulated + _ARITHMETIC_NOTES.get(str(runner.get("arithmetic")), ())
+    arithmetic = _ARITHMETIC_NOTES.get(str(runner.get("arithmetic")), ())
+    asked = (ASKED_PRECISION_NOTE,) if runner.get("asked_precision") else ()
+    return executed + emulated + arithmetic + asked
 
 
 def runner_in_words(runner: Mapping[str, str | int | bool | None]) -> str:

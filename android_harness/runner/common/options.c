@@ -79,6 +79,16 @@ static void take_mode(const char *value, struct options *options)
     }
 }
 
+/* Whether a value is the second of two words, and not the first. */
+static bool take_choice(const char *key, const char *value, const char *first, const char *second)
+{
+    bool is_second = strcmp(value, second) == 0;
+    if (!is_second && strcmp(value, first) != 0) {
+        fail(FAULT_OPTIONS, "%s is neither %s nor %s: '%.40s'", key, first, second, value);
+    }
+    return is_second;
+}
+
 /* In the order of KEYS. */
 enum key {
     KEY_MODE,
@@ -96,12 +106,14 @@ enum key {
     KEY_THREADS,
     KEY_CORES,
     KEY_TRACE,
+    KEY_ACCELERATOR,
+    KEY_PRECISION,
     KEY_COUNT
 };
 
 static const char *const KEYS[KEY_COUNT] = {
     "mode",  "model",  "model_bytes", "model_sha256", "input", "input_bytes", "input_sha256", "clips",
-    "output", "log", "warmup", "runs", "threads", "cores", "trace",
+    "output", "log", "warmup", "runs", "threads", "cores", "trace", "accelerator", "precision",
 };
 
 static const enum key FIRST_OPTIONAL = KEY_THREADS;
@@ -155,6 +167,12 @@ static void take(enum key key, const char *value, struct options *options)
     case KEY_TRACE:
         take_name(name, value, options->trace);
         break;
+    case KEY_ACCELERATOR:
+        options->on_gpu = take_choice(name, value, "cpu", "gpu");
+        break;
+    case KEY_PRECISION:
+        options->in_float32 = take_choice(name, value, "fp16", "fp32");
+        break;
     case KEY_COUNT:
         break;
     }
@@ -202,6 +220,12 @@ static void check(const struct options *options, const bool seen[KEY_COUNT])
     }
     if (options->times ? options->clips != 1 || options->runs == 0 : options->warmup + options->runs > 0) {
         fail(FAULT_OPTIONS, "time goes with one clip and some runs, and run with neither warm-up nor runs");
+    }
+    if (!options->on_gpu && seen[KEY_PRECISION]) {
+        fail(FAULT_OPTIONS, "precision goes with accelerator gpu");
+    }
+    if (options->on_gpu && (options->threads > 0 || options->core_count > 0 || options->trace[0] != '\0')) {
+        fail(FAULT_OPTIONS, "threads, cores and trace go with a CPU");
     }
     if (options->input.bytes % options->clips != 0) {
         fail(FAULT_OPTIONS, "the input isn't %llu clips of one size", (unsigned long long)options->clips);

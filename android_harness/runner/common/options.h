@@ -32,6 +32,8 @@ struct options {
     uint64_t threads; /* 0: the runtime's own choice */
     unsigned cores[MOST_CORES];
     size_t core_count; /* 0: wherever the system puts it */
+    bool on_gpu;       /* accelerator `gpu`; else the CPU */
+    bool in_float32;   /* precision `fp32`, of a GPU; else half precision */
 };
 
 /* Read the file of that name; fails where it can't be meant. */

@@ -95,6 +95,9 @@ void set_threads(std::uint64_t threads)
 
 void load(const options *options, model *model)
 {
+    if (options->on_gpu) {
+        fail(FAULT_OPTIONS, "there is no GPU for a .pte");
+    }
     State &held = state();
     if (options->threads > 0) {
         set_threads(options->threads);

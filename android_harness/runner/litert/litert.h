@@ -2,6 +2,7 @@
 #ifndef DVFL_LITERT_H
 #define DVFL_LITERT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,7 +43,7 @@ typedef int LiteRtTensorTypeId;
 typedef size_t LiteRtParamIndex;
 
 enum { kLiteRtStatusOk = 0 };
-enum { kLiteRtHwAcceleratorCpu = 1 };
+enum { kLiteRtHwAcceleratorCpu = 1, kLiteRtHwAcceleratorGpu = 2 };
 enum { kLiteRtElementTypeFloat32 = 1, kLiteRtElementTypeInt8 = 9 };
 enum { kLiteRtRankedTensorType = 0 };
 enum { kLiteRtTensorBufferLockModeRead = 0, kLiteRtTensorBufferLockModeWrite = 1 };
@@ -86,6 +87,7 @@ LiteRtStatus LiteRtAddOpaqueOptions(LiteRtOptions options, LiteRtOpaqueOptions o
 LiteRtStatus LiteRtCreateCompiledModel(LiteRtEnvironment environment, LiteRtModel model, LiteRtOptions options,
                                        LiteRtCompiledModel *compiled);
 void LiteRtDestroyCompiledModel(LiteRtCompiledModel compiled);
+LiteRtStatus LiteRtCompiledModelIsFullyAccelerated(LiteRtCompiledModel compiled, bool *is_fully);
 LiteRtStatus LiteRtGetCompiledModelInputBufferRequirements(LiteRtCompiledModel compiled, LiteRtParamIndex signature,
                                                            LiteRtParamIndex input,
                                                            LiteRtTensorBufferRequirements *requirements);

@@ -1,5 +1,6 @@
-/* Runs one .tflite with LiteRT's C API and XNNPACK, and says how it went: see docs/native-runner.md. */
+/* Runs one .tflite with LiteRT's C API, by XNNPACK or on the GPU, and says how it went: see docs/native-runner.md. */
 
+#include <dlfcn.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,9 +13,16 @@
 
 /* What LiteRT's own options call themselves; what they say is TOML. */
 #define CPU_OPTIONS "xnnpack"
+#define GPU_OPTIONS "gpu_options"
 #define RUNTIME_OPTIONS "runtime_options_string"
 
 enum { MOST_OPERATORS = 20000 };
+
+/* LiteRT waits two minutes for what a GPU gives, and the first run, which compiles shaders, may take longer. */
+enum { MOST_TRIES = 15 };
+
+/* Those that LiteRT looks for by these names; on a phone the first is its OpenCL one. */
+static const char *const ACCELERATORS[] = {"./libLiteRtGpuAccelerator.so", "./libLiteRtWebGpuAccelerator.so"};
 
 static struct {
     LiteRtEnvironment environment;
@@ -22,6 +30,8 @@ static struct {
     LiteRtCompiledModel compiled;
     LiteRtTensorBuffer input;
     LiteRtTensorBuffer output;
+    LiteRtRankedTensorType output_type;
+    bool on_gpu;
 } held;
 
 static void check(LiteRtStatus status, enum fault fault, const char *what)
@@ -88,15 +98,30 @@ static void add_options(LiteRtOptions options, const char *identifier, const cha
     check(LiteRtAddOpaqueOptions(options, opaque), FAULT_MODEL, "take options");
 }
 
-static void compile(uint64_t threads, bool profiles)
+/* LiteRT asks the loader for its accelerators by their bare names, and finds what is loaded already. */
+static void load_accelerator(void)
+{
+    for (size_t i = 0; i < sizeof ACCELERATORS / sizeof *ACCELERATORS; i++) {
+        if (dlopen(ACCELERATORS[i], RTLD_NOW | RTLD_GLOBAL) != NULL) {
+            return;
+        }
+    }
+    fail(FAULT_MODEL, "there is no GPU accelerator of LiteRT's beside the program that can be loaded: %s", dlerror());
+}
+
+static void compile(const struct options *asked, bool profiles)
 {
     LiteRtOptions options = NULL;
+    int accelerator = asked->on_gpu ? kLiteRtHwAcceleratorGpu : kLiteRtHwAcceleratorCpu;
     check(LiteRtCreateOptions(&options), FAULT_MODEL, "make options");
-    check(LiteRtSetOptionsHardwareAccelerators(options, kLiteRtHwAcceleratorCpu), FAULT_MODEL, "choose the CPU");
-    if (threads > 0) {
+    check(LiteRtSetOptionsHardwareAccelerators(options, accelerator), FAULT_MODEL, "choose what computes");
+    if (asked->threads > 0) {
         char text[64];
-        snprintf(text, sizeof text, "num_threads = %" PRIu64 "\n", threads);
+        snprintf(text, sizeof text, "num_threads = %" PRIu64 "\n", asked->threads);
         add_options(options, CPU_OPTIONS, text);
+    }
+    if (asked->on_gpu) {
+        add_options(options, GPU_OPTIONS, asked->in_float32 ? "precision = 2\n" : "precision = 1\n");
     }
     if (profiles) {
         add_options(options, RUNTIME_OPTIONS, "enable_profiling = true\n");
@@ -106,34 +131,56 @@ static void compile(uint64_t threads, bool profiles)
     LiteRtDestroyOptions(options);
 }
 
-static void make_buffers(const LiteRtRankedTensorType *input, const LiteRtRankedTensorType *output)
+static void make_output(void)
+{
+    LiteRtTensorBufferRequirements requirements = NULL;
+    check(LiteRtGetCompiledModelOutputBufferRequirements(held.compiled, 0, 0, &requirements), FAULT_MODEL,
+          "tell what its output needs");
+    check(
+        LiteRtCreateManagedTensorBufferFromRequirements(held.environment, &held.output_type, requirements, &held.output),
+        FAULT_MEMORY, "make a buffer for the output");
+}
+
+static void make_buffers(const LiteRtRankedTensorType *input)
 {
     LiteRtTensorBufferRequirements requirements = NULL;
     check(LiteRtGetCompiledModelInputBufferRequirements(held.compiled, 0, 0, &requirements), FAULT_MODEL,
           "tell what its input needs");
     check(LiteRtCreateManagedTensorBufferFromRequirements(held.environment, input, requirements, &held.input),
           FAULT_MEMORY, "make a buffer for the input");
-    check(LiteRtGetCompiledModelOutputBufferRequirements(held.compiled, 0, 0, &requirements), FAULT_MODEL,
-          "tell what its output needs");
-    check(LiteRtCreateManagedTensorBufferFromRequirements(held.environment, output, requirements, &held.output),
-          FAULT_MEMORY, "make a buffer for the output");
+    make_output();
+}
+
+static const char *delegate_of(const struct options *options)
+{
+    bool is_fully = false;
+    if (!options->on_gpu) {
+        return "XNNPACK";
+    }
+    check(LiteRtCompiledModelIsFullyAccelerated(held.compiled, &is_fully), FAULT_MODEL, "tell what the GPU took");
+    return is_fully ? "GPU" : "GPU in part";
 }
 
 static void load(const struct options *options, struct model *model)
 {
     LiteRtTensor input = NULL, output = NULL;
+    held.on_gpu = options->on_gpu;
+    if (held.on_gpu) {
+        load_accelerator();
+    }
     check(LiteRtCreateEnvironment(0, NULL, &held.environment), FAULT_MODEL, "begin");
     check(LiteRtCreateModelFromFile(held.environment, options->model.name, &held.model), FAULT_MODEL, "load the model");
     LiteRtSignature signature = only_signature();
     check(LiteRtGetSignatureInputTensorByIndex(signature, 0, &input), FAULT_MODEL, "tell the model's input");
     check(LiteRtGetSignatureOutputTensorByIndex(signature, 0, &output), FAULT_MODEL, "tell the model's output");
-    LiteRtRankedTensorType input_type = type_of(input, "input"), output_type = type_of(output, "output");
+    LiteRtRankedTensorType input_type = type_of(input, "input");
+    held.output_type = type_of(output, "output");
     model->input = facts_of(&input_type);
-    model->output = facts_of(&output_type);
+    model->output = facts_of(&held.output_type);
     model->threads = options->threads;
-    model->delegate = "XNNPACK";
-    compile(options->threads, false);
-    make_buffers(&input_type, &output_type);
+    compile(options, false);
+    model->delegate = delegate_of(options);
+    make_buffers(&input_type);
 }
 
 static void copy(LiteRtTensorBuffer buffer, void *into, const void *from, size_t size)
@@ -155,9 +202,27 @@ static void take(const void *clip, size_t size)
     copy(held.input, NULL, clip, size);
 }
 
+/* Wait for what was handed to a GPU; false where LiteRT gave up waiting, after which the buffer is of no more use. */
+static bool has_ended(void)
+{
+    void *address = NULL;
+    if (LiteRtLockTensorBuffer(held.output, &address, kLiteRtTensorBufferLockModeRead) != kLiteRtStatusOk) {
+        return false;
+    }
+    check(LiteRtUnlockTensorBuffer(held.output), FAULT_RUN, "unlock a buffer");
+    return true;
+}
+
 static void run(void)
 {
-    check(LiteRtRunCompiledModel(held.compiled, 0, 1, &held.input, 1, &held.output), FAULT_RUN, "run the model");
+    for (int tries = 0; tries < MOST_TRIES; tries++) {
+        check(LiteRtRunCompiledModel(held.compiled, 0, 1, &held.input, 1, &held.output), FAULT_RUN, "run the model");
+        if (!held.on_gpu || has_ended()) {
+            return;
+        }
+        make_output();
+    }
+    fail(FAULT_RUN, "the GPU doesn't come to an end");
 }
 
 static void give(float *logits, size_t count)
@@ -220,7 +285,7 @@ static void say_operators(const struct options *options)
     LiteRtProfiler profiler = NULL;
     size_t count = 0;
     LiteRtDestroyCompiledModel(held.compiled);
-    compile(options->threads, true);
+    compile(options, true);
     check(LiteRtCompiledModelGetProfiler(held.compiled, &profiler), FAULT_RUN, "give its profiler");
     run();
     for (size_t i = 0; i < OPERATOR_RUNS; i++) {

@@ -60,12 +60,20 @@ SecondOpinions = Annotated[
         show_default=False,
     ),
 ]
+Accelerator = Annotated[
+    Literal["cpu", "gpu"],
+    typer.Option(
+        "--accelerator",
+        metavar="NAME",
+        help="What the native program computes on, with --device host:native or android:SERIAL: cpu or gpu.",
+    ),
+]
 PrecisionOnGpu = Annotated[
     Literal["fp16", "fp32"] | None,
     typer.Option(
         "--precision",
         metavar="PRECISION",
-        help="With --device gpu: what it computes floats in, fp16 or fp32. Default: fp16, as on a phone.",
+        help="What a GPU computes floats in, fp16 or fp32. Default: fp16, as on a phone.",
         show_default=False,
     ),
 ]
@@ -109,6 +117,7 @@ def parity(
     because: Because = None,
     second_opinions: SecondOpinions = None,
     device: DeviceName = None,
+    accelerator: Accelerator = "cpu",
     precision: PrecisionOnGpu = None,
     min_delegated: LeastTaken = None,
     max_calls: MostPieces = None,
@@ -153,9 +162,9 @@ def parity(
         check_app(artifact, pack, min_sqnr, because, verbose, json, junit, markdown, annotations)
     if pack is not None:
         raise UsageError(f"--pack goes with an app's results, and {artifact} is no .json file.")
-    if device != "gpu" and any(asked is not None for asked in (precision, min_delegated, max_calls)):
-        raise UsageError("--precision, --min-delegated and --max-calls are of a GPU.", hint="Add --device gpu.")
-    device = device if precision is None else f"gpu:{precision}"
+    if device != "gpu" and any(asked is not None for asked in (min_delegated, max_calls)):
+        raise UsageError("--min-delegated and --max-calls are of a GPU.", hint="Add --device gpu.")
+    device = _with_gpu(device, accelerator, precision)
     if device is not None and (second_opinions or (locate and not device.startswith("gpu"))):
         raise UsageError("--locate and --second-opinion run on this machine, and --device somewhere else.")
     with steps() as step:
@@ -172,6 +181,23 @@ def parity(
     if report.pooled is not None:
         check_taken(report, min_delegated, max_calls)
     raise typer.Exit(report.verdict.exit_code)
+
+
+def _with_gpu(device: str | None, accelerator: str, precision: str | None) -> str | None:
+    """The device's name with what computes on it, and in what."""
+    from dvfl_mobile.devices.base import on_gpu
+
+    if accelerator == "gpu":
+        if device is None:
+            raise UsageError(
+                "--accelerator is of a native program.", hint="Add --device host:native or android:SERIAL."
+            )
+        return on_gpu(device, precision)
+    if precision is None:
+        return device
+    if device != "gpu":
+        raise UsageError("--precision is of a GPU.", hint="Add --device gpu, or --accelerator gpu.")
+    return f"gpu:{precision}"
 
 
 def show_parity(

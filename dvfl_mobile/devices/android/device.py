@@ -17,7 +17,7 @@ from dvfl_mobile.devices.base import DeviceRunner
 from dvfl_mobile.devices.harness.build import bundle_for
 from dvfl_mobile.devices.harness.bundle import RUNNER_VARIABLE, Bundle, SystemAbi, given_bundle
 from dvfl_mobile.devices.harness.runner import NativeRunner
-from dvfl_mobile.devices.values import DeviceFacts, DeviceKind, DeviceState, FoundDevice
+from dvfl_mobile.devices.values import GPU_PRECISIONS, DeviceFacts, DeviceKind, DeviceState, FoundDevice
 from dvfl_mobile.errors import DeviceError, InconclusiveError, MissingDependencyError, UsageError
 from dvfl_mobile.spelling import command, option
 
@@ -48,7 +48,7 @@ class AndroidDevice:
         DeviceError: it doesn't say what it is.
     """
 
-    times_operators = True
+    times_operators: bool = True
 
     def __init__(self, adb: Adb) -> None:
         self._adb = adb
@@ -56,6 +56,15 @@ class AndroidDevice:
         self.facts: DeviceFacts = parse_facts(adb.name, said)
         self.identity: str = identity(said) or adb.name
         self.is_named_by_itself: bool = own_number(said) == adb.serial
+        self._gpu: str | None = None
+
+    def on_gpu(self, precision: str) -> AndroidDevice:
+        """The same device, with artifacts run on its GPU. Raises DeviceError where it doesn't say what it is."""
+        device = AndroidDevice(self._adb)
+        about = {"device": f"{self.facts.device}+gpu", "computes_in": GPU_PRECISIONS[precision]}
+        device.facts = self.facts.model_copy(update=about)
+        device.times_operators, device._gpu = False, precision
+        return device
 
     def state(self) -> DeviceState:
         """What can change while it is used, as it is now."""
@@ -73,7 +82,7 @@ class AndroidDevice:
         """
         bundle = self._bundle(manifest.target)
         with AdbPlace.opened(self._adb) as place:
-            yield NativeRunner(place, bundle, folder, manifest, self.facts)
+            yield NativeRunner(place, bundle, folder, manifest, self.facts, gpu=self._gpu)
 
     def _bundle(self, target: str) -> Bundle:
         system = _SYSTEMS.get((is_android(self.facts), self.facts.abi))

@@ -86,6 +86,20 @@ class Bundle:
         """The files that a target's program needs, itself among them."""
         return [file for file in self._files if target in file.targets]
 
+    def accelerators(self, target: str) -> list[str]:
+        """The names of the libraries by which a target's program computes on a GPU.
+
+        Raises:
+            InconclusiveError: there are none.
+        """
+        found = [file.name for file in self.files(f"{target}-gpu")]
+        if not found:
+            raise InconclusiveError(
+                f"No program in {self.folder} runs artifacts for {target} on a GPU.",
+                hint="LiteRT's does, where its package brings an accelerator for GPUs.",
+            )
+        return found
+
 
 def given_bundle() -> Bundle | None:
     """The bundle that the environment names, or None. Raises what `Bundle` does."""

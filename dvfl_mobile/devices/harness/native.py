@@ -44,7 +44,7 @@ NATIVE: Mapping[str, Native] = MappingProxyType(
             runtime="LiteRT",
             distribution="ai-edge-litert",
             folder="ai_edge_litert",
-            parts=re.compile(r"ai_edge_litert/libLiteRt\.so"),
+            parts=re.compile(r"ai_edge_litert/libLiteRt(\w*GpuAccelerator)?\.so"),
             variable="DVFL_LITERT",
         ),
     }

@@ -28,6 +28,7 @@ class ProgramOptions:
         log: the name of the file that takes what runtimes print.
         trace: the name of the file for the runtime's record of its operators; None: no times of operators.
         threads: None: the runtime's own choice.
+        gpu: the precision that a GPU is to compute in, `fp16` or `fp32`; None: the CPU computes.
     """
 
     mode: Mode
@@ -41,6 +42,7 @@ class ProgramOptions:
     threads: int | None = None
     cores: tuple[int, ...] = ()
     trace: str | None = None
+    gpu: str | None = None
 
     def text(self) -> str:
         """The file, as the programs read it."""
@@ -55,4 +57,6 @@ class ProgramOptions:
             lines.append(f"cores {','.join(map(str, self.cores))}")
         if self.trace is not None:
             lines.append(f"trace {self.trace}")
+        if self.gpu is not None:
+            lines += ["accelerator gpu", f"precision {self.gpu}"]
         return "\n".join(lines) + "\n"

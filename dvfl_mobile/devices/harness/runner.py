@@ -17,7 +17,7 @@ from dvfl_mobile.devices.harness.operator_modules import Timed, with_modules
 from dvfl_mobile.devices.harness.options import ProgramOptions, PushedFile
 from dvfl_mobile.devices.harness.place import Place
 from dvfl_mobile.devices.harness.protocol import Asked, Heard, Listener, Mode, OutputEvent, TensorFacts
-from dvfl_mobile.devices.values import DeviceFacts, Measurement, RunOptions
+from dvfl_mobile.devices.values import GPU_PRECISIONS, DeviceFacts, Measurement, RunOptions
 from dvfl_mobile.errors import DeviceError, InconclusiveError
 from dvfl_mobile.runners.base import as_input
 from dvfl_mobile.runners.child.limits import limits_for
@@ -50,6 +50,7 @@ class NativeRunner:
         bundle: programs for that machine.
         device: facts of the machine; its name goes into errors.
         slowness: how many times longer than a machine of its own everything may take; an emulator's.
+        gpu: the precision that the machine's GPU is to compute in, `fp16` or `fp32`; None: its CPU computes.
 
     Raises:
         ArtifactError: the artifact's files aren't those of the manifest.
@@ -65,8 +66,9 @@ class NativeRunner:
         manifest: Manifest,
         device: DeviceFacts,
         slowness: float = 1.0,
+        gpu: str | None = None,
     ) -> None:
-        self._place, self._device, self._manifest = place, device, manifest
+        self._place, self._device, self._manifest, self._gpu = place, device, manifest, gpu
         self._program = bundle.program(manifest.target)
         verify(manifest, folder)
         self._model = _as_pushed(manifest, _MODEL)
@@ -74,6 +76,8 @@ class NativeRunner:
         self._takes = TensorFacts.model_validate({"shape": taken.shape, "dtype": taken.dtype})
         self._deadline_s = limits_for(manifest.size_bytes).deadline_s * slowness
         self._files = [file.name for file in bundle.files(manifest.target)]
+        if gpu is not None:
+            self._files += bundle.accelerators(manifest.target)
         for name in self._files:
             place.put(bundle.folder / name, name, executable=name == self._program)
         place.put(folder / manifest.file, _MODEL)
@@ -81,7 +85,8 @@ class NativeRunner:
             "runtime": NATIVE[manifest.target].runtime,
             "version": bundle.runtimes.get(manifest.target),
             "device": device.device,
-            "delegate": manifest.delegation.delegate,
+            "delegate": manifest.delegation.delegate if gpu is None else "GPU",
+            **({} if gpu is None else {"asked_precision": GPU_PRECISIONS[gpu]}),
         }
 
     def run(self, clips: Pixels) -> Logits:
@@ -131,6 +136,7 @@ class NativeRunner:
             threads=options.threads,
             cores=options.cores,
             trace=_TRACE if options.operators else None,
+            gpu=self._gpu,
         )
         self._put_bytes(_OPTIONS, program.text().encode("ascii"))
         # What an earlier start left could be taken for this one's.
