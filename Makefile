@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 DEVICE_TOOLS := adb arm64 adb-arm64 qemu-7 vulkan
 
-.PHONY: demo test venv device-tools lint format types check site wheel-test clean help
+.PHONY: demo test venv qualcomm device-tools lint format types check site wheel-test clean help
 
 demo: venv ## set up, then take the embedded default student to all three targets
 	$(BIN)/dvfl-mobile deploy
@@ -31,6 +31,11 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV): about 3 GB once unpacked, a few minutes the first time"
 	@if [ -t 1 ]; then quiet=; else quiet=-qq; fi; $(BIN)/python -m pip install $$quiet -e '.[all,dev]' -c constraints.txt
 	@touch $@
+
+# No other rule depends on it: nobody gets these libraries without having asked for them.
+qualcomm: venv ## add what compiles for Qualcomm's NPU, for whoever accepts its licence: docs/qualcomm.md
+	@[ "$$DVFL_MOBILE_ACCEPT_QUALCOMM_LICENCE" = yes ] || { echo "error: these libraries have a licence of Qualcomm's own (docs/qualcomm.md). If you accept it: make qualcomm DVFL_MOBILE_ACCEPT_QUALCOMM_LICENCE=yes" >&2; exit 1; }
+	$(BIN)/python -m pip install -q -e '.[qualcomm]' -c constraints.txt
 
 device-tools: ## unpack what tests of devices need from Debian's packages into build/device-tools
 	@scripts/device-tools build/device-tools $(DEVICE_TOOLS)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dvfl_mobile.delegation import Delegation
 from dvfl_mobile.errors import needs
+from dvfl_mobile.licences import check_accepted
 from dvfl_mobile.targets import Target
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Request:
         recipe: its name; each converter knows what is left for it to do.
         metadata: classes and ClipSpec as a JSON document, to go into the file itself.
         minimum_os: the oldest system that it is to run on: for Core ML `iOS 16`, `iOS 17` or `iOS 18`.
+        soc: the chip to compile for, where the target is compiled for one.
     """
 
     form: nn.Module
@@ -34,6 +36,7 @@ class Request:
     recipe: str
     metadata: str
     minimum_os: str
+    soc: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,14 @@ def versions(target: Target) -> dict[str, str]:
     """The installed versions of what `target` needs.
 
     Raises:
-        MissingDependencyError: one of them isn't installed.
+        MissingDependencyError: one of them isn't installed, or isn't to be used before its licence is accepted.
     """
     found = {}
     for package in target.packages:
         with needs(package, extra=target.extra, why=f"target {target.name}"):
             found[package] = metadata.version(package)
+    if target.licence:
+        check_accepted(target.licence)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,31 @@ def lower(request: Request, path: Path) -> Lowered:
         _allow_half(path)
     if recipe.weight_rules:
         _quantize_weights(path, recipe.weight_rules)
+    attach(path, request.metadata)
+    return _lowered(path, is_static=recipe.is_calibrated)
+
+
+def attach(path: Path, metadata: str) -> None:
+    """Put the associated file with classes and ClipSpec, a JSON document, behind a model."""
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         # A fixed date: the same checkpoint gives the same bytes.
-        archive.writestr(zipfile.ZipInfo(METADATA_FILE, (1980, 1, 1, 0, 0, 0)), request.metadata)
-    return _lowered(path, is_static=recipe.is_calibrated)
+        archive.writestr(zipfile.ZipInfo(METADATA_FILE, (1980, 1, 1, 0, 0, 0)), metadata)
+
+
+def operations(path: Path, *, is_static: bool) -> Iterator[tuple[str, Operation]]:
+    """Every operator of a model as it stands there, no delegate asked; each with the name of the tensor that it gives.
+
+    Args:
+        is_static: whether activations are quantized.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(str(path), num_threads=1, experimental_op_resolver_type=plain)
+    tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
+    for step in interpreter._get_ops_details():
+        operation = _operation(step, tensors, delegated=False, is_static=is_static)
+        yield tensors[int(step["outputs"][0])]["name"], operation
 
 
 def _quantized(recipe: Recipe) -> Any:

@@ -11,7 +11,8 @@
     │   ├── ArtifactError              an artifact, or its manifest
     │   └── OutputError                where the result was to be written
     ├── MissingDependencyError      4  a package isn't installed (says which extra)
-    │   └── MissingDriverError         what reaches a processor isn't; no extra of ours brings it
+    │   ├── MissingDriverError         what reaches a processor isn't; no extra of ours brings it
+    │   └── UnfitDependencyError       one is, and can't be used as it is
     ├── CheckFailedError            5  parity, delegation or accuracy below what was asked
     ├── DeviceError                 6  a device or the runtime on it
     └── InconclusiveError           7  the question could not be decided here
@@ -102,6 +103,20 @@ class MissingDriverError(MissingDependencyError):
     def __init__(self, problem: str, *, hint: str) -> None:
         DvflMobileError.__init__(self, problem, hint=hint)
         self.package = self.extra = ""
+
+
+class UnfitDependencyError(MissingDependencyError):
+    """A package that is installed can't be used as it is: its licence isn't accepted, or it is of another release.
+
+    Args:
+        package: its name.
+        extra: the extra of dvfl-mobile that brings a release that fits.
+    """
+
+    def __init__(self, problem: str, *, package: str, extra: str, hint: str) -> None:
+        DvflMobileError.__init__(self, problem, hint=hint)
+        self.package = package
+        self.extra = extra
 
 
 @contextmanager

@@ -302,3 +302,17 @@ def cache_folder() -> Path:
         raise OutputError(
             "This user has no home folder to keep things in.", hint=f"Name a folder for them with {CACHE_VARIABLE}."
         ) from error
+
+
+def config_folder() -> Path:
+    """`dvfl-mobile` in the user's own folder of settings.
+
+    Raises:
+        OutputError: this user has none.
+    """
+    try:
+        return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "dvfl-mobile"
+    except RuntimeError as error:
+        raise OutputError(
+            "This user has no home folder to keep settings in.", hint="Name a folder for them with XDG_CONFIG_HOME."
+        ) from error

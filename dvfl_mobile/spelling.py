@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 Option = Literal[
+    "accept_licence",
     "against",
     "allow_leaks",
     "average",
@@ -68,6 +69,7 @@ Option = Literal[
     "seed",
     "sensitivity",
     "size",
+    "soc",
     "source",
     "sustained_s",
     "targets",
@@ -84,7 +86,9 @@ Option = Literal[
 ]
 """What messages name: parameters of the library's functions and fields of its plans, by their names there."""
 
-Command = Literal["convert", "devices", "evaluate", "inspect", "pack", "parity", "profile", "quantize", "train"]
+Command = Literal[
+    "convert", "devices", "doctor", "evaluate", "inspect", "pack", "parity", "profile", "quantize", "train"
+]
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,7 @@ _OTHER_WORDS = {
 FUNCTIONS: Mapping[str, str] = {
     "convert": "dvfl_mobile.convert",
     "devices": "dvfl_mobile.devices.base.found_devices",
+    "doctor": "dvfl_mobile.devices.environment.look_around",
     "evaluate": "dvfl_mobile.evaluate",
     "inspect": "dvfl_mobile.open_artifact",
     "pack": "dvfl_mobile.pack.making.build.build",

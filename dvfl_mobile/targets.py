@@ -6,18 +6,21 @@ runners, `doctor` and the options' help read the table through the functions bel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
 from dvfl_mobile.errors import UsageError
+from dvfl_mobile.spelling import command, option
 
 Normalizer = Literal["products", "half_products", "means", "half_means", "native"]
 """How the deploy form computes layer norms: see `model.rewrites`."""
 Precision = Literal["float32", "float16"]
 
 _FLOATS = "normalization, gates, residual sums and head stay float"
+_EMULATOR = "Qualcomm's emulator: its numbers, and nothing of a device's"
 _REFERENCE_EXECUTOR = "a reference executor: its numbers, and nothing of a device's"
 
 
@@ -41,7 +44,7 @@ class Target:
     """A kind of artifact.
 
     Attributes:
-        name: as on the command line and in the path of the artifact.
+        name: as on the command line and in the path of the artifact; with the chip, where it is for one.
         title: what people call it.
         file: name of the artifact's file, or package.
         converter: the module that lowers to it: `lower`, as `converters.base.Converter` has it.
@@ -65,6 +68,11 @@ class Target:
         input_name, output_name: what the artifact calls them.
         undecided: why it is unknown here where its operators run; empty where it isn't.
         gpu_rules: whether the published rules of LiteRT's GPU delegate say what a GPU would take of it.
+        licence: what the user has to accept before its packages may be used, by its name in `licences`; empty: nothing.
+        socs: the chips that it can be compiled for; empty: one artifact is for all. An artifact is for one of them,
+            and the name of its target ends in it: `qualcomm-SM8750`.
+        soc: which of them is meant; None where there is no choice, or none was made yet.
+        slowness: how many times the usual seconds its runs may take here, because an emulator does them.
         only_by_name: it isn't made unless it is asked for, and isn't in the extra `all`.
         meanings: what each recipe that it carries comes to.
         instead: for recipes that it doesn't carry, why not, and the one that would do.
@@ -93,6 +101,10 @@ class Target:
     output_name: str = "logits"
     undecided: str = ""
     gpu_rules: bool = False
+    licence: str = ""
+    socs: tuple[str, ...] = ()
+    soc: str | None = None
+    slowness: float = 1.0
     only_by_name: bool = False
     meanings: Mapping[str, Meaning]
     instead: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -117,8 +129,13 @@ def every() -> tuple[Target, ...]:
 
 
 def find(name: str) -> Target | None:
-    """The target of that name; None where there is none."""
-    return TARGETS.get(name)
+    """The target of that name, which may end in a chip, as in `qualcomm-SM8750`; None where there is none."""
+    known = TARGETS.get(name)
+    if known is not None:
+        return known
+    family, _, soc = name.partition("-")
+    known = TARGETS.get(family)
+    return replace(known, name=name, soc=soc) if known is not None and soc in known.socs else None
 
 
 def target_named(name: str) -> Target:
@@ -129,8 +146,55 @@ def target_named(name: str) -> Target:
     """
     found = find(name)
     if found is None:
+        family, _, soc = name.partition("-")
+        if family in TARGETS and TARGETS[family].socs:
+            raise _unknown_soc(TARGETS[family], soc)
         raise UsageError(f"There is no target {name!r}.", hint=f"Choose from: {', '.join(TARGETS)}.")
     return found
+
+
+def for_soc(chosen: Sequence[Target], soc: str | None) -> list[Target]:
+    """The same targets, each for the chip that its artifact has to be compiled for.
+
+    Args:
+        soc: None: none was named.
+
+    Raises:
+        UsageError: a chip has to be named and isn't, or is named for nothing that is compiled for one, or is unknown.
+    """
+    if soc is not None and not any(target.socs for target in chosen):
+        names = ", ".join(target.name for target in every() if target.socs)
+        raise UsageError(
+            f"{option('soc', soc)} goes with a target that is compiled for one chip: {names}.",
+            hint=f"Add {option('targets', names)}, or leave {option('soc')} out.",
+        )
+    return [_for_soc(target, soc) if target.socs else target for target in chosen]
+
+
+def _for_soc(target: Target, soc: str | None) -> Target:
+    if target.soc is not None and soc in (None, target.soc):
+        return target
+    if target.soc is not None:
+        raise UsageError(f"{target.name} is for another chip than {soc}.", hint=f"Leave {option('soc')} out.")
+    if soc is None:
+        raise UsageError(
+            f"An artifact for {target.name} is compiled for one chip, and none is named.",
+            hint=f"Name it with {option('soc')}: {', '.join(target.socs)}.",
+        )
+    found = find(f"{target.name}-{soc.upper()}")
+    if found is None:
+        raise _unknown_soc(target, soc)
+    return found
+
+
+def _unknown_soc(target: Target, soc: str) -> UsageError:
+    near = difflib.get_close_matches(soc.upper(), target.socs)
+    return UsageError(
+        f"{target.name} can't be compiled for {soc!r}: its compiler knows no such chip.",
+        hint=f"The nearest are {', '.join(near)}. See them all with: {command('doctor')}"
+        if near
+        else f"Choose from: {', '.join(target.socs)}.",
+    )
 
 
 def _static(text: str, computes_in: Precision | None = None) -> dict[str, Meaning]:
@@ -143,6 +207,8 @@ def _static(text: str, computes_in: Precision | None = None) -> dict[str, Meanin
 
 _FLOAT16_IN_CORE_ML = ("Core ML computes in float16 what it stores in float16", "fp16")
 _NO_CORE_AI_WEIGHTS = ("coreai-torch quantizes nothing by itself, and takes only a graph with scales", "static_wi8_ai8")
+
+_NO_HEXAGON_WEIGHTS = ("Hexagon has no product of float activations and smaller weights", "static_wi8_ai8")
 
 _TARGETS = (
     Target(
@@ -323,6 +389,54 @@ _TARGETS = (
             **dict.fromkeys(
                 ("dynamic_wi8_afp32", "weight_only_wi8_afp32", "weight_only_wi4_afp32", "palettized_wi4_afp16"),
                 _NO_CORE_AI_WEIGHTS,
+            ),
+        },
+    ),
+    Target(
+        name="qualcomm",
+        title="Qualcomm's NPU",
+        file="model.tflite",
+        converter="dvfl_mobile.converters.qualcomm",
+        runner="dvfl_mobile.runners.qualcomm.runner",
+        packages=("onnxruntime-qnn", "onnxruntime", "litert-torch", "ai-edge-litert", "torch"),
+        runtime_package="onnxruntime-qnn",
+        extra="qualcomm",
+        purpose="compile for Qualcomm's NPU, and run its numbers; Linux x86-64",
+        systems=("Linux",),
+        own_runtime_on=("Android",),
+        run_by=_EMULATOR,
+        minimum_os="Android 9 (API 28)",
+        normalizer="means",
+        folds_weights=False,
+        output_name="output_0",
+        licence="qualcomm",
+        socs=(
+            "SM8350",
+            "SM8450",
+            "SM8475",
+            "SM8550",
+            "SM8650",
+            "SM8750",
+            "SM8845",
+            "SM8850",
+            "SA8255",
+            "SA8295",
+        ),
+        slowness=20,
+        only_by_name=True,
+        meanings={
+            "fp16": Meaning("float16 weights, activations and arithmetic on Hexagon, between floats", "float16"),
+            **_static(
+                "int8 weights by channel, int8 activations and int8 input on Hexagon; {floats}, in float16", "float16"
+            ),
+        },
+        instead={
+            **dict.fromkeys(
+                ("fp32", "weight_only_wf16_afp32"), ("Hexagon computes floats in half precision", "fp16")
+            ),
+            **dict.fromkeys(
+                ("dynamic_wi8_afp32", "weight_only_wi8_afp32", "weight_only_wi4_afp32", "palettized_wi4_afp16"),
+                _NO_HEXAGON_WEIGHTS,
             ),
         },
     ),

@@ -28,7 +28,7 @@ from dvfl_mobile.pipeline.check import check
 from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.recipes import RECIPES
-from dvfl_mobile.targets import TARGETS
+from dvfl_mobile.targets import target_named
 from tests.quantized import small_form, small_student
 from tests.threads import threads
 
@@ -87,7 +87,7 @@ def shared_conversions(factory: pytest.TempPathFactory) -> Make:
                 incoming.write_bytes(pickle.dumps((made.report, made.graphs, made.operations)))
                 incoming.rename(beside)
         report, graphs, operations = pickle.loads(beside.read_bytes())
-        place = folder_of(small_student(), TARGETS[target], RECIPES[recipe], out)
+        place = folder_of(small_student(), target_named(target), RECIPES[recipe], out)
         return Made(small_student(), open_artifact(place), report, graphs, operations)
 
     return make
@@ -110,7 +110,7 @@ def _model_for(recipe: str) -> Any:
 def skip_without(target: str) -> None:
     """Skip the test where the packages of `target` aren't installed."""
     try:
-        versions(TARGETS[target])
+        versions(target_named(target))
     except MissingDependencyError as error:
         pytest.skip(str(error))
 

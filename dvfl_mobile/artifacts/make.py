@@ -61,6 +61,7 @@ def make_artifact(
             recipe=recipe.name,
             metadata=_metadata(student, spec, recipe).model_dump_json(),
             minimum_os=minimum_os,
+            soc=target.soc,
         )
         lowered = lower(target, request, partial / target.file)
         manifest = Manifest(
@@ -119,7 +120,7 @@ def _known_fields(model: Lowerable, target: Target, recipe: Recipe, reference: P
         "model": student.architecture.name,
         "target": target.name,
         "recipe": recipe.name,
-        "recipe_meaning": recipe.meaning[target.name],
+        "recipe_meaning": target.meanings[recipe.name].text,
         "architecture": student.architecture,
         "classes": tuple(student.classes),
         "clip": student.raw_clip,

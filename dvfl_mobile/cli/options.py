@@ -31,6 +31,13 @@ def minimum_ios_help() -> str:
     return f"{titles} only: the oldest iOS to run on, {choices}. Default: 17, or what the recipe needs."
 
 
+def soc_help() -> str:
+    """Help on --soc: which targets are compiled for a chip."""
+    compiled = [target for target in targets.every() if target.socs]
+    names = ", ".join(target.name for target in compiled)
+    return f"{names} only: the chip to compile for, such as {compiled[0].socs[0]}. All of them: dvfl-mobile doctor"
+
+
 def device_help() -> str:
     """Help on --device of commands that take one."""
     *others, last = kinds.spellings(emulated=True)
@@ -210,6 +217,10 @@ MinimumIos = Annotated[
         help=minimum_ios_help(),
         show_default=False,
     ),
+]
+Soc = Annotated[
+    str | None,
+    typer.Option("--soc", metavar="SOC", help=soc_help(), show_default=False),
 ]
 MinDelegated = Annotated[
     float | None,

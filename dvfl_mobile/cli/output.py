@@ -29,7 +29,12 @@ def show_student(student: Student, notes: Sequence[str] = ()) -> None:
 
     for sentence in weights_notes(student.source.kind):
         print_warning(sentence)
-    for sentence in (*student.notes, *notes):
+    show_notes((*student.notes, *notes))
+
+
+def show_notes(notes: Sequence[str]) -> None:
+    """A line for each."""
+    for sentence in notes:
         print_note(sentence)
 
 

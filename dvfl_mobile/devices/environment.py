@@ -20,6 +20,7 @@ from dvfl_mobile import targets
 from dvfl_mobile.data.root import DATA_VARIABLE
 from dvfl_mobile.documents import Document
 from dvfl_mobile.errors import needs
+from dvfl_mobile.licences import LICENCES, LicenceState, accept, state_of
 from dvfl_mobile.spelling import spelled
 from dvfl_mobile.targets import Target
 
@@ -64,6 +65,7 @@ class TargetState(Document):
 
     Attributes:
         run_by: what runs them where it isn't the target's own runtime.
+        socs: the chips that it can be compiled for; empty where one artifact is for all.
     """
 
     name: str
@@ -71,6 +73,7 @@ class TargetState(Document):
     runs: bool
     why_not_run: str
     run_by: str = ""
+    socs: tuple[str, ...] = ()
 
 
 class Environment(Document):
@@ -83,25 +86,37 @@ class Environment(Document):
     base: dict[str, str | None]
     extras: tuple[Extra, ...]
     targets: tuple[TargetState, ...]
+    licences: tuple[LicenceState, ...]
     data_root: str | None
     data_folders: tuple[str, ...]
     install: str | None
 
     def missing_for(self, names: Sequence[str]) -> list[str]:
         """What keeps the named targets, or extras, from being used here, a sentence each."""
-        wanted = {target.extra if (target := targets.find(name)) else name for name in names}
-        return [problem for extra in self.extras if extra.name in wanted for problem in extra.problems]
+        found = {name: targets.find(name) for name in names}
+        wanted = {target.extra if target else name for name, target in found.items()}
+        missing = [problem for extra in self.extras if extra.name in wanted for problem in extra.problems]
+        needed = {target.licence for target in found.values() if target}
+        unaccepted = [_unaccepted(licence) for licence in self.licences if licence.name in needed and licence.text]
+        return [*missing, *filter(None, unaccepted)]
 
 
-def look_around() -> Environment:
+def look_around(accept_licence: str | None = None) -> Environment:
     """Look at the machine and the installed packages.
 
+    Args:
+        accept_licence: a licence to accept first, for this user and for good, by its name.
+
     Raises:
+        UsageError: there is no such licence.
         MissingDependencyError: dvfl-mobile runs from a bare folder, so that nothing says what it needs.
     """
+    if accept_licence is not None:
+        accept(accept_licence)
     purposes = _purposes()
     required = _requirements(purposes)
     extras = {name: _extra(name, purpose, required[name]) for name, purpose in purposes.items()}
+    licences = {name: state_of(licence) for name, licence in LICENCES.items()}
     by_name = {*_EXTRAS_BY_NAME, *(target.extra for target in targets.every() if target.only_by_name)}
     root = os.environ.get(DATA_VARIABLE) or None
     return Environment(
@@ -110,7 +125,10 @@ def look_around() -> Environment:
         machine=_machine(),
         base={need.name: _version(need.name) for need in required[""]},
         extras=tuple(extras.values()),
-        targets=tuple(_target_state(target, extras[target.extra]) for target in targets.every()),
+        targets=tuple(
+            _target_state(target, extras[target.extra], licences.get(target.licence)) for target in targets.every()
+        ),
+        licences=tuple(licences.values()),
         data_root=root,
         data_folders=_folders(Path(root)) if root else (),
         install=_install_command([name for name, extra in extras.items() if extra.problems and name not in by_name]),
@@ -160,17 +178,24 @@ def _extra(name: str, purpose: str, required: list[Requirement]) -> Extra:
     return Extra(name=name, purpose=spelled(purpose), packages=packages, problems=tuple(problems))
 
 
-def _target_state(target: Target, extra: Extra) -> TargetState:
+def _target_state(target: Target, extra: Extra, licence: LicenceState | None) -> TargetState:
     runtime = target.runtime_package
     why_not = "" if runtime is None or _version(runtime) else f"{runtime} isn't installed"
+    if licence is not None and not why_not:
+        why_not = _unaccepted(licence)
     is_executed = target.is_executed_on(platform.system()) and not why_not
     return TargetState(
         name=target.name,
-        converts=not extra.problems,
+        converts=not extra.problems and (licence is None or licence.is_accepted),
         runs=not why_not,
         why_not_run=why_not,
         run_by=target.run_by if is_executed else "",
+        socs=target.socs,
     )
+
+
+def _unaccepted(licence: LicenceState) -> str:
+    return "" if licence.is_accepted else f"{licence.title} isn't accepted"
 
 
 def _install_command(extras: list[str]) -> str | None:

@@ -137,9 +137,13 @@ def found() -> Sequence[FoundDevice]:
 
 
 def _check_times_mean_something(manifest: Manifest) -> None:
-    if target_named(manifest.target).is_executed_on(platform.system()):
+    target = target_named(manifest.target)
+    runs_it = target.run_by.partition(":")[0]
+    if target.is_executed_on(platform.system()):
         raise InconclusiveError(
-            f"An artifact for {manifest.target} isn't timed on {platform.system()}: a reference executor runs it here, "
+            f"An artifact for {manifest.target} isn't timed on {platform.system()}: {runs_it} runs it here, "
             "made to compute the right numbers and not to be fast.",
-            hint=f"Profile one for coreml on an iPhone or iPad, from a Mac, with {option('device', 'ios:UDID')}.",
+            hint=f"Profile one for coreml on an iPhone or iPad, from a Mac, with {option('device', 'ios:UDID')}."
+            if "Darwin" in target.own_runtime_on
+            else "Time it on a phone with that chip.",
         )

@@ -36,6 +36,12 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "an Arm core under qemu: its numbers, never its latency",
             is_emulated=True,
         ),
+        "htp": Kind(
+            "dvfl_mobile.devices.htp",
+            "",
+            "Qualcomm's Hexagon, by Qualcomm's emulator: its numbers, never its latency",
+            is_emulated=True,
+        ),
         "gpu": Kind("dvfl_mobile.devices.gpu", "", "this machine's GPU, in half precision; gpu:fp32: in float32"),
     }
 )

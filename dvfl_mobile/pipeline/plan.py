@@ -11,7 +11,7 @@ from dvfl_mobile.converters.base import versions
 from dvfl_mobile.errors import DvflMobileError, MissingDependencyError, UsageError
 from dvfl_mobile.recipes import Recipe, check_carried, recipe_named
 from dvfl_mobile.spelling import option
-from dvfl_mobile.targets import Target, target_named
+from dvfl_mobile.targets import Target, for_soc, target_named
 from dvfl_mobile.wording import either
 
 _USUAL_IOS = 17
@@ -36,7 +36,9 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-def make_plan(targets: Sequence[str], recipe: str, out: Path, minimum_ios: int | None = None) -> Plan:
+def make_plan(
+    targets: Sequence[str], recipe: str, out: Path, minimum_ios: int | None = None, soc: str | None = None
+) -> Plan:
     """Resolve names, before any work.
 
     With no target named, every target is taken that carries the recipe and whose packages are installed, but for
@@ -45,13 +47,14 @@ def make_plan(targets: Sequence[str], recipe: str, out: Path, minimum_ios: int |
     Args:
         targets: their names.
         minimum_ios: None: 17, or the oldest that has what the recipe needs.
+        soc: the chip to compile for, such as `SM8750`, for the targets that are compiled for one.
 
     Raises:
-        UsageError: there is no such target or recipe, or a named target can't carry the recipe.
+        UsageError: there is no such target, chip or recipe, or a named target can't carry the recipe.
         MissingDependencyError: a named target's packages aren't installed, or those of all targets.
     """
     kind = recipe_named(recipe)
-    chosen, notes = [target_named(name) for name in dict.fromkeys(targets)], []
+    chosen, notes = for_soc([target_named(name) for name in dict.fromkeys(targets)], soc), []
     check_carried(kind, [target.name for target in chosen])
     oldest = _minimum_ios(kind, minimum_ios, chosen)
     if chosen:

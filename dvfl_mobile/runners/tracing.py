@@ -41,13 +41,23 @@ def trace(folder: Path, manifest: Manifest, clip: Pixels) -> Trace:
         UsageError: this target's operators can't be watched.
     """
     verify(manifest, folder)
-    target = targets.find(manifest.target)
+    runner, tracer = watched_by(manifest.target)
+    return traced_by_child(runner, tracer, folder, manifest, clip)
+
+
+def watched_by(name: str) -> tuple[str, str]:
+    """The modules that run and watch the artifacts of the target of that name.
+
+    Raises:
+        UsageError: this target's operators can't be watched.
+    """
+    target = targets.find(name)
     if target is None or target.tracer is None:
         raise UsageError(
-            f"The operators of an artifact for {manifest.target} can't be watched.",
+            f"The operators of an artifact for {name} can't be watched.",
             hint=f"Locate in one for: {', '.join(each.name for each in targets.every() if each.tracer)}.",
         )
-    return traced_by_child(target.runner, target.tracer, folder, manifest, clip)
+    return target.runner, target.tracer
 
 
 def load_tracer(module: str) -> None:

@@ -126,14 +126,14 @@ def test_doctor_shows_it(run: Run) -> None:
     code, found = run("doctor", "--target", "toy")
     assert code == 0
     [state] = [target for target in found["targets"] if target["name"] == "toy"]
-    assert state == {"name": "toy", "converts": True, "runs": True, "why_not_run": "", "run_by": ""}
+    assert state == {"name": "toy", "converts": True, "runs": True, "why_not_run": "", "run_by": "", "socs": []}
     assert next(extra["purpose"] for extra in found["extras"] if extra["name"] == "toy") == TOY.purpose
 
 
 def test_help_names_it() -> None:
     assert target_help() == (
-        "executorch, coreml, tflite, toy, executorch-coreml or coreai; may be given several times. Default: all of the "
-        "first four that are installed."
+        "executorch, coreml, tflite, toy, executorch-coreml, coreai or qualcomm; may be given several times. Default: "
+        "all of the first four that are installed."
     )
 
 

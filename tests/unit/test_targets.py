@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from types import MappingProxyType, ModuleType
 
@@ -24,7 +25,7 @@ from dvfl_mobile.devices.kinds import Kind
 from dvfl_mobile.devices.values import FoundDevice
 from dvfl_mobile.errors import UsageError
 from dvfl_mobile.recipes import RECIPES
-from dvfl_mobile.targets import Target, target_named
+from dvfl_mobile.targets import Target, for_soc, target_named
 
 
 @pytest.mark.parametrize("target", targets.every(), ids=lambda target: target.name)
@@ -40,13 +41,46 @@ def test_an_entry_names_modules_that_are_there_and_recipes_that_are_known(target
 def test_a_target_that_is_none_is_refused_with_those_there_are() -> None:
     with pytest.raises(UsageError, match="There is no target 'onnx'") as caught:
         target_named("onnx")
-    assert caught.value.hint == "Choose from: executorch, coreml, tflite, executorch-coreml, coreai."
+    assert caught.value.hint == "Choose from: executorch, coreml, tflite, executorch-coreml, coreai, qualcomm."
+
+
+def test_a_target_that_is_compiled_for_one_chip_is_named_with_it() -> None:
+    for_one = target_named("qualcomm-SM8750")
+    assert for_one == replace(target_named("qualcomm"), name="qualcomm-SM8750", soc="SM8750")
+    assert for_soc([target_named("qualcomm")], "sm8750") == [for_one]
+    assert for_soc([for_one], None) == for_soc([for_one], "SM8750") == [for_one]
+    assert for_soc([target_named("tflite"), target_named("qualcomm")], "SM8750") == [target_named("tflite"), for_one]
+
+
+@pytest.mark.parametrize(
+    ("name", "soc", "problem", "hint"),
+    [
+        ("qualcomm", None, "compiled for one chip, and none is named", "Name it with `soc=`: SM8350, SM8450,"),
+        ("qualcomm", "SM8570", "can't be compiled for 'SM8570'", "The nearest are SM8850, SM8750, SM8650."),
+        ("qualcomm", "x", "can't be compiled for 'x'", "Choose from: SM8350,"),
+        ("tflite", "SM8750", "`soc=SM8750` goes with a target that is compiled for one chip", "targets=qualcomm"),
+        ("qualcomm-SM8750", "SM8650", "qualcomm-SM8750 is for another chip than SM8650", "Leave `soc=` out."),
+        ("qualcomm-SM1", None, "qualcomm can't be compiled for 'SM1'", "Choose from: SM8350,"),
+    ],
+)
+def test_a_chip_that_can_not_be_meant_is_refused(name: str, soc: str | None, problem: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        for_soc([target_named(name)], soc)
+    assert problem in caught.value.problem
+    assert hint in caught.value.hint
+
+
+def test_the_chips_are_those_that_the_compiler_knows() -> None:
+    pytest.importorskip("ai_edge_litert", reason="the compiler isn't installed")
+    from ai_edge_litert.aot.vendors.qualcomm.target import SocModel
+
+    assert {soc.value for soc in SocModel} - {"ALL"} == set(target_named("qualcomm").socs)
 
 
 def test_help_is_made_of_the_table() -> None:
     assert target_help() == (
-        "executorch, coreml, tflite, executorch-coreml or coreai; may be given several times. Default: all of the "
-        "first three that are installed."
+        "executorch, coreml, tflite, executorch-coreml, coreai or qualcomm; may be given several times. Default: all "
+        "of the first three that are installed."
     )
     assert minimum_ios_help() == (
         "Core ML, Core ML in ExecuTorch only: the oldest iOS to run on, 16, 17 or 18. Default: 17, or what the recipe "
@@ -63,8 +97,8 @@ def test_the_help_of_convert_says_what_it_makes_without_a_target() -> None:
 
 def test_help_on_devices_is_made_of_their_kinds() -> None:
     assert device_help() == (
-        "Where to run it: host:native, android:SERIAL, ios:UDID, or arm64:CPU (emulated). Default: this machine. "
-        "See: dvfl-mobile devices"
+        "Where to run it: host:native, android:SERIAL, ios:UDID, arm64:CPU (emulated), or htp (emulated). Default: "
+        "this machine. See: dvfl-mobile devices"
     )
     assert devices_help() == (
         "host, host:native, android:SERIAL, ios:UDID, or all that are ready; may be given several times. Default: "

@@ -10,7 +10,9 @@ import typer
 from dvfl_mobile.cli.console import print_json, print_rich
 from dvfl_mobile.cli.options import (
     DEFAULT_OUT,
+    Calib,
     Checkpoint,
+    DataRoot,
     Frames,
     Json,
     Labels,
@@ -19,7 +21,9 @@ from dvfl_mobile.cli.options import (
     MinimumIos,
     Out,
     Recipe,
+    Samples,
     Size,
+    Soc,
     Targets,
     Weights,
 )
@@ -39,7 +43,11 @@ Reuse = Annotated[
 def convert(
     checkpoint: Checkpoint = None,
     targets: Targets = None,
+    soc: Soc = None,
     recipe: Recipe = None,
+    calib: Calib = None,
+    data_root: DataRoot = None,
+    samples: Samples = 64,
     out: Out = DEFAULT_OUT,
     labels: Labels = None,
     frames: Frames = None,
@@ -53,22 +61,30 @@ def convert(
 ) -> None:
     """Convert a checkpoint, or a quantized form, to ExecuTorch, Core ML and TFLite.
 
+    A recipe with static scales is quantized first, on the clips of --calib; clips without a recipe mean static int8.
+
     Each artifact goes to FOLDER/MODEL/TARGET/RECIPE with a manifest, once it is whole. Nothing is compared with
     PyTorch yet: that is what parity does, and deploy does both.
     """
-    from dvfl_mobile.cli.output import show_student
+    from dvfl_mobile.cli.output import show_notes, show_student
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.model.checkpoint.opened import opened
+    from dvfl_mobile.pipeline import quantize as quantizing
     from dvfl_mobile.pipeline.convert import check_delegated, convert
     from dvfl_mobile.pipeline.load import load_model, recipe_of
     from dvfl_mobile.pipeline.plan import make_plan
+    from dvfl_mobile.pipeline.quantize_plan import plan_for_deploy
 
     with opened(checkpoint) as file:
-        plan = make_plan(targets or [], recipe_of(file, recipe), out, minimum_ios)
+        plan = make_plan(targets or [], recipe_of(file, recipe, has_clips=calib is not None), out, minimum_ios, soc)
+        calibration = plan_for_deploy(plan.recipe, calib, data_root=data_root, samples=samples)
         with steps() as step:
             with step("load"):
                 model = load_model(file, labels, frames, size, weights)
             show_student(model.student, (*plan.notes, *model.warnings))
+            if calibration is not None:
+                model = quantizing.calibrated(model, calibration, step)
+                show_notes(model.warnings)
             made = convert(model, plan, step, reuse=reuse)
     show_artifacts(made, json=json)
     check_delegated(made, min_delegated, max_calls)

@@ -26,6 +26,7 @@ from dvfl_mobile.cli.options import (
     Recipe,
     Samples,
     Size,
+    Soc,
     Targets,
     Weights,
 )
@@ -41,6 +42,7 @@ Strict = Annotated[bool, typer.Option("--strict", help="End with 7, not 0, where
 def deploy(
     checkpoint: Checkpoint = None,
     targets: Targets = None,
+    soc: Soc = None,
     recipe: Recipe = None,
     calib: Calib = None,
     data_root: DataRoot = None,
@@ -81,7 +83,7 @@ def deploy(
 
     with opened(checkpoint) as file:
         meant = recipe_of(file, recipe, has_clips=calib is not None)
-        plan = make_plan(targets or [], meant, out, minimum_ios)
+        plan = make_plan(targets or [], meant, out, minimum_ios, soc)
         calibration = plan_for_deploy(plan.recipe, calib, data_root=data_root, samples=samples)
         with steps() as step:
             with step("load"):

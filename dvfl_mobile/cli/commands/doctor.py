@@ -13,6 +13,7 @@ from dvfl_mobile.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from dvfl_mobile.devices.environment import Environment, Extra
+    from dvfl_mobile.licences import LicenceState
 
 RequestedTargets = Annotated[
     list[str] | None,
@@ -25,7 +26,18 @@ RequestedTargets = Annotated[
 ]
 
 
-def doctor(targets: RequestedTargets = None, json: Json = False) -> None:
+AcceptLicence = Annotated[
+    str | None,
+    typer.Option(
+        "--accept-licence",
+        metavar="NAME",
+        help="Accept this licence of other people's packages, such as qualcomm: for this user, this text, and good.",
+        show_default=False,
+    ),
+]
+
+
+def doctor(targets: RequestedTargets = None, accept_licence: AcceptLicence = None, json: Json = False) -> None:
     """Show versions, runtimes and missing extras, and what to install.
 
     Ends with 0 whatever is missing, unless --target names a target: then with 4 if that one can't be converted to here.
@@ -35,7 +47,7 @@ def doctor(targets: RequestedTargets = None, json: Json = False) -> None:
 
     for target in targets or []:
         target_named(target)
-    environment = look_around()
+    environment = look_around(accept_licence)
     if json:
         print_json(environment)
     else:
@@ -69,6 +81,11 @@ def _lines(environment: Environment) -> Iterator[str]:
         runs += f" by {target.run_by}" if target.run_by else ""
         converts = "[green]converts[/]" if target.converts else "[yellow]does not convert[/]"
         yield _row(target.name, f"{converts}, {runs}")
+        if target.socs:
+            yield _row("", f"for {', '.join(target.socs)}")
+    yield "\n[bold]Licences[/]"
+    for licence in environment.licences:
+        yield from _licence(licence)
     yield "\n[bold]Data sets[/]"
     yield f"  {escape(_data(environment))}\n"
     if environment.install:
@@ -89,6 +106,24 @@ def _state(extra: Extra) -> str:
     if not extra.problems:
         return f"[green]ok[/]: {_versions(extra.packages)}"
     return f"[yellow]{', '.join(extra.problems)}[/] ({extra.purpose})"
+
+
+def _licence(licence: LicenceState) -> Iterator[str]:
+    from rich.markup import escape
+
+    from dvfl_mobile.licences import YES, licence_named
+
+    known = licence_named(licence.name)
+    if licence.text is None:
+        yield _row(licence.name, f"{licence.title}, of {known.package}, which isn't installed")
+        return
+    accepted = "[green]accepted[/]" if licence.is_accepted else "[yellow]not accepted[/]"
+    yield _row(licence.name, f"{accepted}: {licence.title}, of {known.package}")
+    yield _row("", escape(licence.text))
+    if not licence.is_accepted:
+        yield _row("", known.about)
+        yield _row("", f"Its text alone binds. To accept it: dvfl-mobile doctor --accept-licence {licence.name}")
+        yield _row("", f"or, for one process, {known.variable}={YES}")
 
 
 def _data(environment: Environment) -> str:

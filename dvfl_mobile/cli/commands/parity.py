@@ -140,6 +140,7 @@ def parity(
     from dvfl_mobile.parity.thresholds import asked_thresholds, check_change
     from dvfl_mobile.pipeline.check import check, check_taken
     from dvfl_mobile.pipeline.check import locate as find
+    from dvfl_mobile.runners.tracing import watched_by
 
     check_change(min_sqnr, because)
     if artifact.suffix.lower() == ".mlpackage":
@@ -169,6 +170,8 @@ def parity(
         raise UsageError("--locate and --second-opinion run on this machine, and --device somewhere else.")
     with steps() as step:
         opened = open_artifact(artifact)
+        if locate:
+            watched_by(opened.manifest.target)  # that it can be, before any work
         # What a device must reach depends on what it computes in.
         thresholds = None if min_sqnr is None else asked_thresholds(opened.manifest.recipe, min_sqnr, because)
         report = check(opened, clips, reference, max_clips, step, thresholds, second_opinions or [], device)

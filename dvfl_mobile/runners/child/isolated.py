@@ -44,10 +44,10 @@ class IsolatedRunner:
         how: Document | None = None,
         engine: Engine | None = None,
     ) -> None:
-        engine = engine or Engine()
+        target = target_named(manifest.target)
+        engine = engine or Engine(slowness=target.slowness)
         limits = engine.limits_for(manifest)
         self._deadline_s = limits.deadline_s
-        target = target_named(manifest.target)
         self._child = Child(folder / manifest.file, writes=target.compiles, environment=engine.environment)
         how = (how or {}) | {"settings": dict(engine.settings)}
         self._opened = _opened(self._child, folder, manifest, runtime or target.runner, how, limits)

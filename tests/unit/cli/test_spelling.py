@@ -14,7 +14,7 @@ import typer
 
 from dvfl_mobile import files
 from dvfl_mobile.cli.main import COMMANDS, _app
-from dvfl_mobile.cli.spelling import COMMAND_LINE
+from dvfl_mobile.cli.spelling import COMMAND_LINE, spelling_of
 from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.data.gather import gather_clips
 from dvfl_mobile.devices import environment
@@ -22,9 +22,20 @@ from dvfl_mobile.devices.harness import protocol
 from dvfl_mobile.devices.ios import devicectl
 from dvfl_mobile.pack.judging import faults
 from dvfl_mobile.progress import silent
-from dvfl_mobile.spelling import FUNCTIONS, PYTHON, Command, Option, command, option, speaking, spelled, spoken
+from dvfl_mobile.spelling import (
+    FUNCTIONS,
+    PYTHON,
+    Command,
+    Option,
+    command,
+    has_option,
+    option,
+    speaking,
+    spelled,
+    spoken,
+)
 from dvfl_mobile.training.official import config
-from tests.hints import strange_flags
+from tests.hints import flags_by_command, strange_flags
 from tests.sources import modules
 
 # No parameter of the library: what they tell of, only the command line has.
@@ -130,17 +141,20 @@ def test_a_value_is_taken_as_it_is() -> None:
 
 
 def test_a_command_hears_of_its_own_options_alone(run_command: Callable[..., tuple[int, str, str]]) -> None:
-    for name, has_it in (("convert", False), ("deploy", True)):
+    for name, has_it in (("inspect", False), ("quantize", True)):
+        with speaking(spelling_of(flags_by_command()[name])):
+            assert has_option("calib") == has_it
+    for name in ("convert", "deploy"):
         code, _, err = run_command(name, "--recipe", "w8a8", "--target", "tflite")
         assert code == 2
-        assert ("--calib" in err) == has_it
+        assert "--calib" in err
         assert "dvfl-mobile quantize" in err
 
 
 def test_an_option_that_a_command_lacks_is_seen() -> None:
-    assert strange_flags(["convert", "x"], "Name clips with --calib, or see: dvfl-mobile deploy --clips") == {"--calib"}
+    assert strange_flags(["convert", "x"], "Name them with --clips, or see: dvfl-mobile deploy --calib") == {"--clips"}
     assert strange_flags(["deploy", "x"], "Name clips with --calib or --clips.") == set()
-    assert strange_flags(["convert", "x", "--calib"], "No such option: --calib") == set()
+    assert strange_flags(["convert", "x", "--clips"], "No such option: --clips") == set()
 
 
 def test_whoever_calls_the_library_after_a_command_is_spoken_to_in_python(run_command: Callable[..., object]) -> None:

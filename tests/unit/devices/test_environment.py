@@ -15,6 +15,7 @@ from dvfl_mobile.cli.main import main
 from dvfl_mobile.devices import environment
 from dvfl_mobile.devices.environment import Environment, look_around
 from dvfl_mobile.errors import MissingDependencyError
+from dvfl_mobile.licences import Licence, LicenceState
 
 pytestmark = pytest.mark.installed
 
@@ -32,6 +33,8 @@ ALL_THERE = {
     "coreai-core": "1.0.0b3",
     "litert-torch": "0.10.0",
     "ai-edge-litert": "2.3.0",
+    "onnxruntime": "1.32.0",
+    "onnxruntime-qnn": "2.7.0",
     "safetensors": "0.8.0",
     "av": "18.1.0",
     "matplotlib": "3.10.0",
@@ -55,6 +58,12 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         return packages[name]
 
     monkeypatch.setattr(environment, "version", version)
+
+    def state_of(licence: Licence) -> LicenceState:
+        text = "licence.pdf" if licence.package in packages else None
+        return LicenceState(name=licence.name, title=licence.title, text=text, is_accepted=text is not None)
+
+    monkeypatch.setattr(environment, "state_of", state_of)
     monkeypatch.setattr(environment.platform, "system", lambda: "Linux")
     return packages
 
@@ -72,7 +81,7 @@ def test_with_all_there_nothing_is_to_be_installed() -> None:
     assert [extra.name for extra in found.extras if extra.problems] == []
     assert found.install is None
     assert all(target.converts for target in found.targets)
-    assert found.missing_for(["executorch", "coreml", "tflite", "executorch-coreml", "coreai"]) == []
+    assert found.missing_for(["executorch", "coreml", "tflite", "executorch-coreml", "coreai", "qualcomm"]) == []
 
 
 def test_with_the_base_alone_everything_else_is_named(installed: dict[str, str]) -> None:
@@ -84,6 +93,8 @@ def test_with_the_base_alone_everything_else_is_named(installed: dict[str, str])
         "coreai-core",
         "litert-torch",
         "ai-edge-litert",
+        "onnxruntime",
+        "onnxruntime-qnn",
         "safetensors",
         "av",
         "matplotlib",
@@ -103,7 +114,7 @@ def test_with_the_base_alone_everything_else_is_named(installed: dict[str, str])
 
 
 def test_only_what_is_missing_is_to_be_installed(installed: dict[str, str]) -> None:
-    for name in ("coremltools", "tensorflow", "coreai-torch", "coreai-core"):  # the latter three aren't in `all`
+    for name in ("coremltools", "tensorflow", "coreai-torch", "onnxruntime-qnn"):  # the latter three aren't in `all`
         del installed[name]
     found = look_around()
     assert found.install == "pip install 'dvfl-mobile[coreml]'"
@@ -126,9 +137,9 @@ def test_core_ml_is_run_by_a_reference_executor_on_linux() -> None:
 
 def test_core_ml_runs_on_macos(installed: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment.platform, "system", lambda: "Darwin")
-    assert [target.runs for target in look_around().targets] == [True, True, True, True]
+    assert [target.runs for target in look_around().targets] == [True, True, True, True, True]
     del installed["coremltools"]
-    assert [target.runs for target in look_around().targets] == [True, False, True, True]
+    assert [target.runs for target in look_around().targets] == [True, False, True, True, True]
 
 
 def test_core_ai_runs_on_linux_where_its_runtime_is(installed: dict[str, str]) -> None:
@@ -139,6 +150,29 @@ def test_core_ai_runs_on_linux_where_its_runtime_is(installed: dict[str, str]) -
     assert (core_ai.runs, core_ai.why_not_run) == (False, "coreai-core isn't installed")
     installed["coreai-torch"] = "0.5.0"
     assert look_around().missing_for(["coreai"]) == ["coreai-torch is 0.5.0, and coreai needs ==0.4.3"]
+
+
+def test_an_npu_waits_for_its_licence(installed: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def unaccepted(licence: Licence) -> LicenceState:
+        return LicenceState(name=licence.name, title=licence.title, text="licence.pdf", is_accepted=False)
+
+    monkeypatch.setattr(environment, "state_of", unaccepted)
+    found = look_around()
+    [state] = [target for target in found.targets if target.name == "qualcomm"]
+    assert (state.converts, state.runs) == (False, False)
+    assert state.why_not_run == "Qualcomm's AI Stack License isn't accepted"
+    assert found.missing_for(["qualcomm-SM8750"]) == [state.why_not_run]
+    assert found.missing_for(["tflite"]) == []
+    installed["onnxruntime-qnn"] = "2.8.0"
+    assert look_around().missing_for(["qualcomm"])[0] == "onnxruntime-qnn is 2.8.0, and qualcomm needs ==2.7.0"
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_chips_that_an_npu_may_be_of_are_listed(capfd: pytest.CaptureFixture[str]) -> None:
+    assert _doctor() == 0
+    assert (
+        "for SM8350, SM8450, SM8475, SM8550, SM8650, SM8750, SM8845, SM8850, SA8255, SA8295" in capfd.readouterr().out
+    )
 
 
 def test_a_copy_that_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

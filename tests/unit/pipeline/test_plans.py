@@ -53,8 +53,8 @@ def test_core_ai_that_is_not_installed_names_its_extra(monkeypatch: pytest.Monke
     assert [target.name for target in make_plan([], "fp32", Path("out")).targets] == ["executorch", "coreml", "tflite"]
 
 
-def test_only_core_ai_has_to_be_named() -> None:
-    assert [target.name for target in TARGETS.values() if target.only_by_name] == ["coreai"]
+def test_what_has_to_be_named() -> None:
+    assert [target.name for target in TARGETS.values() if target.only_by_name] == ["coreai", "qualcomm"]
 
 
 CLIPS = Calibration("ucf8", samples=16)

@@ -1,0 +1,1 @@
+"""Qualcomm's emulator of Hexagon, by ONNX Runtime."""
