@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from unittest import mock
 import pytest
 
 from dvfl_mobile.artifacts.make import Artifact, folder_of, open_artifact
-from dvfl_mobile.converters.base import versions
+from dvfl_mobile.converters.base import Lowered, Request, versions
 from dvfl_mobile.delegation import Delegation, Operation
 from dvfl_mobile.errors import MissingDependencyError
 from dvfl_mobile.files import directory_lock
@@ -81,7 +82,7 @@ def shared_conversions(factory: pytest.TempPathFactory) -> Make:
         beside = folder / f"{target}-{recipe}.pickle"
         with directory_lock(folder / f"{target}-{recipe}", wait=True):
             if not beside.exists():
-                with _remembered_flatbuffers(folder, target):
+                with _remembered_flatbuffers(folder, target), _compiling_what_stands(target, make):
                     made = _converted(target, recipe, out)
                 incoming = beside.with_suffix(".incoming")
                 incoming.write_bytes(pickle.dumps((made.report, made.graphs, made.operations)))
@@ -162,6 +163,25 @@ def _remembered_flatbuffers(folder: Path, target: str) -> Iterator[None]:
         return SimpleNamespace(model_content=kept.read_bytes)
 
     with mock.patch.object(litert_torch, "convert", remembering):
+        yield
+
+
+@contextmanager
+def _compiling_what_stands(target: str, make: Make) -> Iterator[None]:
+    """What is compiled for a chip is the `.tflite` that this run has anyway."""
+    if not target.startswith("qualcomm"):
+        yield
+        return
+    from dvfl_mobile.converters import qualcomm
+
+    def lower(request: Request, path: Path) -> Lowered:
+        found = make("tflite", request.recipe)
+        shutil.copy(found.file, path)
+        [entry] = found.artifact.manifest.inputs
+        scale = None if entry.scale is None or entry.zero_point is None else (entry.scale, entry.zero_point)
+        return Lowered(found.artifact.manifest.delegation, scale)
+
+    with mock.patch.object(qualcomm.tflite, "lower", lower):
         yield
 
 

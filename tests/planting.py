@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -100,13 +101,11 @@ def _tflite_scale(path: Path, _node: str, scale: float) -> None:
         for tensor in tensors:
             tensor.quantization.scale = [scale * CLIP]
 
-    _edit_tflite(path, edit)
+    edit_tflite(path, edit)
 
 
 def _tflite_epsilon(path: Path, nth: int) -> None:
     def edit(model: Any) -> None:
-        import copy
-
         graph = model.subgraphs[0]
 
         def value(index: int) -> np.ndarray:
@@ -126,10 +125,52 @@ def _tflite_epsilon(path: Path, nth: int) -> None:
         operator.inputs[place] = len(graph.tensors)
         graph.tensors.append(tensor)
 
-    _edit_tflite(path, edit)
+    edit_tflite(path, edit)
 
 
-def _edit_tflite(path: Path, edit: Callable[[Any], None]) -> None:
+def enlarge_last_norm(path: Path, factor: float = 2.0**14) -> None:
+    """Have a `.tflite`'s last norm square values that are `factor` times as large: the same in float32, since a power
+    of two costs no bit, and beyond half precision."""
+
+    def edit(model: Any) -> None:
+        from ai_edge_litert.schema_py_generated import BuiltinOperator as Kind
+
+        graph = model.subgraphs[0]
+        operators = list(graph.operators)
+        kinds = [model.operatorCodes[operator.opcodeIndex].builtinCode for operator in operators]
+        makers = {int(output): operator for operator in operators for output in operator.outputs}
+
+        def added(like: int, name: bytes, value: float | None = None) -> int:
+            tensor = copy.deepcopy(graph.tensors[like])
+            tensor.name = name
+            if value is not None:
+                tensor.shape, tensor.shapeSignature, tensor.buffer = [], None, len(model.buffers)
+                model.buffers.append(type(model.buffers[0])())
+                model.buffers[-1].data = np.frombuffer(np.float32(value).tobytes(), np.uint8)
+            graph.tensors.append(tensor)
+            return len(graph.tensors) - 1
+
+        # rsqrt(mean(centred · centred) + least · least), with least = size · root of eps
+        root = operators[max(index for index, kind in enumerate(kinds) if kind == Kind.RSQRT)]
+        mean, square = (makers[int(index)] for index in makers[int(root.inputs[0])].inputs)
+        centred = int(makers[int(mean.inputs[0])].inputs[0])
+        least = makers[int(square.inputs[0])]
+        [epsilon] = [int(index) for index in least.inputs if int(index) not in makers]
+        [held] = np.frombuffer(bytes(model.buffers[graph.tensors[epsilon].buffer].data), np.float32)
+
+        larger = added(centred, b"larger")
+        for operator in operators:
+            operator.inputs = [larger if index == centred else index for index in operator.inputs]
+        other = added(epsilon, b"another epsilon", float(held) * factor)
+        least.inputs = [other if index == epsilon else index for index in least.inputs]
+        multiply = copy.deepcopy(operators[kinds.index(Kind.MUL)])
+        multiply.inputs, multiply.outputs = [centred, added(epsilon, b"factor", factor)], [larger]
+        graph.operators.insert(operators.index(makers[centred]) + 1, multiply)
+
+    edit_tflite(path, edit)
+
+
+def edit_tflite(path: Path, edit: Callable[[Any], None]) -> None:
     from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffers
 
     model = flatbuffers.read_model(str(path))

@@ -38,6 +38,7 @@ class Step:
     options: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     custom: str = ""
+    said: bytes = b""  # a custom operator's own options
 
 
 def write_tflite(path: Path, steps: Sequence[Step], graphs: int = 1) -> Path:
@@ -91,6 +92,8 @@ def _operator(step: Step, numbers: dict[int, int], model: Any) -> Any:
         inputs=[-1 if value is None else numbers[id(value)] for value in step.inputs],
         outputs=[numbers[id(value)] for value in step.outputs],
     )
+    if step.said:
+        operator.customOptions = np.frombuffer(step.said, np.uint8)
     if step.options:
         operator.builtinOptionsType = getattr(schema.BuiltinOptions, step.options)
         operator.builtinOptions = getattr(schema, f"{step.options}T")(**step.settings)

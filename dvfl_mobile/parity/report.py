@@ -94,7 +94,7 @@ def decided(
     Raises:
         ArtifactError: no thresholds stand for the artifact's recipe.
     """
-    thresholds = thresholds or thresholds_for(artifact.recipe)
+    thresholds = thresholds or thresholds_for(artifact.recipe, target=artifact.target)
     checks = (*judge(measurement, thresholds), *(opinion.check for opinion in opinions))
     return ParityReport(
         tool_version=__version__,
@@ -143,7 +143,7 @@ def undecided(
     Raises:
         ArtifactError: no thresholds stand for the artifact's recipe.
     """
-    thresholds = thresholds or thresholds_for(artifact.recipe)
+    thresholds = thresholds or thresholds_for(artifact.recipe, target=artifact.target)
     return ParityReport(
         tool_version=__version__,
         verdict=Verdict.INCONCLUSIVE,

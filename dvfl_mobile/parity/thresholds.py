@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import Field
 
+from dvfl_mobile import targets
 from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.errors import ArtifactError, UsageError
 from dvfl_mobile.metrics import are_halves
-from dvfl_mobile.recipes import RECIPES
+from dvfl_mobile.recipes import RECIPES, Recipe
 from dvfl_mobile.spelling import option
 from dvfl_mobile.targets import Precision
 from dvfl_mobile.wording import percent, printable
@@ -80,12 +81,13 @@ class Thresholds(Document):
         return float(2 * reference_rms * 10 ** (-self.min_sqnr_db / 20))
 
 
-def thresholds_for(recipe: str, computes_in: Precision | None = None) -> Thresholds:
+def thresholds_for(recipe: str, computes_in: Precision | None = None, target: str | None = None) -> Thresholds:
     """The thresholds of a recipe.
 
     Args:
         computes_in: what a device computes floats in, whatever the recipe says; None: as it says. In half precision no
             recipe can reach more than half precision allows.
+        target: the artifact's, since one may compute what no other does; None: as everywhere.
 
     Raises:
         ArtifactError: no thresholds stand for it.
@@ -96,11 +98,12 @@ def thresholds_for(recipe: str, computes_in: Precision | None = None) -> Thresho
             f"No parity thresholds stand for the recipe '{printable(recipe)}'.",
             hint=f"Convert the checkpoint with a recipe that can be judged: {', '.join(RECIPES)}.",
         )
-    in_half = computes_in == "float16" and known.min_sqnr_db > IN_HALF_DB
+    least, why = _least_sqnr(known, target)
+    in_half = computes_in == "float16" and least > IN_HALF_DB
     return Thresholds(
         recipe=known.name,
-        min_sqnr_db=IN_HALF_DB if in_half else known.min_sqnr_db,
-        sqnr_reason=_IN_HALF if in_half else known.sqnr_reason,
+        min_sqnr_db=IN_HALF_DB if in_half else least,
+        sqnr_reason=_IN_HALF if in_half else why,
         min_top1=min(known.min_top1, IN_HALF_TOP1) if in_half else known.min_top1,
         top1_reason=_IN_HALF_TOP1 if in_half and known.min_top1 > IN_HALF_TOP1 else known.top1_reason,
     )
@@ -121,15 +124,26 @@ def arithmetic_of(recipe: str, delegate: object, logits: ArrayLike) -> Precision
     return "float16" if are_halves(logits) else "float32"
 
 
-def asked_thresholds(recipe: str, min_sqnr_db: float | None = None, because: str | None = None) -> Thresholds:
-    """The thresholds of a recipe, with another least SQNR where one is asked for.
+def _least_sqnr(recipe: Recipe, target: str | None) -> tuple[float, str]:
+    """The least SQNR of a recipe, and why that much: what its target says, where that says it."""
+    made_for = targets.find(target) if target is not None else None
+    meaning = made_for.meanings.get(recipe.name) if made_for else None
+    if meaning is not None and meaning.min_sqnr_db is not None:
+        return meaning.min_sqnr_db, meaning.sqnr_reason
+    return recipe.min_sqnr_db, recipe.sqnr_reason
+
+
+def asked_thresholds(
+    recipe: str, min_sqnr_db: float | None = None, because: str | None = None, target: str | None = None
+) -> Thresholds:
+    """The thresholds of a recipe, on a target, with another least SQNR where one is asked for.
 
     Raises:
         UsageError: see `check_change`.
         ArtifactError: no thresholds stand for the recipe.
     """
     check_change(min_sqnr_db, because)
-    thresholds = thresholds_for(recipe)
+    thresholds = thresholds_for(recipe, target=target)
     return thresholds if min_sqnr_db is None else thresholds.with_sqnr(min_sqnr_db, str(because).strip())
 
 

@@ -59,7 +59,8 @@ def check(
     manifest = artifact.manifest
     place = find_device(device) if device is not None else None
     others = opinions_named(second_opinions, manifest.target)
-    thresholds = thresholds or thresholds_for(manifest.recipe, place.facts.computes_in if place else None)
+    computes_in = place.facts.computes_in if place else None
+    thresholds = thresholds or thresholds_for(manifest.recipe, computes_in, manifest.target)
     clip_set = gather_clips(clips, manifest.clip, manifest.classes, step, most)
     try:
         if place is None:

@@ -173,7 +173,8 @@ def parity(
         if locate:
             watched_by(opened.manifest.target)  # that it can be, before any work
         # What a device must reach depends on what it computes in.
-        thresholds = None if min_sqnr is None else asked_thresholds(opened.manifest.recipe, min_sqnr, because)
+        made = opened.manifest
+        thresholds = None if min_sqnr is None else asked_thresholds(made.recipe, min_sqnr, because, made.target)
         report = check(opened, clips, reference, max_clips, step, thresholds, second_opinions or [], device)
         located = find(opened, report, clips, reference, max_clips, step, device) if locate else None
     show_parity(report, verbose=verbose, json=json, junit=junit, markdown=markdown, located=located)

@@ -54,7 +54,7 @@ def build(artifact: Artifact, clips: Path, reference: Path | None = None, step: 
         UsageError: the checkpoint is another model's.
     """
     manifest = artifact.manifest
-    recipe = thresholds_for(manifest.recipe)
+    recipe = thresholds_for(manifest.recipe, target=manifest.target)
     verify(manifest, artifact.folder)
     student = reference_student(artifact, reference)
     found, notes = golden.gather(clips, manifest.clip, manifest.classes, step)

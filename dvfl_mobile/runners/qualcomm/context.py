@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +38,7 @@ def context_of(path: Path) -> Context:
     data = path.read_bytes()
     try:
         return _read(data, path)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, struct.error) as error:
         # Of the reader of flatbuffers, of whatever a file has in place of one.
         raise ArtifactError(f"{path} can't be read: {type(error).__name__}: {error}.", hint="Convert again.") from error
 
@@ -61,8 +62,8 @@ def _read(data: bytes, path: Path) -> Context:
     start, size = said["bytecode_offset"], said["bytecode_size"]
     if not 0 < start < start + size <= len(data):
         raise ArtifactError(f"{path} has no context binary where it says: it was cut off.", hint="Convert again.")
-    taken, given = ([_value(graph.tensors[index]) for index in indices] for indices in (graph.inputs, graph.outputs))
-    return Context(str(said["name"]), data[start : start + size], taken[0], given[0])
+    taken, given = (graph.tensors[indices[0]] for indices in (operator.inputs, operator.outputs))
+    return Context(str(said["name"]), data[start : start + size], _value(taken), _value(given))
 
 
 def _value(tensor: Any) -> Value:

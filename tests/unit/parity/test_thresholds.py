@@ -36,6 +36,16 @@ def report(min_sqnr: float | None, because: str | None, error: float = 0.02) -> 
     return decided(ARTIFACT, {"runtime": "x"}, CLIPS, "checkpoint", measurement, thresholds)
 
 
+def test_a_target_that_computes_what_no_other_does_has_a_bar_of_its_own() -> None:
+    own = thresholds_for("fp16", target="qualcomm-SM8750")
+    assert own == asked_thresholds("fp16", target="qualcomm-SM8750")
+    assert (own.min_sqnr_db, own.notes) == (40, ())
+    assert "Hexagon" in own.sqnr_reason
+    assert own.min_top1 == thresholds_for("fp16").min_top1
+    assert thresholds_for("fp16", target="tflite") == thresholds_for("fp16", target="no such") == thresholds_for("fp16")
+    assert thresholds_for("static_wi8_ai8", target="qualcomm-SM8750") == thresholds_for("static_wi8_ai8")
+
+
 def test_without_a_change_the_recipes_own_stand() -> None:
     assert asked_thresholds("fp16") == thresholds_for("fp16")
     assert report(None, None).verdict is Verdict.PASS

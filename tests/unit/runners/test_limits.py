@@ -22,12 +22,20 @@ def test_limits_grow_with_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (small.written_bytes, large.written_bytes) == (64 * MIB, 264 * MIB)
 
 
+def test_an_emulator_gets_more_seconds_and_no_more_memory() -> None:
+    usual, emulated = limits_for(MIB), limits_for(MIB, slowness=20)
+    assert emulated.deadline_s == 20 * usual.deadline_s
+    assert (emulated.memory_bytes, emulated.written_bytes) == (usual.memory_bytes, usual.written_bytes)
+
+
 def test_the_environment_has_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(DEADLINE_VARIABLE, "2.5")
     monkeypatch.setenv(MEMORY_VARIABLE, "100")
     assert (limits_for(MIB).deadline_s, limits_for(MIB).memory_bytes) == (2.5, 100 * MIB)
     monkeypatch.setenv(DEADLINE_VARIABLE, "")
     assert limits_for(MIB).deadline_s == 121
+    monkeypatch.setenv(DEADLINE_VARIABLE, "3")
+    assert limits_for(MIB, slowness=20).deadline_s == 3
 
 
 @pytest.mark.parametrize("variable", [DEADLINE_VARIABLE, MEMORY_VARIABLE])
