@@ -17,6 +17,7 @@ from dvfl_mobile.artifacts.make import Artifact, open_artifact
 from dvfl_mobile.cli.main import main
 from dvfl_mobile.converters import qualcomm_compiler
 from dvfl_mobile.converters.qualcomm_compiler import compiled
+from dvfl_mobile.data import gather
 from dvfl_mobile.devices.base import find_device
 from dvfl_mobile.documents import Verdict
 from dvfl_mobile.errors import ArtifactError, DvflMobileError, UnfitDependencyError
@@ -145,7 +146,9 @@ FAULTS = (
 
 
 @pytest.mark.parametrize(("recipe", "kind", "module"), FAULTS)
-def test_a_planted_fault_fails(made: Make, tmp_path: Path, recipe: str, kind: str, module: str) -> None:
+def test_a_planted_fault_fails(
+    made: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str, kind: str, module: str
+) -> None:
     """The fault is in the graph that is compiled, so that it is in the compiled bytes."""
     source = made("tflite", "fp32" if recipe == "fp16" else recipe)
     faulty = overflowing(source, tmp_path) if kind == "overflow" else plant(source, kind, module, tmp_path)
@@ -154,6 +157,8 @@ def test_a_planted_fault_fails(made: Make, tmp_path: Path, recipe: str, kind: st
     artifact = with_file(
         copied(made(NAME, recipe).artifact, tmp_path), compiled(faulty.folder / faulty.manifest.file, SOC, work)
     )
+    # Two clips show it: each takes a second of the emulator's.
+    monkeypatch.setattr(gather, "DRAWN_CLIPS", 2)
     report = check(artifact)
     assert report.verdict is Verdict.FAIL, report.pooled
     if kind == "overflow":

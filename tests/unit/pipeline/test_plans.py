@@ -54,7 +54,11 @@ def test_core_ai_that_is_not_installed_names_its_extra(monkeypatch: pytest.Monke
 
 
 def test_what_has_to_be_named() -> None:
-    assert [target.name for target in TARGETS.values() if target.only_by_name] == ["coreai", "qualcomm"]
+    assert [target.name for target in TARGETS.values() if target.only_by_name] == [
+        "executorch-coreml",
+        "coreai",
+        "qualcomm",
+    ]
 
 
 CLIPS = Calibration("ucf8", samples=16)
