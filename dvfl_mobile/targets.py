@@ -441,9 +441,7 @@ _TARGETS = (
             ),
         },
         instead={
-            **dict.fromkeys(
-                ("fp32", "weight_only_wf16_afp32"), ("Hexagon computes floats in half precision", "fp16")
-            ),
+            **dict.fromkeys(("fp32", "weight_only_wf16_afp32"), ("Hexagon computes floats in half precision", "fp16")),
             **dict.fromkeys(
                 ("dynamic_wi8_afp32", "weight_only_wi8_afp32", "weight_only_wi4_afp32", "palettized_wi4_afp16"),
                 _NO_HEXAGON_WEIGHTS,
