@@ -13,8 +13,10 @@ from dvfl_mobile.artifacts import manifest as manifests
 from dvfl_mobile.artifacts.manifest import Manifest, Metadata, TensorEntry
 from dvfl_mobile.converters.base import Lowered, Request, lower, versions
 from dvfl_mobile.data.clips import ClipSpec
+from dvfl_mobile.data.gather import ClipSet
 from dvfl_mobile.errors import ArtifactError
 from dvfl_mobile.files import atomic_directory, directory_lock
+from dvfl_mobile.model.ranges import Ranges
 from dvfl_mobile.quantization.lowerable import Lowerable
 from dvfl_mobile.recipes import Recipe
 from dvfl_mobile.targets import Target
@@ -22,6 +24,9 @@ from dvfl_mobile.version import __version__
 
 if TYPE_CHECKING:
     from dvfl_mobile.model.student import Student
+
+_MEASURED_CLIPS = 4
+"""To find ranges on: a forward pass in float32 for each, and for each target."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +43,14 @@ def folder_of(student: Student, target: Target, recipe: Recipe, out: Path) -> Pa
 
 
 def make_artifact(
-    model: Lowerable, target: Target, recipe: Recipe, out: Path, reference: Path, minimum_os: str
+    model: Lowerable, target: Target, recipe: Recipe, out: Path, reference: Path, minimum_os: str, clips: ClipSet
 ) -> Artifact:
     """Lower a student, or its quantized form, and write `out/<model>/<target>/<recipe>/`, the manifest last.
 
     Args:
         reference: what `save_reference` wrote for this student.
         minimum_os: the oldest system to run on; only Core ML lets one choose.
+        clips: to find on how large its values become: a few of them, spread over all.
 
     Raises:
         MissingDependencyError: the target's packages aren't installed.
@@ -56,13 +62,14 @@ def make_artifact(
     spec = known["clip"]
     with directory_lock(folder), atomic_directory(folder) as partial:
         request = Request(
-            form=_to_lower(model, target, recipe, spec),
+            form=lowered_form(model, target, recipe, spec),
             shape=spec.shape,
             recipe=recipe.name,
             metadata=_metadata(student, spec, recipe).model_dump_json(),
             minimum_os=minimum_os,
             soc=target.soc,
         )
+        ranges = _ranges(request.form, clips)
         lowered = lower(target, request, partial / target.file)
         manifest = Manifest(
             **known,
@@ -71,6 +78,7 @@ def make_artifact(
             inputs=(_input_entry(target, spec, lowered),),
             outputs=(TensorEntry(name=target.output_name, shape=(1, len(student.classes)), dtype="float32"),),
             delegation=lowered.delegation,
+            ranges=ranges,
             command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         )
         manifests.write(manifest, partial)
@@ -103,7 +111,7 @@ def open_artifact(folder: Path) -> Artifact:
     return Artifact(folder, manifests.read(folder))
 
 
-def _to_lower(model: Lowerable, target: Target, recipe: Recipe, spec: ClipSpec) -> Any:
+def lowered_form(model: Lowerable, target: Target, recipe: Recipe, spec: ClipSpec) -> Any:
     """What the target's converter lowers: the deploy form, or the quantized graph of it."""
     form = (model if recipe.is_calibrated else model.student).to_lower(target, recipe.name)
     if recipe.mode == "dynamic" and target.folds_weights:
@@ -111,6 +119,13 @@ def _to_lower(model: Lowerable, target: Target, recipe: Recipe, spec: ClipSpec) 
 
         return dynamic_graph(form, spec.shape)
     return form
+
+
+def _ranges(form: Any, clips: ClipSet) -> Ranges:
+    from dvfl_mobile.converters.ranges import measure_ranges
+
+    step = max(1, len(clips.clips) // _MEASURED_CLIPS)
+    return measure_ranges(form, clips.pixels[::step][:_MEASURED_CLIPS], clips.facts.source)
 
 
 def _known_fields(model: Lowerable, target: Target, recipe: Recipe, reference: Path, minimum_os: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.errors import ArtifactError
 from dvfl_mobile.files import files_below, sha256_of, write_text
 from dvfl_mobile.model.architecture import Architecture
+from dvfl_mobile.model.ranges import Ranges
 from dvfl_mobile.model.source import WeightSource
 from dvfl_mobile.quantization.settings import Quantization
 from dvfl_mobile.spelling import command, option
@@ -69,6 +70,7 @@ class Manifest(Document):
         minimum_os: the oldest systems that run it.
         delegation: where its operators run.
         quantization: for recipes that were calibrated, how, on what, and every scale.
+        ranges: how large the values of what was lowered became, on a few clips; None in those of before.
         tools: versions of everything that took part.
         command: the command line that made it.
     """
@@ -90,6 +92,7 @@ class Manifest(Document):
     minimum_os: str
     delegation: Delegation
     quantization: Quantization | None = None
+    ranges: Ranges | None = None
     tools: dict[str, str]
     command: str
 

@@ -68,6 +68,20 @@ def joined(report: Document, name: str, more: Document) -> dict[str, Any]:
     return {**loads(report.model_dump_json()), name: loads(more.model_dump_json())}
 
 
+def show_picture(path: Path, draw: Callable[[Path], None]) -> None:
+    """Draw a picture and say where it is, or why there is none."""
+    from dvfl_mobile.cli.progress import quiet_vendors
+    from dvfl_mobile.errors import MissingDependencyError, OutputError
+
+    try:
+        with quiet_vendors():
+            draw(path)
+    except (MissingDependencyError, OutputError) as error:
+        print_note(f"There is no picture: {error.problem} {error.hint}")
+    else:
+        print_note(f"The picture is {path}.")
+
+
 def show_annotations(report: ParityReport | PackReport) -> None:
     """What failed, for GitHub to show beside the code; it reads stderr as well as stdout."""
     from dvfl_mobile.report.formats import annotations

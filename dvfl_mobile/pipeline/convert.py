@@ -7,14 +7,19 @@ from pathlib import Path
 
 from dvfl_mobile.artifacts.make import Artifact, make_artifact, standing_artifact
 from dvfl_mobile.artifacts.reference import save_reference
+from dvfl_mobile.data.gather import ClipSet, gather_clips
 from dvfl_mobile.errors import CheckFailedError, InconclusiveError
+from dvfl_mobile.model.ranges import MARGIN, MOST_HALF, OperatorRange
 from dvfl_mobile.pipeline.load import check_scales
 from dvfl_mobile.pipeline.plan import Plan
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.quantization.lowerable import Lowerable
+from dvfl_mobile.recipes import RECIPES
 from dvfl_mobile.spelling import command, option
 from dvfl_mobile.targets import Target
-from dvfl_mobile.wording import plural
+from dvfl_mobile.wording import first_few, plural
+
+_MOST_NAMED = 3
 
 
 def convert(model: Lowerable, plan: Plan, step: Step = silent, *, reuse: bool = False) -> list[Artifact]:
@@ -28,13 +33,18 @@ def convert(model: Lowerable, plan: Plan, step: Step = silent, *, reuse: bool = 
     """
     check_scales(model, plan.recipe)
     reference = save_reference(model.student, plan.out)
-    return [convert_one(model, target, plan, reference, step, reuse=reuse) for target in plan.targets]
+    clips = gather_clips(None, model.student.raw_clip, model.student.classes, silent, 0)
+    return [convert_one(model, target, plan, reference, clips, step, reuse=reuse) for target in plan.targets]
 
 
 def convert_one(
-    model: Lowerable, target: Target, plan: Plan, reference: Path, step: Step, *, reuse: bool = False
+    model: Lowerable, target: Target, plan: Plan, reference: Path, clips: ClipSet, step: Step, *, reuse: bool = False
 ) -> Artifact:
-    """Make one artifact of the plan, beside the reference that `save_reference` wrote; see `convert`."""
+    """Make one artifact of the plan, beside the reference that `save_reference` wrote; see `convert`.
+
+    Args:
+        clips: to find on how large its values become.
+    """
     minimum_os = f"iOS {plan.minimum_ios}" if target.ios else target.minimum_os
     if reuse:
         with step(f"look for {target.name} {plan.recipe.name}"):
@@ -42,7 +52,7 @@ def convert_one(
         if found is not None:
             return found
     with step(f"convert to {target.name} {plan.recipe.name}"):
-        return make_artifact(model, target, plan.recipe, plan.out, reference, minimum_os)
+        return make_artifact(model, target, plan.recipe, plan.out, reference, minimum_os, clips)
 
 
 def check_delegated(made: Sequence[Artifact], least: float | None, max_calls: int | None = None) -> None:
@@ -61,6 +71,55 @@ def check_delegated(made: Sequence[Artifact], least: float | None, max_calls: in
             _check_share(artifact, least)
         if max_calls is not None:
             _check_calls(artifact, max_calls)
+
+
+def check_ranges(made: Sequence[Artifact]) -> None:
+    """Check that no artifact which computes in half precision has values that it can't hold.
+
+    Raises:
+        CheckFailedError: one has, on the clips that its manifest names; the message says where, first to last.
+    """
+    for artifact in made:
+        ranges = artifact.manifest.ranges
+        if ranges is not None and ranges.overflowing and _computes_in_half(artifact):
+            raise CheckFailedError(
+                f"{artifact.folder} computes in half precision, which ends at {MOST_HALF:,.0f}, and "
+                f"{plural(len(ranges.overflowing), 'operator')} of it go beyond: {_named(ranges.overflowing)}.",
+                hint=f"See them all with: {command('inspect', artifact.folder)} --ranges",
+            )
+
+
+def range_warnings(artifact: Artifact) -> tuple[str, ...]:
+    """What whoever ships it must know of the size of its values: sentences, none where all is well."""
+    ranges = artifact.manifest.ranges
+    if ranges is None:
+        return ()
+    facts = artifact.manifest
+    name = f"{facts.target}/{facts.recipe}"
+    found = []
+    if ranges.overflowing and not _computes_in_half(artifact):
+        found.append(
+            f"{name}: {plural(len(ranges.overflowing), 'operator')} go beyond {MOST_HALF:,.0f}, where half precision "
+            f"ends: {_named(ranges.overflowing)}. A phone's GPU or NPU computes in it by default, and gives wrong "
+            "numbers there."
+        )
+    if ranges.near:
+        found.append(
+            f"{name}: {plural(len(ranges.near), 'operator')} come within {MARGIN:g} times of {MOST_HALF:,.0f}, where "
+            f"half precision ends: {_named(ranges.near)}. Other clips may go beyond."
+        )
+    return tuple(found)
+
+
+def _computes_in_half(artifact: Artifact) -> bool:
+    recipe = RECIPES.get(artifact.manifest.recipe)
+    return recipe is not None and recipe.computes_in(artifact.manifest.target) == "float16"
+
+
+def _named(rows: Sequence[OperatorRange]) -> str:
+    return first_few(
+        rows, _MOST_NAMED, lambda row: f"{row.operator} in {row.module or 'the graph'} ({row.largest:,.0f})"
+    )
 
 
 def _check_share(artifact: Artifact, least: float) -> None:

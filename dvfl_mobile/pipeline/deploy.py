@@ -11,7 +11,7 @@ from dvfl_mobile.errors import InconclusiveError
 from dvfl_mobile.model.card import card_of
 from dvfl_mobile.pipeline.check import MOST_CLIPS
 from dvfl_mobile.pipeline.compare import compare, keep, not_compared, reference_logits
-from dvfl_mobile.pipeline.convert import convert_one
+from dvfl_mobile.pipeline.convert import convert_one, range_warnings
 from dvfl_mobile.pipeline.load import check_scales
 from dvfl_mobile.pipeline.plan import Plan
 from dvfl_mobile.pipeline.summary import DeployRow, DeploySummary, summarize
@@ -37,10 +37,12 @@ def deploy(
     clip_set = gather_clips(clips, student.clip, student.classes, step, most)
     reference = save_reference(student, plan.out)
     expected = reference_logits(student, clip_set, step)
-    rows = []
+    rows: list[DeployRow] = []
+    warnings: list[str] = []
     for target in plan.targets:
         start = time.monotonic()
-        artifact = convert_one(model, target, plan, reference, step)
+        artifact = convert_one(model, target, plan, reference, clip_set, step)
+        warnings += range_warnings(artifact)
         try:
             check_runs_here(artifact.manifest)
             report = compare(artifact, clip_set, expected, step)
@@ -62,5 +64,5 @@ def deploy(
         clips=clip_set.facts,
         rows=rows,
         card=card_of(student.source.sha256),
-        notes=(*student.notes, *plan.notes, *model.warnings),
+        notes=(*student.notes, *plan.notes, *model.warnings, *warnings),
     )

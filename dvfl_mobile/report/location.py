@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from dvfl_mobile.locating.document import Location, OperatorDeviation, Place
 from dvfl_mobile.report.formats import plots
+from dvfl_mobile.report.formats.depth import block_of, draw_blocks, plain_axes, sparkline
 from dvfl_mobile.report.formats.terminal import grid, paragraph
 from dvfl_mobile.wording import decibels, first_few, percent, plural
 
-_BARS = "▁▂▃▄▅▆▇█"
-_WIDTH = 64
 _MOST_NAMED = 5
 _MOST_DB = 140.0
 _STAT_COLUMNS = ("", "reference", "expected here", "found")
@@ -31,7 +29,7 @@ def terminal(location: Location) -> RenderableType:
     parts += [
         Text(),
         Text(f"SQNR of each operator's value, from the first to the last of {len(location.rows)}: {_range(location)}"),
-        Text(_sparkline([_shown(row.through_db) for row in location.rows])),
+        Text(sparkline([_shown(row.through_db) for row in location.rows])),
         Text(),
         grid(_BLOCK_COLUMNS, _block_rows(location.rows), names={0}, right={1, 2, 3, 4}),
     ]
@@ -89,12 +87,6 @@ def _block_rows(rows: Sequence[OperatorDeviation]) -> list[tuple[str, ...]]:
     return found
 
 
-def block_of(module: str) -> str:
-    """`stage2.block1` of `stage2.block1.mlp.fc1`; the first step of what lies in no stage."""
-    steps = module.split(".")
-    return ".".join(steps[:2]) if steps[0].startswith("stage") else steps[0] or "between blocks"
-
-
 def _remarks(location: Location) -> list[str]:
     remarks = [f"Tolerance: {location.tolerance}"]
     more = [location.rows[index] for index in location.beyond[1:]]
@@ -117,14 +109,6 @@ def _shown(value: float | None) -> float:
 def _range(location: Location) -> str:
     values = [_shown(row.through_db) for row in location.rows]
     return f"{min(values):.0f} to {max(values):.0f} dB"
-
-
-def _sparkline(values: Sequence[float]) -> str:
-    step = max(1.0, len(values) / _WIDTH)
-    chunks = [values[int(start * step) : int((start + 1) * step)] for start in range(int(len(values) / step))]
-    lows = [min(chunk) for chunk in chunks if chunk]
-    least, span = min(lows), (max(lows) - min(lows)) or 1.0
-    return "".join(_BARS[int((value - least) / span * (len(_BARS) - 1))] for value in lows)
 
 
 _LINE, _DOT = "#2563a8", "#12897b"
@@ -153,14 +137,9 @@ def plot(location: Location, path: Path) -> None:
     axes.plot(
         [row.index for row in beyond], [_shown(row.own_db) for row in beyond], "o", color=plots.MARK, markersize=6
     )
-    _draw_blocks(axes, rows)
+    draw_blocks(axes, [row.module for row in rows])
     axes.set_ylabel("SQNR (dB)", fontsize=9)
-    axes.set_xlim(-1, len(rows))
-    axes.grid(axis="y", color="#eceef1", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=8, color=plots.FAINT)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    plain_axes(axes, len(rows))
     axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
     facts = location.artifact
     figure.text(
@@ -168,15 +147,3 @@ def plot(location: Location, path: Path) -> None:
     )
     figure.text(0.06, 0.885, _title(location), fontsize=9, color=plots.MARK if location.place else plots.INK)
     plots.write(figure, path)
-
-
-def _draw_blocks(axes: Any, rows: Sequence[OperatorDeviation]) -> None:
-    """A line where each block begins, and its name below."""
-    starts: list[tuple[int, str]] = []
-    for row in rows:
-        block = block_of(row.module)
-        if not starts or starts[-1][1] != block:
-            starts.append((row.index, block))
-    for index, _ in starts:
-        axes.axvline(index - 0.5, color="#e3e6ea", linewidth=0.8, zorder=0)
-    axes.set_xticks([index for index, _ in starts], [block for _, block in starts], rotation=45, ha="right")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dvfl_mobile.cli.console import print_json, print_rich
+from dvfl_mobile.cli.console import print_json, print_rich, print_warning
 from dvfl_mobile.cli.options import (
     DEFAULT_OUT,
     Calib,
@@ -70,7 +70,7 @@ def convert(
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.model.checkpoint.opened import opened
     from dvfl_mobile.pipeline import quantize as quantizing
-    from dvfl_mobile.pipeline.convert import check_delegated, convert
+    from dvfl_mobile.pipeline.convert import check_delegated, check_ranges, convert, range_warnings
     from dvfl_mobile.pipeline.load import load_model, recipe_of
     from dvfl_mobile.pipeline.plan import make_plan
     from dvfl_mobile.pipeline.quantize_plan import plan_for_deploy
@@ -87,7 +87,11 @@ def convert(
                 show_notes(model.warnings)
             made = convert(model, plan, step, reuse=reuse)
     show_artifacts(made, json=json)
+    for artifact in made:
+        for warning in range_warnings(artifact):
+            print_warning(warning)
     check_delegated(made, min_delegated, max_calls)
+    check_ranges(made)
 
 
 def show_artifacts(made: Sequence[Artifact], *, json: bool) -> None:

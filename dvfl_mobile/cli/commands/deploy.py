@@ -75,7 +75,7 @@ def deploy(
     from dvfl_mobile.documents import Verdict
     from dvfl_mobile.model.checkpoint.opened import opened
     from dvfl_mobile.pipeline import quantize as quantizing
-    from dvfl_mobile.pipeline.convert import check_delegated
+    from dvfl_mobile.pipeline.convert import check_delegated, check_ranges
     from dvfl_mobile.pipeline.deploy import deploy
     from dvfl_mobile.pipeline.load import load_model, recipe_of
     from dvfl_mobile.pipeline.plan import make_plan
@@ -94,7 +94,9 @@ def deploy(
     show_summary(summary, json=json, junit=junit, markdown=markdown)
     if summary.verdict is not Verdict.FAIL:
         folders = [folder_of(model.student, target, plan.recipe, out) for target in plan.targets]
-        check_delegated([open_artifact(folder) for folder in folders], min_delegated, max_calls)
+        made = [open_artifact(folder) for folder in folders]
+        check_delegated(made, min_delegated, max_calls)
+        check_ranges(made)
     raise typer.Exit(summary.exit_code(strict=strict))
 
 

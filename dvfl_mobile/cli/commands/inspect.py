@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dvfl_mobile.cli.console import print_json, print_rich, print_warning
-from dvfl_mobile.cli.options import ArtifactFolder, Json
+from dvfl_mobile.cli.options import ArtifactFolder, Clips, Json
 from dvfl_mobile.cli.output import joined
+from dvfl_mobile.errors import ArtifactError, UsageError
+from dvfl_mobile.spelling import option
 
 if TYPE_CHECKING:
     from dvfl_mobile.artifacts.manifest import Manifest
@@ -17,26 +19,71 @@ if TYPE_CHECKING:
 
 
 Operators = Annotated[bool, typer.Option("--operators", help="Show every operator, not the sums by stage.")]
+RangesShown = Annotated[
+    bool,
+    typer.Option("--ranges", help="Show how large each operator's values become, and what leaves half precision."),
+]
 
 
-def inspect(artifact: ArtifactFolder, operators: Operators = False, json: Json = False) -> None:
+def inspect(
+    artifact: ArtifactFolder,
+    operators: Operators = False,
+    ranges: RangesShown = False,
+    clips: Clips = None,
+    json: Json = False,
+) -> None:
     """Show what is in an artifact, and what is delegated.
 
     Its bytes are checked against the manifest first. What fell back from the delegate is listed, and of a TFLite
     artifact what a phone's GPU delegate would refuse, by its published rules. It needs no torch.
+
+    With --ranges: how large the values of each operator became when it was made, or with --clips become on those, and
+    which of them half precision or an int8 scale can't hold. With 5 where an artifact computes in half precision and
+    they leave it.
     """
     from dvfl_mobile.artifacts import manifest
 
+    if clips is not None and not ranges:
+        raise UsageError("Clips are for --ranges.", hint="Give both, or neither.")
     found = manifest.read(artifact)
     manifest.verify(found, artifact)
+    if ranges:
+        show_ranges(found, artifact, clips, json=json)
+        return
     show_manifest(found, artifact, operators=operators, json=json, gpu=_gpu_delegate(found, artifact))
+
+
+def show_ranges(manifest: Manifest, folder: Path, clips: Path | None, *, json: bool) -> None:
+    """How large an artifact's values become, with a picture beside it."""
+    from dvfl_mobile.artifacts.make import Artifact
+    from dvfl_mobile.cli.output import show_picture
+    from dvfl_mobile.cli.progress import steps
+    from dvfl_mobile.pipeline.convert import check_ranges
+    from dvfl_mobile.pipeline.ranges import ranges_on
+    from dvfl_mobile.report import ranges as report
+
+    found = manifest.ranges
+    if clips is not None:
+        with steps() as step:
+            found = ranges_on(Artifact(folder, manifest), clips, step)
+    if found is None:
+        raise ArtifactError(
+            f"{folder} was made before ranges were measured.",
+            hint=f"Measure them with {option('clips')}, or convert again.",
+        )
+    if json:
+        print_json(found)
+    else:
+        print_rich(report.terminal(found))
+    name = f"{manifest.model}/{manifest.target}/{manifest.recipe}"
+    show_picture(folder / "ranges.png", lambda path: report.plot(found, name, path))
+    check_ranges([Artifact(folder, manifest.model_copy(update={"ranges": found}))])
 
 
 def _gpu_delegate(found: Manifest, folder: Path) -> GpuDelegateReport | None:
     """The GPU-delegate report, left beside it; None of a target without rules for it, and where it can't be read."""
     from dvfl_mobile import targets
     from dvfl_mobile.documents import leave
-    from dvfl_mobile.errors import ArtifactError
     from dvfl_mobile.gpu_delegate.report import NAME, gpu_delegate_report
 
     target = targets.find(found.target)

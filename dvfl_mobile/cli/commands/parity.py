@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dvfl_mobile.cli.console import print_note, print_rich
+from dvfl_mobile.cli.console import print_rich
 from dvfl_mobile.cli.options import (
     Annotations,
     Because,
@@ -20,7 +20,7 @@ from dvfl_mobile.cli.options import (
     MinSqnr,
     Reference,
 )
-from dvfl_mobile.cli.output import print_report, show_annotations
+from dvfl_mobile.cli.output import print_report, show_annotations, show_picture
 from dvfl_mobile.errors import UsageError
 
 if TYPE_CHECKING:
@@ -222,16 +222,8 @@ def show_parity(
 
 def show_location(located: Location, plot: Path, *, json: bool) -> None:
     """Where an artifact leaves its reference, with a picture at `plot`; JSON has been given with the comparison."""
-    from dvfl_mobile.cli.progress import quiet_vendors
-    from dvfl_mobile.errors import MissingDependencyError, OutputError
     from dvfl_mobile.report import location
 
     if not json:
         print_rich(location.terminal(located))
-    try:
-        with quiet_vendors():
-            location.plot(located, plot)
-    except (MissingDependencyError, OutputError) as error:
-        print_note(f"There is no picture: {error.problem} {error.hint}")
-    else:
-        print_note(f"The picture is {plot}.")
+    show_picture(plot, lambda path: location.plot(located, path))
