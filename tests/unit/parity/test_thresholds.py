@@ -205,7 +205,7 @@ def test_what_somebody_asked_for_stands_in_half_precision_too() -> None:
     assert "50 dB in place of the 36 dB of fp16" in found.notes[0]
 
 
-def test_a_reader_is_told_what_was_computed_in() -> None:
+def test_a_reader_sees_what_was_computed_in() -> None:
     assert "Computed in half precision throughout" in runner_notes({"arithmetic": "float16"})[0]
     assert "Computed in float32" in runner_notes({"arithmetic": "float32"})[0]
     assert runner_notes({}) == ()
