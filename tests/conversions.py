@@ -82,7 +82,7 @@ def shared_conversions(factory: pytest.TempPathFactory) -> Make:
         beside = folder / f"{target}-{recipe}.pickle"
         with directory_lock(folder / f"{target}-{recipe}", wait=True):
             if not beside.exists():
-                with _remembered_flatbuffers(folder, target), _compiling_what_stands(target, make):
+                with _remembered_flatbuffers(folder, target), _compiling_what_stands(target, recipe, make):
                     made = _converted(target, recipe, out)
                 incoming = beside.with_suffix(".incoming")
                 incoming.write_bytes(pickle.dumps((made.report, made.graphs, made.operations)))
@@ -167,15 +167,18 @@ def _remembered_flatbuffers(folder: Path, target: str) -> Iterator[None]:
 
 
 @contextmanager
-def _compiling_what_stands(target: str, make: Make) -> Iterator[None]:
+def _compiling_what_stands(target: str, recipe: str, make: Make) -> Iterator[None]:
     """What is compiled for a chip is the `.tflite` that this run has anyway."""
     if not target.startswith("qualcomm"):
         yield
         return
     from dvfl_mobile.converters import qualcomm
 
+    # Before it is given in the converter's place, by which it is made.
+    found = make("tflite", "fp32" if recipe == "fp16" else recipe)
+
     def lower(request: Request, path: Path) -> Lowered:
-        found = make("tflite", request.recipe)
+        assert request.recipe == found.artifact.manifest.recipe
         shutil.copy(found.file, path)
         [entry] = found.artifact.manifest.inputs
         scale = None if entry.scale is None or entry.zero_point is None else (entry.scale, entry.zero_point)
