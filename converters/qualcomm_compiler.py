@@ -7,6 +7,7 @@ the wheel doesn't bring. Both are made in a temporary folder, for that one proce
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -96,10 +97,11 @@ def _package_folder(distribution: str, package: str, needed: tuple[str, ...]) ->
 
 
 def _reason(work: Path) -> str:
-    """The last complaint in the log that the compiler leaves of a failure; empty where there is none."""
+    """The first complaint in the log that the compiler leaves of a failure; empty where there is none."""
     logs = [path.read_text(encoding="utf-8", errors="replace") for path in work.glob("tmp/*.error")]
-    complaints = [line.strip(" └") for log in logs for line in log.splitlines() if "rror" in line or "└" in line]
-    return complaints[-1] if complaints else ""
+    # `tcm_migration.cc:2207::ERROR:no properties registered for q::QNN_Gelu`; LiteRT's own go on in the next line.
+    complaints = [found for log in logs for found in re.findall(r"::ERROR:(.+)|ERROR: \[.+\]\n└ (.+)", log)]
+    return "".join(complaints[0]).rstrip(" .") if complaints else ""
 
 
 def _failed(soc: str, how: str) -> DvflMobileError:

@@ -208,6 +208,11 @@ def test_a_release_that_lacks_a_file_is_named(tmp_path: Path, monkeypatch: pytes
     assert "dvfl-mobile[qualcomm]" in caught.value.hint
 
 
+def test_a_chip_that_can_not_hold_it_is_named_with_the_reason(made: Make, tmp_path: Path) -> None:
+    with pytest.raises(DvflMobileError, match=r"made nothing for SM8350: no properties registered for .*Gelu\."):
+        compiled(made("tflite", "fp32").file, "SM8350", tmp_path)
+
+
 def test_a_compiler_that_fails_says_why(tmp_path: Path) -> None:
     (tmp_path / "model.tflite").write_bytes(b"no model")
     with pytest.raises(DvflMobileError, match=f"LiteRT's compiler made nothing for {SOC}"):
