@@ -232,7 +232,9 @@ _TARGETS = (
         meanings={
             "fp32": Meaning("float32 weights and arithmetic"),
             "fp16": Meaning(
-                "float16 weights, activations and arithmetic, which the processor must have", "float16", "half_products"
+                "float16 weights; float16 activations and arithmetic where the processor has it, float32 elsewhere",
+                "float16",
+                "half_products",
             ),
             "weight_only_wf16_afp32": Meaning(
                 "float16 weights of products and convolutions, unpacked once at load; float32 arithmetic"

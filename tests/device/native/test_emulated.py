@@ -13,11 +13,9 @@ from dvfl_mobile.devices.emulated import CPUS, QEMU_VARIABLE, SYSROOT_VARIABLE
 from dvfl_mobile.devices.harness.build import bundle_for
 from dvfl_mobile.devices.host_native import LocalPlace
 from dvfl_mobile.devices.values import RunOptions
-from dvfl_mobile.documents import Verdict
 from dvfl_mobile.errors import DeviceError
-from dvfl_mobile.metrics import are_halves, sqnr_db
-from dvfl_mobile.parity.thresholds import thresholds_for
-from dvfl_mobile.pipeline.check import check
+from dvfl_mobile.metrics import sqnr_db
+from dvfl_mobile.parity.thresholds import arithmetic_of, thresholds_for
 from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.pytorch import TorchRunner
 from tests.device.native.conftest import Small
@@ -71,36 +69,32 @@ def test_int8_artifacts_say_the_same_class(
 
 
 COMPUTING = ("Convolution ", "Fully Connected ")
-IN_HALF_DB = 36
-"""Of half precision against PyTorch: what `fp16` must reach there. 38 dB are left of these clips."""
 
 
-@pytest.mark.parametrize("target", ["executorch", "tflite"])
-def test_half_precision_is_computed_by_half_kernels_alone(
-    target: str, small: Small, pixels: np.ndarray, reference: np.ndarray
-) -> None:
-    artifact = small(target, "fp16")
+def test_half_precision_is_computed_by_half_kernels_alone(small: Small, pixels: np.ndarray) -> None:
+    artifact = small("tflite", "fp16")
     with find_device("arm64:cortex-a76").open(artifact.folder, artifact.manifest) as runner:
-        found = runner.run(pixels[:2])
         measured = runner.measure(pixels[0], RunOptions(warmup=0, runs=1, threads=1, operators=True))
     assert artifact.manifest.delegation.calls == 1
     assert all(operator.delegated for operator in measured.operators)
     kernels = {operator.name for operator in measured.operators if operator.name.startswith(COMPUTING)}
     assert len(kernels) == 3
     assert all("F16" in kernel for kernel in kernels), kernels
-    # An operator without such a kernel would make all after it float32, the logits too.
-    assert are_halves(found)
-    assert sqnr_db(reference[:2].astype(np.float64), found.astype(np.float64)) >= IN_HALF_DB
-    assert np.array_equal(found.argmax(1), reference[:2].argmax(1))
 
 
-def test_half_precision_is_float32_where_the_core_has_none_and_says_so(small: Small) -> None:
-    report = check(small("tflite", "fp16"), most=1, device="arm64:cortex-a53")
-    assert report.verdict is Verdict.PASS
-    assert (report.runner["arithmetic"], report.thresholds) == ("float32", thresholds_for("fp16"))
-    report = check(small("tflite", "fp16"), most=1, device="arm64:cortex-a76")
-    assert report.verdict is Verdict.PASS
-    assert (report.runner["arithmetic"], report.thresholds) == ("float16", thresholds_for("fp16").in_half())
+@pytest.mark.parametrize("target", ["executorch", "tflite"])
+@pytest.mark.parametrize(("cpu", "arithmetic"), [("cortex-a53", "float32"), ("cortex-a76", "float16")])
+def test_half_precision_is_computed_where_the_core_has_it(
+    cpu: str, arithmetic: str, target: str, small: Small, pixels: np.ndarray, reference: np.ndarray
+) -> None:
+    """By the logits: an operator without a half kernel would make all after it float32, and them too."""
+    artifact = small(target, "fp16")
+    with find_device(f"arm64:{cpu}").open(artifact.folder, artifact.manifest) as runner:
+        found, facts = runner.run(pixels[:1]), runner.facts
+    assert arithmetic_of("fp16", facts["delegate"], found) == arithmetic
+    bar = thresholds_for("fp16").in_half() if arithmetic == "float16" else thresholds_for("fp16")
+    assert sqnr_db(reference[:1].astype(np.float64), found.astype(np.float64)) >= bar.min_sqnr_db
+    assert found.argmax() == reference[0].argmax()
 
 
 @pytest.mark.parametrize(

@@ -55,11 +55,52 @@ class Pretended:
 
 @pytest.fixture
 def artifact(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    return make(monkeypatch, tmp_path, "fp32")
+
+
+def make(monkeypatch: pytest.MonkeyPatch, folder: Path, recipe: str) -> Path:
     skip_without("tflite")
     monkeypatch.setattr("dvfl_mobile.artifacts.make.lower", quick.lower)
-    plan = make_plan(["tflite"], "fp32", tmp_path / "out")
+    plan = make_plan(["tflite"], recipe, folder / "out")
     [made] = convert(seeded_student(SMALL), plan)
     return made.folder
+
+
+class OnXnnpack(Pretended):
+    """A device whose XNNPACK gives the reference's logits at about 40 dB, as float16 numbers or not."""
+
+    def __init__(self, *, in_half: bool) -> None:
+        super().__init__(scale=1.01)
+        self._in_half = in_half
+
+    @contextmanager
+    def open(self, folder: Path, manifest: Any) -> Iterator[Any]:
+        with super().open(folder, manifest) as runner:
+            run = runner.run
+            runner.facts = {**runner.facts, "delegate": "XNNPACK"}
+            runner.run = lambda clips: run(clips).astype(np.float16).astype(np.float32) if self._in_half else run(clips)
+            yield runner
+
+
+@pytest.mark.parametrize(
+    ("in_half", "code", "arithmetic", "required"), [(True, 0, "float16", 36), (False, 5, "float32", 45)]
+)
+def test_the_report_says_what_was_computed_in_and_holds_it_to_the_bar_of_that(
+    in_half: bool,
+    code: int,
+    arithmetic: str,
+    required: float,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    run_command: Callable[..., Outcome],
+) -> None:
+    folder = make(monkeypatch, tmp_path, "fp16")
+    pretend(monkeypatch, OnXnnpack(in_half=in_half))
+    ended, out, _ = run_command("parity", folder, "--device", CPU, "--json")
+    report = json.loads(out)
+    assert (ended, report["runner"]["arithmetic"], report["thresholds"]["min_sqnr_db"]) == (code, arithmetic, required)
+    said = "Computed in half precision throughout" if in_half else "Computed in float32"
+    assert any(said in note for note in report["notes"])
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, device: Pretended) -> Pretended:
