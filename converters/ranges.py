@@ -21,6 +21,10 @@ reciprocal rmul rsqrt rsub softmax sqrt square sub sum truediv
 _ARITHMETIC = frozenset(_NAMES.split())
 """Operators that give new values; all else moves, cuts or converts what is there."""
 
+_ROOT = "rsqrt"
+"""Its square is the reciprocal that brings tokens to one size. No clip makes that larger than `model.rewrites` lets it
+become, 2^14, which half precision holds: it isn't counted."""
+
 Rows = dict[tuple[str, str, int], tuple[float, float | None]]
 """By operator, module, and how many like it came before: the largest value so far, and an int8 scale's reach."""
 
@@ -90,7 +94,9 @@ class _Watched(Interpreter):
             reach = float(scale) * max(most - zero_point, zero_point - least)
             self._recorder.take(name, module_path(n.all_input_nodes[0]), source, reach)
         elif name in _ARITHMETIC and isinstance(given, Tensor) and given.is_floating_point():
-            self._recorder.take(name, module_path(n), given)
+            sources = n.all_input_nodes
+            if not (name == "mul" and len(sources) == 1 and _name(sources[0].target) == _ROOT):
+                self._recorder.take(name, module_path(n), given)
         return given
 
 
@@ -100,12 +106,15 @@ class _Functions(TorchFunctionMode):
     def __init__(self, recorder: _Recorder, stack: list[str]) -> None:
         super().__init__()
         self._recorder, self._stack = recorder, stack
+        self._root: Tensor | None = None
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = func(*args, **(kwargs or {}))
         name = _name(func)
         if name in _ARITHMETIC and isinstance(given, Tensor) and given.is_floating_point():
-            self._recorder.take(name, self._stack[-1], given)
+            if not (name == "mul" and args[0] is args[1] is self._root):
+                self._recorder.take(name, self._stack[-1], given)
+            self._root = given if name == _ROOT else self._root
         return given
 
 
