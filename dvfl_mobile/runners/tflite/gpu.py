@@ -25,6 +25,7 @@ from dvfl_mobile.errors import ArtifactError, DeviceError, InconclusiveError, ne
 from dvfl_mobile.runners.base import as_input, check_shapes, run_each, time_each
 from dvfl_mobile.runners.tflite.flatbuffer import tripling
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
+from dvfl_mobile.spelling import command
 
 HALF, SINGLE = "float16", "float32"
 PRECISIONS = (HALF, SINGLE)
@@ -35,7 +36,6 @@ _LEAST_STEP = 2.0**-12
 _ADAPTER = re.compile(r"Selected adapter: (?P<name>.*), arch=.*adapterType=(?P<type>.*)")
 _PIECE = "Initializing WebGPU-based API from graph"
 _COMPILING_S = 1800.0
-_NO_GPU = "See what is there with: dvfl-mobile devices"
 
 
 class Compiled:
@@ -184,14 +184,14 @@ def measured(precision: str) -> Measured:
             compiled = Compiled(path, precision)
             [given] = compiled.run(np.full(compiled.takes, value, np.float32))
     except RuntimeError as error:
-        raise DeviceError(f"LiteRT can't compute on the GPU: {error}.", hint=_NO_GPU) from error
+        raise DeviceError(f"LiteRT can't compute on the GPU: {error}.", hint=_no_gpu()) from error
     if not compiled.is_whole:
-        raise DeviceError("LiteRT leaves a product to the CPU in place of the GPU.", hint=_NO_GPU)
+        raise DeviceError("LiteRT leaves a product to the CPU in place of the GPU.", hint=_no_gpu())
     name = compiled.adapter[0] if compiled.adapter else "the GPU"
     factors = set(given.reshape(-1).tolist())
     known = {3.0: HALF, float(np.float32(3) * value): SINGLE}
     if len(factors) != 1 or not factors <= known.keys():
-        raise DeviceError(f"{name} makes {sorted(factors)} of 3 times {value}.", hint=_NO_GPU)
+        raise DeviceError(f"{name} makes {sorted(factors)} of 3 times {value}.", hint=_no_gpu())
     return Measured(name, known[factors.pop()])
 
 
@@ -235,3 +235,7 @@ def _in_place_of_stderr(file: int) -> Iterator[int]:
     finally:
         os.dup2(before, 2)
         os.close(before)
+
+
+def _no_gpu() -> str:
+    return f"See what is there with: {command('devices')}"
