@@ -95,7 +95,7 @@ def _lines(environment: Environment) -> Iterator[str]:
 
 
 def _row(name: str, text: str) -> str:
-    return f"  {name:<12}{text}"
+    return f"  {name:<19}{text}"
 
 
 def _versions(packages: dict[str, str | None]) -> str:

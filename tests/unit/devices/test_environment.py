@@ -192,7 +192,7 @@ def test_doctor_reports_what_is_missing_and_ends_well(
     assert err == ""
     assert "av isn't installed (read video files)" in out
     assert "pip install 'dvfl-mobile[video,training]'" in out
-    assert "coreml      converts, runs by a reference executor" in out
+    assert "  coreml             converts, runs by a reference executor" in out
 
 
 def test_doctor_fails_with_4_for_a_target_that_is_asked_for(
