@@ -122,7 +122,11 @@ class Server:
             runner = target_named(artifact.manifest.target).runner
             self._child.prepare(runner, replace(bounds, deadline_s=120))
         self._served += 1
-        document = {"folder": str(artifact.folder), "manifest": artifact.manifest.model_dump(mode="json")}
+        document = {
+            "folder": str(artifact.folder),
+            "manifest": artifact.manifest.model_dump(mode="json"),
+            "settings": {},
+        }
         try:
             self._child.ask({"do": "open", "memory_bytes": bounds.memory_bytes, **document}, DEADLINE_S)
             return self._child.ask({"do": "run"}, DEADLINE_S, clip[None]).array

@@ -156,6 +156,7 @@ def test_these_alone_compute_in_half_what_a_recipe_leaves_in_float32() -> None:
         ("executorch", "fp16"),
         *(("executorch-coreml", recipe) for recipe in ("fp16", "static_wi8_ai8", "auto")),
         *(("coreml", recipe) for recipe in ("fp16", "static_wi8_ai8", "auto", "palettized_wi4_afp16")),
+        *(("qualcomm", recipe) for recipe in ("fp16", "static_wi8_ai8", "auto")),
     }
     assert rounding_of("coreml", "auto") == Rounding(HALF, "float16", False, 30, "as static int8; float16 arithmetic")
     assert rounding_of("coreml", "fp16").least_db == 50
