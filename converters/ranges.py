@@ -93,7 +93,7 @@ class _Watched(Interpreter):
             source, scale, zero_point, least, most = self.fetch_args_kwargs_from_env(n)[0][:5]
             reach = float(scale) * max(most - zero_point, zero_point - least)
             self._recorder.take(name, module_path(n.all_input_nodes[0]), source, reach)
-        elif name in _ARITHMETIC and isinstance(given, Tensor) and given.is_floating_point():
+        elif _is_computed(name, given):
             sources = n.all_input_nodes
             if not (name == "mul" and len(sources) == 1 and _name(sources[0].target) == _ROOT):
                 self._recorder.take(name, module_path(n), given)
@@ -111,7 +111,7 @@ class _Functions(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = func(*args, **(kwargs or {}))
         name = _name(func)
-        if name in _ARITHMETIC and isinstance(given, Tensor) and given.is_floating_point():
+        if _is_computed(name, given):
             if not (name == "mul" and args[0] is args[1] is self._root):
                 self._recorder.take(name, self._stack[-1], given)
             self._root = given if name == _ROOT else self._root
@@ -129,6 +129,11 @@ def _watching(form: nn.Module, rows: Rows) -> Iterator[None]:
             hooks.callback(after.remove)
         with _Functions(_Recorder(rows), stack):
             yield
+
+
+def _is_computed(name: str, given: Any) -> bool:
+    """Whether an operator gave new floats."""
+    return name in _ARITHMETIC and isinstance(given, Tensor) and given.is_floating_point()
 
 
 def _name(function: Any) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from dvfl_mobile.documents import Document
+    from dvfl_mobile.errors import DvflMobileError
     from dvfl_mobile.locating.document import Location
     from dvfl_mobile.model.student import Student
     from dvfl_mobile.pack.judging.verdict import PackReport
@@ -70,6 +71,12 @@ def joined(report: Document, name: str, more: Document) -> dict[str, Any]:
 
 def show_picture(path: Path, draw: Callable[[Path], None]) -> None:
     """Draw a picture and say where it is, or why there is none."""
+    error = why_not_drawn(path, draw)
+    print_note(f"The picture is {path}." if error is None else f"There is no picture: {error.problem} {error.hint}")
+
+
+def why_not_drawn(path: Path, draw: Callable[[Path], None]) -> DvflMobileError | None:
+    """Draw a picture that nothing depends on; why it can't be drawn, or not there, or None."""
     from dvfl_mobile.cli.progress import quiet_vendors
     from dvfl_mobile.errors import MissingDependencyError, OutputError
 
@@ -77,9 +84,8 @@ def show_picture(path: Path, draw: Callable[[Path], None]) -> None:
         with quiet_vendors():
             draw(path)
     except (MissingDependencyError, OutputError) as error:
-        print_note(f"There is no picture: {error.problem} {error.hint}")
-    else:
-        print_note(f"The picture is {path}.")
+        return error
+    return None
 
 
 def show_annotations(report: ParityReport | PackReport) -> None:

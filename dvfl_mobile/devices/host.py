@@ -109,11 +109,18 @@ class Host:
         """The artifact in `folder`, where it lies; see `HostRunner` for what it raises."""
         check_runs_here(manifest)
         verify(manifest, folder)
-        runner = HostRunner(folder, manifest)
-        try:
+        with opened(folder, manifest) as runner:
             yield runner
-        finally:
-            runner.close()
+
+
+@contextmanager
+def opened(folder: Path, manifest: Manifest) -> Iterator[HostRunner]:
+    """A `HostRunner`, which see for what it raises, closed at the end."""
+    runner = HostRunner(folder, manifest)
+    try:
+        yield runner
+    finally:
+        runner.close()
 
 
 def find(argument: str) -> Device:

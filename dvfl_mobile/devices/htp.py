@@ -9,11 +9,10 @@ from pathlib import Path
 
 from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.devices.base import Device, DeviceRunner
-from dvfl_mobile.devices.host import HostRunner
+from dvfl_mobile.devices.host import opened
 from dvfl_mobile.devices.values import DeviceFacts, DeviceState, FoundDevice
 from dvfl_mobile.errors import InconclusiveError, MissingDependencyError, UnfitDependencyError, UsageError
 from dvfl_mobile.licences import check_accepted
-from dvfl_mobile.runners.base import check_runs_here
 from dvfl_mobile.spelling import option
 from dvfl_mobile.targets import target_named
 
@@ -56,12 +55,8 @@ class Htp:
                 f"{_NAME} runs what was compiled for Qualcomm's NPU, and {folder} is for {manifest.target}.",
                 hint=f"Convert with {option('targets', _TARGET)}, or leave {option('device')} out.",
             )
-        check_runs_here(manifest)
-        runner = HostRunner(folder, manifest)
-        try:
+        with opened(folder, manifest) as runner:
             yield runner
-        finally:
-            runner.close()
 
 
 def find(argument: str) -> Device:

@@ -24,7 +24,7 @@ from dvfl_mobile.cli.options import (
     SplitChoice,
     Weights,
 )
-from dvfl_mobile.cli.output import print_report
+from dvfl_mobile.cli.output import print_report, why_not_drawn
 
 if TYPE_CHECKING:
     from dvfl_mobile.evaluation.accuracy import AccuracyReport
@@ -214,14 +214,8 @@ def show_accuracy(report: AccuracyReport, out: Path | None, *, json: bool, markd
 
 
 def _draw(draw: Callable[[Path], None], path: Path) -> None:
-    """Draw a picture that nothing depends on: where it can't be drawn, or not there, that is said and no more."""
-    from dvfl_mobile.cli.progress import quiet_vendors
-    from dvfl_mobile.errors import MissingDependencyError, OutputError
-
-    try:
-        with quiet_vendors():
-            draw(path)
-    except (MissingDependencyError, OutputError) as error:
-        print_note(f"The confusion matrix wasn't drawn: {error.problem}")
-        return
-    print_note(f"The confusion matrix is {path}.")
+    """Draw the matrix: where it can't be drawn, or not there, that is said and no more."""
+    error = why_not_drawn(path, draw)
+    print_note(
+        f"The confusion matrix is {path}." if error is None else f"The confusion matrix wasn't drawn: {error.problem}"
+    )
