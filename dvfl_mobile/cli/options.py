@@ -112,6 +112,16 @@ Recipe = Annotated[
         show_default=False,
     ),
 ]
+Recipes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--recipe",
+        metavar="RECIPE",
+        help="How numbers are stored and computed; may be given several times. Default: fp32, or what a quantized form "
+        "was quantized by.",
+        show_default=False,
+    ),
+]
 Calib = Annotated[
     str | None,
     typer.Option(

@@ -32,6 +32,12 @@ class ClipSet:
         """`(N,T,3,H,W)`."""
         return np.stack([clip.pixels for clip in self.clips])
 
+    def spread(self, most: int) -> tuple[ClipSet, list[int]]:
+        """At most `most` of the clips, evenly spread, and their places among all."""
+        places = _spread(range(len(self.clips)), most)
+        facts = self.facts.model_copy(update={"count": len(places)})
+        return ClipSet(tuple(self.clips[place] for place in places), facts), places
+
 
 def gather_clips(source: Path | None, spec: ClipSpec, classes: Sequence[str], step: Step, most: int) -> ClipSet:
     """Read one clip from each video of `source`, or draw moving shapes where none is named.

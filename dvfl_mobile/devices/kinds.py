@@ -17,32 +17,48 @@ class Kind:
             seldom stands there.
         meaning: what it is.
         is_emulated: its numbers mean something, and its times nothing.
+        targets: those whose artifacts it runs; empty: all that this machine's runtimes run.
     """
 
     module: str
     argument: str
     meaning: str
     is_emulated: bool = False
+    targets: tuple[str, ...] = ()
 
+
+_NATIVE = ("executorch", "tflite")
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "host": Kind("dvfl_mobile.devices.host", "[native]", "this machine; native: by the harness's own programs"),
-        "android": Kind("dvfl_mobile.devices.android.device", "SERIAL", "a phone that adb knows"),
-        "ios": Kind("dvfl_mobile.devices.ios.device", "UDID", "an iPhone or iPad that this Mac's Xcode knows"),
+        "android": Kind("dvfl_mobile.devices.android.device", "SERIAL", "a phone that adb knows", targets=_NATIVE),
+        "ios": Kind(
+            "dvfl_mobile.devices.ios.device",
+            "UDID",
+            "an iPhone or iPad that this Mac's Xcode knows",
+            targets=("coreml",),
+        ),
         "arm64": Kind(
             "dvfl_mobile.devices.emulated",
             "CPU",
             "an Arm core under qemu: its numbers, never its latency",
             is_emulated=True,
+            targets=_NATIVE,
         ),
         "htp": Kind(
             "dvfl_mobile.devices.htp",
             "",
             "Qualcomm's Hexagon, by Qualcomm's emulator: its numbers, never its latency",
             is_emulated=True,
+            targets=("qualcomm",),
         ),
-        "gpu": Kind("dvfl_mobile.devices.gpu", "", "this machine's GPU, in half precision; gpu:fp32: in float32"),
+        "gpu": Kind(
+            "dvfl_mobile.devices.gpu",
+            "",
+            "this machine's GPU, in half precision; gpu:fp32: in float32",
+            targets=("tflite",),
+        ),
     }
 )
 

@@ -14,7 +14,7 @@ from dvfl_mobile.artifacts.manifest import ArtifactFacts
 from dvfl_mobile.data.gather import ClipSet
 from dvfl_mobile.devices.base import Device
 from dvfl_mobile.documents import leave
-from dvfl_mobile.errors import InconclusiveError
+from dvfl_mobile.errors import DvflMobileError
 from dvfl_mobile.parity.measure import measure
 from dvfl_mobile.parity.report import ParityReport, SecondOpinion, decided, undecided
 from dvfl_mobile.parity.second_opinion import compared
@@ -79,12 +79,17 @@ def compare(
 
 
 def not_compared(
-    artifact: Artifact, clip_set: ClipSet, error: InconclusiveError, thresholds: Thresholds | None = None
+    artifact: Artifact,
+    clip_set: ClipSet,
+    error: DvflMobileError,
+    thresholds: Thresholds | None = None,
+    device: str | None = None,
 ) -> ParityReport:
-    """The report on an artifact that nothing can run, for the reason that `error` gives."""
+    """The report on an artifact that nothing can run, or `device` can't, for the reason that `error` gives."""
     why = f"{error.problem} {error.hint}"
     kind = artifact.manifest.weights.kind
-    return undecided(ArtifactFacts.of(artifact.manifest, artifact.folder), {}, clip_set.facts, kind, why, thresholds)
+    facts = {} if device is None else {"device": device}
+    return undecided(ArtifactFacts.of(artifact.manifest, artifact.folder), facts, clip_set.facts, kind, why, thresholds)
 
 
 def keep(artifact: Artifact, report: ParityReport, device: str | None = None) -> ParityReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from dvfl_mobile.model.student import Student
 
 
-_DEFAULT_RECIPE, _CALIBRATED_RECIPE = "fp32", "static_wi8_ai8"
+_DEFAULT_RECIPE, _HALF_RECIPE, _CALIBRATED_RECIPE = "fp32", "fp16", "static_wi8_ai8"
 
 
 def recipe_of(checkpoint: CheckpointFile | None, recipe: str | None, *, has_clips: bool = False) -> str:
@@ -44,6 +45,23 @@ def recipe_of(checkpoint: CheckpointFile | None, recipe: str | None, *, has_clip
     if asked is not None:
         return asked.name
     return _CALIBRATED_RECIPE if has_clips else _DEFAULT_RECIPE
+
+
+def recipes_of(
+    checkpoint: CheckpointFile | None, recipes: Sequence[str], *, has_clips: bool = False, each_kind: bool = False
+) -> list[str]:
+    """The recipes that are meant, each once; see `recipe_of`.
+
+    Args:
+        each_kind: where none is named, mean float32, half precision and, with clips, static int8; but of a quantized
+            form still its own.
+    """
+    from dvfl_mobile.quantization.archive import is_form
+
+    if not recipes and each_kind and not (checkpoint is not None and is_form(checkpoint)):
+        return [_DEFAULT_RECIPE, _HALF_RECIPE, *([_CALIBRATED_RECIPE] if has_clips else [])]
+    names: Sequence[str | None] = recipes or [None]
+    return list(dict.fromkeys(recipe_of(checkpoint, name, has_clips=has_clips) for name in names))
 
 
 def check_scales(model: Lowerable, recipe: Recipe) -> None:

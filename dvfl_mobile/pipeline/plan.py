@@ -37,7 +37,13 @@ class Plan:
 
 
 def make_plan(
-    targets: Sequence[str], recipe: str, out: Path, minimum_ios: int | None = None, soc: str | None = None
+    targets: Sequence[str],
+    recipe: str,
+    out: Path,
+    minimum_ios: int | None = None,
+    soc: str | None = None,
+    *,
+    by_name_too: bool = False,
 ) -> Plan:
     """Resolve names, before any work.
 
@@ -48,13 +54,15 @@ def make_plan(
         targets: their names.
         minimum_ios: None: 17, or the oldest that has what the recipe needs.
         soc: the chip to compile for, such as `SM8750`, for the targets that are compiled for one.
+        by_name_too: with no target named, also take those that are only made by name.
 
     Raises:
         UsageError: there is no such target, chip or recipe, or a named target can't carry the recipe.
         MissingDependencyError: a named target's packages aren't installed, or those of all targets.
     """
     kind = recipe_named(recipe)
-    chosen, notes = for_soc([target_named(name) for name in dict.fromkeys(targets)], soc), []
+    named = [target_named(name) for name in dict.fromkeys(targets)]
+    chosen, notes = for_soc(named, soc) if named or not by_name_too else [], []
     check_carried(kind, [target.name for target in chosen])
     oldest = _minimum_ios(kind, minimum_ios, chosen)
     if chosen:
@@ -62,11 +70,11 @@ def make_plan(
             versions(target)
     else:
         left_out: dict[str, DvflMobileError] = {}
-        for target in (target for target in known.every() if not target.only_by_name):
+        for target in (target for target in known.every() if by_name_too or not target.only_by_name):
             try:
                 check_carried(kind, [target.name])
                 versions(target)
-                chosen.append(target)
+                chosen += for_soc([target], soc if target.socs else None)
             except (MissingDependencyError, UsageError) as error:
                 left_out[target.name] = error
         if not chosen:

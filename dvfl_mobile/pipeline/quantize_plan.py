@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -145,3 +146,18 @@ def plan_for_deploy(recipe: Recipe, calib: str | None, *, data_root: Path | None
             hint=f"Add {option('recipe', 'static_wi8_ai8')}.",
         )
     return QuantizePlan(recipe, Calibration(calib, data_root, samples))
+
+
+def plans_for_deploy(
+    recipes: Sequence[Recipe], calib: str | None, *, data_root: Path | None, samples: int
+) -> list[QuantizePlan | None]:
+    """As `plan_for_deploy`, for each recipe of one deploy: the clips are for those that are calibrated.
+
+    Raises:
+        UsageError: clips were named, and none of the recipes takes any.
+    """
+    takes = [recipe for recipe in recipes if recipe.is_calibrated] or recipes
+    return [
+        plan_for_deploy(recipe, calib if recipe in takes else None, data_root=data_root, samples=samples)
+        for recipe in recipes
+    ]

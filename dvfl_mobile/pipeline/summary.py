@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -16,17 +16,32 @@ from dvfl_mobile.parity.report import ParityReport
 from dvfl_mobile.version import __version__
 
 
+class NotRun(Document):
+    """An engine that nothing was run on, and why."""
+
+    engine: Line
+    why: Line
+
+
 class DeployRow(Document):
-    """One artifact.
+    """One artifact on one engine.
 
     Attributes:
+        engine: the name of the device that ran it, as `--device` takes it.
+        run_by: the runtime, or what stood for it; None where nothing could be run.
+        is_emulated: an emulator ran it.
         delegated_share: share of the multiply-adds that run in the target's delegate, 0 to 1; None where unknown.
         delegate_calls: pieces that the graph falls into on the delegate; None where unknown.
         operators_outside: operators that run outside of it, whatever their work; None where unknown.
         sqnr_db, agreeing, clips: as in the artifact's parity report; None where nothing could be run.
-        seconds: time taken by conversion and parity together.
+        worst_sqnr_db: of the clip that is worst; None as above.
+        seconds: time taken by conversion and parity together; None on another engine than this machine, where the
+            artifact had been converted, and may have been emulated.
     """
 
+    engine: Line = "host"
+    run_by: Line | None = None
+    is_emulated: bool = False
     target: str
     recipe: str
     path: Line
@@ -35,36 +50,66 @@ class DeployRow(Document):
     delegate_calls: int | None = Field(default=None, ge=0)
     operators_outside: int | None = Field(default=None, ge=0)
     sqnr_db: Decibels | None
+    worst_sqnr_db: Decibels | None = None
     agreeing: int | None
     clips: int | None
     verdict: Verdict
     reasons: tuple[Line, ...]
-    seconds: float = Field(ge=0)
+    seconds: float | None = Field(ge=0)
 
     @property
     def name(self) -> str:
         """`tflite/fp16`."""
         return f"{self.target}/{self.recipe}"
 
+    @property
+    def place(self) -> str:
+        """`tflite/fp16`, or `tflite/fp16 on gpu`."""
+        return self.name if self.engine == "host" else f"{self.name} on {self.engine}"
+
     @classmethod
-    def of(cls, report: ParityReport, *, size_bytes: int, delegation: Delegation, seconds: float) -> DeployRow:
+    def of(
+        cls, report: ParityReport, *, size_bytes: int, delegation: Delegation, seconds: float | None = None
+    ) -> DeployRow:
         """The row of an artifact whose parity report stands."""
-        pooled = report.pooled
+        pooled, runner = report.pooled, report.runner
+        share, calls, outside = _delegated(delegation, runner)
         return cls(
+            engine=str(runner.get("device") or "host"),
+            run_by=None if pooled is None else _run_by(runner),
+            is_emulated=runner.get("kind") == "emulated",
             target=report.artifact.target,
             recipe=report.artifact.recipe,
             path=report.artifact.path,
             size_bytes=size_bytes,
-            delegated_share=delegation.share,
-            delegate_calls=delegation.calls,
-            operators_outside=delegation.outside,
+            delegated_share=share,
+            delegate_calls=calls,
+            operators_outside=outside,
             sqnr_db=pooled.sqnr_db if pooled else None,
+            worst_sqnr_db=pooled.worst_sqnr_db if pooled else None,
             agreeing=pooled.agreeing if pooled else None,
             clips=pooled.clips if pooled else None,
             verdict=report.verdict,
             reasons=report.reasons,
             seconds=seconds,
         )
+
+
+def _run_by(runner: Mapping[str, str | int | bool | None]) -> str:
+    """`LiteRT 2.3.0`, and what it ran on, where that has a name."""
+    words = [str(runner[key]) for key in ("runtime", "version") if runner.get(key)]
+    return " ".join(words) + (f" on {runner['model']}" if runner.get("model") else "")
+
+
+def _delegated(
+    delegation: Delegation, runner: Mapping[str, str | int | bool | None]
+) -> tuple[float | None, int | None, int | None]:
+    """Share, calls and operators outside: as the device counted them, where one did, else as conversion did."""
+    if "whole" not in runner:
+        return delegation.share, delegation.calls, delegation.outside
+    pieces = runner.get("pieces")
+    calls = pieces if isinstance(pieces, int) else None
+    return (1.0, calls, 0) if runner["whole"] else (None, calls, None)
 
 
 class DeploySummary(Document):
@@ -74,6 +119,7 @@ class DeploySummary(Document):
         checkpoint: the name of the weights' file, or of the default student.
         verdict: fail if any row failed, else inconclusive if any could not be decided here, else pass.
         reasons: a sentence for each row's check that did not pass, beginning with the row's name.
+        not_run: engines that nothing was run on, and why.
         recorded: how often these weights are right, where that came with them; nothing of it was measured now.
         recorded_on: the videos that it was counted on; None where nothing was.
     """
@@ -87,6 +133,7 @@ class DeploySummary(Document):
     weights: Literal["checkpoint", "seeded"]
     clips: ClipFacts
     rows: tuple[DeployRow, ...] = Field(min_length=1)
+    not_run: tuple[NotRun, ...] = ()
     recorded: tuple[RecordedScore, ...] = ()
     recorded_on: Line | None = None
     notes: tuple[Line, ...]
@@ -94,7 +141,7 @@ class DeploySummary(Document):
     @property
     def undecided(self) -> tuple[str, ...]:
         """Names of the rows that nothing here could run."""
-        return tuple(row.name for row in self.rows if row.verdict is Verdict.INCONCLUSIVE)
+        return tuple(row.place for row in self.rows if row.verdict is Verdict.INCONCLUSIVE)
 
     def exit_code(self, *, strict: bool = False) -> int:
         """5 if anything failed; 7 if `strict` and something could not be decided; else 0."""
@@ -111,17 +158,19 @@ def summarize(
     rows: Sequence[DeployRow],
     notes: Sequence[str] = (),
     card: ModelCard | None = None,
+    not_run: Sequence[NotRun] = (),
 ) -> DeploySummary:
     """Join the rows of one `deploy`; `notes` are what a reader must know besides, `card` is the weights'."""
     return DeploySummary(
         tool_version=__version__,
         verdict=worst_of([row.verdict for row in rows]),
-        reasons=tuple(f"{row.name}: {reason}" for row in rows for reason in row.reasons),
+        reasons=tuple(f"{row.place}: {reason}" for row in rows for reason in row.reasons),
         model=model,
         checkpoint=checkpoint,
         weights=weights,
         clips=clips,
         rows=tuple(rows),
+        not_run=tuple(not_run),
         recorded=card.scores if card else (),
         recorded_on=card.data if card else None,
         notes=(*weights_notes(weights), *notes),

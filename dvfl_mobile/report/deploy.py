@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 from rich.console import Group, RenderableType
@@ -18,6 +19,8 @@ from dvfl_mobile.wording import decibels, percent, plural
 
 _COLUMNS = ("artifact", "size", "delegated", "SQNR", "top-1", "time", "verdict")
 _DELEGATED_COLUMNS = ("in the delegate", "multiply-adds", "calls", "operators outside")
+_ENGINE_COLUMNS = ("engine", "artifact", "SQNR", "worst clip", "top-1", "pieces", "verdict")
+_NOT_RUN_COLUMNS = ("not run", "why")
 _RECORDED_COLUMNS = ("recorded of these weights", "right", "top-1", "95 % interval")
 _RECORDED = "Right answers were recorded when these weights were made, not now"
 
@@ -33,6 +36,7 @@ def terminal(summary: DeploySummary) -> RenderableType:
         grid(_COLUMNS, _rows(summary), folding={0}, right={1, 2, 3, 4, 5}, verdict=6),
         Text(),
         grid(_DELEGATED_COLUMNS, _delegated_rows(summary), folding={0}, right={1, 2, 3}),
+        *_engines(summary),
         *paragraph([_places(summary)]),
         *recorded,
         *paragraph(summary.reasons),
@@ -48,6 +52,8 @@ def markdown(summary: DeploySummary) -> str:
             md.escape(f"From {summary.checkpoint}. {_headline(summary)}"),
             md.table(_COLUMNS, _rows(summary)),
             md.table(_DELEGATED_COLUMNS, _delegated_rows(summary)),
+            *([md.table(_ENGINE_COLUMNS, engine_rows(summary.rows))] if _has_engines(summary) else []),
+            *([md.table(_NOT_RUN_COLUMNS, _not_run_rows(summary))] if summary.not_run else []),
             md.escape(_places(summary)),
             *([md.table(_RECORDED_COLUMNS, _recorded_rows(summary))] if summary.recorded else []),
             md.bullets(summary.reasons),
@@ -62,7 +68,7 @@ def junit(summary: DeploySummary) -> str:
 
 
 def _suite(summary: DeploySummary, row: DeployRow) -> ET.Element:
-    title = f"{summary.model}/{row.name}"
+    title = f"{summary.model}/{row.place}"
     suite = xml.open_suite(
         title,
         {
@@ -78,13 +84,54 @@ def _suite(summary: DeploySummary, row: DeployRow) -> ET.Element:
         [*summary.notes, *summary.clips.notes],
     )
     case = xml.add_case(suite, title, "parity", row.verdict, " ".join(row.reasons))
-    case.set("time", f"{row.seconds:.3f}")
+    if row.seconds is not None:
+        case.set("time", f"{row.seconds:.3f}")
     return suite
 
 
 def _rows(summary: DeploySummary) -> list[tuple[str, ...]]:
-    """A row for each artifact."""
-    return [_row(row) for row in summary.rows]
+    """A row for each artifact, as this machine ran it."""
+    return [_row(row) for row in summary.rows if row.seconds is not None]
+
+
+def engine_rows(rows: Sequence[DeployRow]) -> list[tuple[str, ...]]:
+    """A row for each artifact on each engine, those of an engine together, in the order of `_ENGINE_COLUMNS`."""
+    order = {name: place for place, name in enumerate(dict.fromkeys(row.engine for row in rows))}
+    return [
+        (
+            row.engine,
+            row.name,
+            *_figures(row),
+            "-" if row.delegate_calls is None else str(row.delegate_calls),
+            row.verdict.value,
+        )
+        for row in sorted(rows, key=lambda row: order[row.engine])
+    ]
+
+
+def _figures(row: DeployRow) -> tuple[str, str, str]:
+    """SQNR, that of the worst clip, and how many clips agree."""
+    if row.clips is None:
+        return "-", "-", "-"
+    return decibels(row.sqnr_db), decibels(row.worst_sqnr_db), f"{row.agreeing} of {row.clips}"
+
+
+def _has_engines(summary: DeploySummary) -> bool:
+    return bool(summary.not_run) or any(row.engine != "host" for row in summary.rows)
+
+
+def _not_run_rows(summary: DeploySummary) -> list[tuple[str, str]]:
+    return [(row.engine, row.why) for row in summary.not_run]
+
+
+def _engines(summary: DeploySummary) -> list[RenderableType]:
+    """What each processor made of each artifact, and those that weren't asked."""
+    if not _has_engines(summary):
+        return []
+    table = grid(_ENGINE_COLUMNS, engine_rows(summary.rows), folding={1}, right={2, 3, 4, 5}, verdict=6)
+    if not summary.not_run:
+        return [Text(), table]
+    return [Text(), table, Text(), grid(_NOT_RUN_COLUMNS, _not_run_rows(summary), folding={1})]
 
 
 def _row(row: DeployRow) -> tuple[str, ...]:
@@ -95,7 +142,7 @@ def _row(row: DeployRow) -> tuple[str, ...]:
         _share(row),
         decibels(row.sqnr_db) if ran and row.verdict is not Verdict.INCONCLUSIVE else "-",
         f"{row.agreeing} of {row.clips}" if ran else "-",
-        f"{row.seconds:.0f} s",
+        f"{row.seconds or 0:.0f} s",
         row.verdict.value,
     )
 
@@ -110,6 +157,7 @@ def _delegated_rows(summary: DeploySummary) -> list[tuple[str, str, str, str]]:
             "-" if row.operators_outside is None else str(row.operators_outside),
         )
         for row in summary.rows
+        if row.seconds is not None
     ]
 
 
@@ -143,11 +191,12 @@ def _recorded_row(score: RecordedScore) -> tuple[str, ...]:
 
 def _headline(summary: DeploySummary) -> str:
     """What came of it, in one sentence."""
-    failed = [row.name for row in summary.rows if row.verdict is Verdict.FAIL]
+    failed = [row.place for row in summary.rows if row.verdict is Verdict.FAIL]
     parts = [f"failed: {', '.join(failed)}"] if failed else ["nothing failed"]
     if summary.undecided:
         parts.append(f"not decided here: {', '.join(summary.undecided)}")
-    return f"{plural(len(summary.rows), 'artifact')}; {'; '.join(parts)}."
+    made = len(_rows(summary))
+    return f"{plural(made, 'artifact')}; {'; '.join(parts)}."
 
 
 def _places(summary: DeploySummary) -> str:

@@ -23,7 +23,7 @@ from dvfl_mobile.cli.options import (
     MinDelegated,
     MinimumIos,
     Out,
-    Recipe,
+    Recipes,
     Samples,
     Size,
     Soc,
@@ -36,6 +36,27 @@ if TYPE_CHECKING:
     from dvfl_mobile.pipeline.summary import DeploySummary
 
 
+MOST_ON_ENGINES = 4
+EngineNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--engines",
+        metavar="ENGINE",
+        help="Also run what is made on another processor, by the name of its device; may be given several times. all: "
+        "every one that needs no phone, and every target, in fp32, fp16 and with --calib static int8 where no --recipe "
+        "is given. See: dvfl-mobile devices",
+        show_default=False,
+    ),
+]
+EngineClips = Annotated[
+    int,
+    typer.Option(
+        "--engine-clips",
+        min=1,
+        metavar="N",
+        help="Clips that each of --engines is given, spread evenly: an emulator may take minutes for one.",
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="End with 7, not 0, where something could not be decided here.")]
 
 
@@ -43,12 +64,14 @@ def deploy(
     checkpoint: Checkpoint = None,
     targets: Targets = None,
     soc: Soc = None,
-    recipe: Recipe = None,
+    recipes: Recipes = None,
     calib: Calib = None,
     data_root: DataRoot = None,
     samples: Samples = 64,
     clips: Clips = None,
     max_clips: MaxClips = 32,
+    engines: EngineNames = None,
+    engine_clips: EngineClips = MOST_ON_ENGINES,
     out: Out = DEFAULT_OUT,
     labels: Labels = None,
     frames: Frames = None,
@@ -67,7 +90,7 @@ def deploy(
     A recipe with static scales is quantized first, on the clips of --calib; clips without a recipe mean static int8.
 
     Ends with 0 when nothing failed, and names what could not be decided on this machine (--strict makes that 7).
-    With 5 when an artifact failed.
+    With 5 when an artifact failed, here or on one of --engines.
     """
     from dvfl_mobile.artifacts.make import folder_of, open_artifact
     from dvfl_mobile.cli.output import show_student
@@ -76,24 +99,30 @@ def deploy(
     from dvfl_mobile.model.checkpoint.opened import opened
     from dvfl_mobile.pipeline import quantize as quantizing
     from dvfl_mobile.pipeline.convert import check_delegated, check_ranges
-    from dvfl_mobile.pipeline.deploy import deploy
-    from dvfl_mobile.pipeline.load import load_model, recipe_of
+    from dvfl_mobile.pipeline.deploy import deploy_each
+    from dvfl_mobile.pipeline.engines import ALL, engines_named
+    from dvfl_mobile.pipeline.load import load_model, recipes_of
     from dvfl_mobile.pipeline.plan import make_plan
-    from dvfl_mobile.pipeline.quantize_plan import plan_for_deploy
+    from dvfl_mobile.pipeline.quantize_plan import plans_for_deploy
 
+    asked = engines or []
     with opened(checkpoint) as file:
-        meant = recipe_of(file, recipe, has_clips=calib is not None)
-        plan = make_plan(targets or [], meant, out, minimum_ios, soc)
-        calibration = plan_for_deploy(plan.recipe, calib, data_root=data_root, samples=samples)
+        meant = recipes_of(file, recipes or [], has_clips=calib is not None, each_kind=ALL in asked)
+        plans = [make_plan(targets or [], name, out, minimum_ios, soc, by_name_too=ALL in asked) for name in meant]
+        calibrations = plans_for_deploy([plan.recipe for plan in plans], calib, data_root=data_root, samples=samples)
+        places = engines_named(asked, engine_clips)
         with steps() as step:
             with step("load"):
                 model = load_model(file, labels, frames, size, weights)
             show_student(model.student)
-            model = quantizing.calibrated(model, calibration, step)
-            summary = deploy(model, plan, clips, max_clips, step)
+            works = [
+                (quantizing.calibrated(model, calibration, step), plan)
+                for plan, calibration in zip(plans, calibrations, strict=True)
+            ]
+            summary = deploy_each(works, clips, max_clips, step, places)
     show_summary(summary, json=json, junit=junit, markdown=markdown)
     if summary.verdict is not Verdict.FAIL:
-        folders = [folder_of(model.student, target, plan.recipe, out) for target in plan.targets]
+        folders = [folder_of(model.student, target, plan.recipe, out) for plan in plans for target in plan.targets]
         made = [open_artifact(folder) for folder in folders]
         check_delegated(made, min_delegated, max_calls)
         check_ranges(made)
