@@ -12,6 +12,7 @@
     │   └── OutputError                where the result was to be written
     ├── MissingDependencyError      4  a package isn't installed (says which extra)
     │   ├── MissingDriverError         what reaches a processor isn't; no extra of ours brings it
+    │   ├── MissingToolError           a program isn't, such as a compiler
     │   └── UnfitDependencyError       one is, and can't be used as it is
     ├── CheckFailedError            5  parity, delegation or accuracy below what was asked
     ├── DeviceError                 6  a device or the runtime on it
@@ -99,6 +100,14 @@ class MissingDependencyError(DvflMobileError):
 
 class MissingDriverError(MissingDependencyError):
     """A driver that this step needs isn't installed, and no package from PyPI brings it."""
+
+    def __init__(self, problem: str, *, hint: str) -> None:
+        DvflMobileError.__init__(self, problem, hint=hint)
+        self.package = self.extra = ""
+
+
+class MissingToolError(MissingDependencyError):
+    """A program that this step needs isn't installed, and no extra of ours brings it by itself."""
 
     def __init__(self, problem: str, *, hint: str) -> None:
         DvflMobileError.__init__(self, problem, hint=hint)

@@ -28,11 +28,3 @@ def tool(name: str) -> str:
 def path_with_tools() -> str:
     """A PATH on which the unpacked tools come first."""
     return os.pathsep.join([str(PREFIX / "bin"), os.environ.get("PATH", os.defpath)])
-
-
-def arm64_sysroot() -> Path:
-    """The folder with Arm's C library, or the test is skipped."""
-    for place in (PREFIX / "usr" / "aarch64-linux-gnu", Path("/usr/aarch64-linux-gnu")):
-        if (place / "lib" / "ld-linux-aarch64.so.1").exists():
-            return place
-    pytest.skip(f"needs Arm's C library ({_GET_THEM})")

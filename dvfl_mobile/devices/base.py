@@ -10,8 +10,10 @@ from typing import Protocol, runtime_checkable
 
 from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.devices import kinds
+from dvfl_mobile.devices.harness.bundle import Bundle
 from dvfl_mobile.devices.values import GPU_PRECISIONS, DeviceFacts, DeviceState, FoundDevice, Measurement, RunOptions
 from dvfl_mobile.errors import UsageError
+from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.runners.base import Runner
 from dvfl_mobile.runners.values import Pixels
 from dvfl_mobile.spelling import command
@@ -66,6 +68,20 @@ class WithGpu(Protocol):
         """
 
 
+@runtime_checkable
+class WithPrograms(Protocol):
+    """A device whose artifacts are run by the harness's own programs."""
+
+    def have_programs(self, target: str, step: Step = silent) -> Bundle:
+        """The programs for it, found or built; the latter takes a while the first time, and `step` shows it.
+
+        Raises:
+            DeviceError: they can't be used, or can't be built.
+            InconclusiveError: no program for this kind of device runs this target.
+            MissingDependencyError: they aren't there, and neither is what builds them.
+        """
+
+
 class _Module(Protocol):
     def find(self, argument: str) -> Device: ...
 
@@ -87,6 +103,15 @@ def find_device(name: str) -> Device:
         raise UsageError(f"There is no device {name!r}.", hint=f"Name one of {known}; see: {command('devices')}")
     device = _module(kind).find(argument)
     return _on_gpu(device, accelerator) if accelerator else device
+
+
+def have_programs(device: Device, target: str, step: Step) -> None:
+    """Have what `device.open` needs of programs ready, before it; nothing, where the device needs none.
+
+    Raises what `WithPrograms.have_programs` does.
+    """
+    if isinstance(device, WithPrograms):
+        device.have_programs(target, step)
 
 
 def on_gpu(name: str, precision: str | None = None) -> str:

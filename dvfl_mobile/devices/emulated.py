@@ -21,17 +21,15 @@ from dvfl_mobile.devices.harness.runner import NativeRunner
 from dvfl_mobile.devices.host_native import LocalPlace
 from dvfl_mobile.devices.values import Core, DeviceFacts, DeviceState, FoundDevice
 from dvfl_mobile.errors import DeviceError, UsageError
+from dvfl_mobile.progress import Step, silent
 
 QEMU_VARIABLE = "DVFL_MOBILE_QEMU"
-SYSROOT_VARIABLE = "DVFL_MOBILE_ARM64_SYSROOT"
 LEAST_QEMU = (8, 0)
 
 _SLOWNESS = 20.0
 """More time than a machine of its own gets: emulated runs of the small model took 25 to 640 times as long."""
 
 _CHECK_S = 120.0
-_SYSROOTS = ("/usr/aarch64-linux-gnu",)
-_LOADER = Path("lib", "ld-linux-aarch64.so.1")
 _INSTALL = f"On Debian 13, or bookworm-backports: apt install qemu-user; or name one with {QEMU_VARIABLE}."
 
 
@@ -57,7 +55,7 @@ class EmulatedArm:
     """An Arm core under qemu. What it computes is an Arm's; how long it takes says nothing.
 
     Raises:
-        DeviceError: qemu isn't there, or is one that computes wrongly, or Arm's C library isn't there.
+        DeviceError: qemu isn't there, or is one that computes wrongly.
         UsageError: there is no such CPU.
     """
 
@@ -70,7 +68,7 @@ class EmulatedArm:
                 hint=f"Name one of: {', '.join(f'arm64:{name}' for name in CPUS)}.",
             )
         qemu, version = found_qemu()
-        self._launcher = (qemu, "-cpu", cpu, "-L", str(found_sysroot()))
+        self._launcher = (qemu, "-cpu", cpu)
         self.facts: DeviceFacts = DeviceFacts(
             device=f"arm64:{cpu}",
             kind="emulated",
@@ -86,6 +84,10 @@ class EmulatedArm:
         """Nothing: what changes is the host's, and no run of an emulated core is timed for its own sake."""
         return DeviceState()
 
+    def have_programs(self, target: str, step: Step = silent) -> Bundle:
+        """The programs for 64-bit Arm. Raises what `bundle_for` does."""
+        return bundle_for("linux-arm64", target, step)
+
     @contextmanager
     def open(self, folder: Path, manifest: Manifest) -> Iterator[DeviceRunner]:
         """Copy the artifact in `folder` beside the program that runs it; leaving the context removes both.
@@ -96,10 +98,11 @@ class EmulatedArm:
             InconclusiveError: no native program runs this target.
             MissingDependencyError: the runtime, or what builds the program, isn't installed.
         """
-        bundle = bundle_for("linux-arm64", manifest.target)
+        bundle = self.have_programs(manifest.target)
         with LocalPlace.opened(self.facts.device, self._launcher) as place:
+            runner = NativeRunner(place, bundle, folder, manifest, self.facts, slowness=_SLOWNESS)
             check_products(place, bundle, self.facts)
-            yield NativeRunner(place, bundle, folder, manifest, self.facts, slowness=_SLOWNESS)
+            yield runner
 
 
 def find(argument: str) -> EmulatedArm:
@@ -108,10 +111,9 @@ def find(argument: str) -> EmulatedArm:
 
 
 def found() -> Sequence[FoundDevice]:
-    """Every CPU that qemu plays here; none where qemu or Arm's C library isn't installed."""
+    """Every CPU that qemu plays here; none where qemu isn't installed."""
     try:
         _, version = found_qemu()
-        found_sysroot()
     except _BrokenQemuError as error:
         return [
             FoundDevice(device=f"arm64:{cpu}", kind="emulated", model=cpu, status="refused", hint=error.problem)
@@ -132,12 +134,14 @@ class _BrokenQemuError(DeviceError):
 def check_products(place: Place, bundle: Bundle, facts: DeviceFacts) -> None:
     """Have the emulated core compute int8 products by each of its instructions for them, which plain C computes too.
 
+    The files of one of the bundle's programs are in the place already.
+
     Raises:
         DeviceError: it gets one wrong, or the check doesn't run.
     """
     said: list[str] = []
     place.put(bundle.folder / CHECK, CHECK, executable=True)
-    status = place.run(CHECK, (), _CHECK_S, said.append)
+    status = place.run(CHECK, (), _CHECK_S, said.append, bundle.starter)
     place.remove(CHECK)
     wrong = [line.removeprefix("wrong ") for line in said if line.startswith("wrong ")]
     if wrong:
@@ -175,19 +179,3 @@ def found_qemu() -> tuple[str, str]:
             hint=_INSTALL,
         )
     return qemu, version
-
-
-def found_sysroot() -> Path:
-    """The folder with Arm's C and C++ libraries, where a program looks for `/lib`.
-
-    Raises:
-        DeviceError: there is none.
-    """
-    named = os.environ.get(SYSROOT_VARIABLE)
-    for place in map(Path, [named] if named else _SYSROOTS):
-        if (place / _LOADER).exists():
-            return place
-    raise DeviceError(
-        f"Arm's C library isn't in {named or _SYSROOTS[0]}, and the programs under qemu need it.",
-        hint=f"On Debian and Ubuntu: apt install libstdc++6-arm64-cross; or name a folder with {SYSROOT_VARIABLE}.",
-    )

@@ -11,6 +11,7 @@ from pathlib import Path
 from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.devices.base import DeviceRunner
 from dvfl_mobile.devices.harness.build import bundle_for
+from dvfl_mobile.devices.harness.bundle import Bundle
 from dvfl_mobile.devices.harness.runner import NativeRunner
 from dvfl_mobile.devices.host_state import host_facts, host_state
 from dvfl_mobile.devices.process import ExpiredError, TooMuchError, run
@@ -18,6 +19,7 @@ from dvfl_mobile.devices.values import GPU_PRECISIONS, DeviceFacts, DeviceState
 from dvfl_mobile.devices.vulkan import SLOWNESS, environment, first_gpu, kind_of, model_of
 from dvfl_mobile.errors import DeviceError
 from dvfl_mobile.files import sha256_of
+from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.wording import printable
 
 _MOST_SAID_BYTES = 2**30
@@ -59,14 +61,22 @@ class LocalPlace:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
 
-    def run(self, program: str, arguments: tuple[str, ...], seconds: float, on_line: Callable[[str], None]) -> int:
+    def run(
+        self,
+        program: str,
+        arguments: tuple[str, ...],
+        seconds: float,
+        on_line: Callable[[str], None],
+        starter: tuple[str, ...] = (),
+    ) -> int:
         """Run a program of the folder, to its end; each line of its stdout goes to `on_line` as it comes.
 
         Raises:
             DeviceError: it can't be started, or the deadline passed; it was ended then.
         """
         lines = _Lines(on_line)
-        start = ["env", f"--chdir={self._folder}", "LC_ALL=C", *self._launcher, str(self._path(program)), *arguments]
+        started = [*(str(self._path(name)) for name in starter[:1]), *starter[1:], str(self._path(program)), *arguments]
+        start = ["env", f"--chdir={self._folder}", "LC_ALL=C", *self._launcher, *started]
         try:
             ended = run(start, seconds, lines.feed, _MOST_SAID_BYTES)
         except ExpiredError:
@@ -141,6 +151,10 @@ class NativeHost:
         """What can change while it is used, as it is now."""
         return host_state()
 
+    def have_programs(self, target: str, step: Step = silent) -> Bundle:
+        """The programs for this machine. Raises what `bundle_for` does."""
+        return bundle_for("host", target, step)
+
     @contextmanager
     def open(self, folder: Path, manifest: Manifest) -> Iterator[DeviceRunner]:
         """Copy the artifact in `folder` beside the program that runs it; leaving the context removes both.
@@ -151,7 +165,7 @@ class NativeHost:
             InconclusiveError: no native program runs this target, or none runs on this system.
             MissingDependencyError: the runtime, or what builds the program, isn't installed.
         """
-        bundle = bundle_for("host", manifest.target)
+        bundle = self.have_programs(manifest.target)
         launcher = () if self._gpu is None else ("env", *(f"{key}={value}" for key, value in environment().items()))
         slowness = 1.0 if self._gpu is None else SLOWNESS
         with LocalPlace.opened(self.facts.device, launcher) as place:

@@ -12,7 +12,7 @@ import numpy as np
 from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.manifest import ArtifactFacts
 from dvfl_mobile.data.gather import ClipSet
-from dvfl_mobile.devices.base import Device
+from dvfl_mobile.devices.base import Device, have_programs
 from dvfl_mobile.documents import leave
 from dvfl_mobile.errors import DvflMobileError
 from dvfl_mobile.parity.measure import measure
@@ -53,6 +53,8 @@ def compare(
     """The report on an artifact that runs on this machine, or on `device`; `expected` are the reference's logits."""
     manifest = artifact.manifest
     where = device.facts.device if device else manifest.target
+    if device is not None:
+        have_programs(device, manifest.target, step)
     with step(f"run on {where}", len(clip_set.clips)) as advance, _opened(artifact, device) as runner:
         found, facts = _run(runner, clip_set, advance, _AT_ONCE if device else 1), runner.facts
     if device is not None:

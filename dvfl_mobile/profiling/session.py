@@ -10,7 +10,7 @@ from threading import Event
 import numpy as np
 
 from dvfl_mobile.artifacts.manifest import ArtifactFacts
-from dvfl_mobile.devices.base import Device, DeviceRunner
+from dvfl_mobile.devices.base import Device, DeviceRunner, have_programs
 from dvfl_mobile.devices.values import Measurement, OperatorTime, RunOptions
 from dvfl_mobile.errors import DeviceError, UsageError
 from dvfl_mobile.profiling.comparing import compare, noise_of
@@ -115,6 +115,8 @@ def profile_device(
         )
     before = device.state()
     with ExitStack() as stack:
+        for each in subjects:
+            have_programs(device, each.artifact.manifest.target, step)
         with step(f"open on {device.facts.device}"):
             opened = [device.open(each.artifact.folder, each.artifact.manifest) for each in subjects]
             runners = [stack.enter_context(each) for each in opened]

@@ -127,8 +127,8 @@ class World:
         log, environment = str(self._folder / "world.log"), variables or {"PATH": os.environ["PATH"]}
         return int(self._ask(do="start", command=command, environment=environment, log=log)["pid"])
 
-    def run(self, *command: str) -> None:
-        """Run a command in the world to its end.
+    def run(self, *command: str) -> str:
+        """Run a command in the world to its end; what it said.
 
         Raises:
             RuntimeError: it failed, with what it said.
@@ -136,6 +136,7 @@ class World:
         answer = self._ask(do="run", command=command)
         if answer["status"] != 0:
             raise RuntimeError(f"{command[0]}: {answer['said'].strip()}")
+        return str(answer["said"])
 
     def signal(self, pid: int, number: signal.Signals) -> None:
         """Send a signal to a process of the world; nothing happens if it has ended."""

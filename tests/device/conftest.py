@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.device.adbd import Phone, System, World, emulate_arm64, opened_world
 from tests.device_tools import PREFIX
 
 _GETPROP = """#!/bin/sh
-case "$1" in
+case $1 in
     ro.product.manufacturer) echo Debian ;;
     ro.product.model) echo 'Chroot for Arm' ;;
     ro.soc.model) echo qemu-user ;;
@@ -69,6 +70,15 @@ def phone(world: World, x86_system: System) -> Iterator[Phone]:
 def arm64_phone(world: World, arm64_system: System) -> Iterator[Phone]:
     """As `phone`, of 64-bit Arm."""
     made = world.phone(arm64_system)
+    yield made
+    made.leave()
+
+
+@pytest.fixture
+def android_phone(world: World, arm64_system: System) -> Iterator[Phone]:
+    """As `arm64_phone`, and says that Android runs on it."""
+    getprop = arm64_system.getprop.replace("case $1 in", "case $1 in\n    ro.build.version.release) echo 14 ;;")
+    made = world.phone(replace(arm64_system, getprop=getprop))
     yield made
     made.leave()
 

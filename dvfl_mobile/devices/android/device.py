@@ -19,6 +19,7 @@ from dvfl_mobile.devices.harness.bundle import RUNNER_VARIABLE, Bundle, SystemAb
 from dvfl_mobile.devices.harness.runner import NativeRunner
 from dvfl_mobile.devices.values import GPU_PRECISIONS, DeviceFacts, DeviceKind, DeviceState, FoundDevice
 from dvfl_mobile.errors import DeviceError, InconclusiveError, MissingDependencyError, UsageError
+from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.spelling import command, option
 
 _GLANCE_S = 5.0
@@ -29,12 +30,15 @@ _CONNECT = (
 
 _SYSTEMS: MappingProxyType[tuple[bool, str], SystemAbi] = MappingProxyType(
     {
-        (True, "arm64-v8a"): "android-arm64",
+        (True, "arm64-v8a"): "linux-arm64",
         (False, "arm64-v8a"): "linux-arm64",
         (False, "x86_64"): "host",
     }
 )
-"""What to build the programs for, by whether it is Android, and its ABI."""
+"""What programs are for, by whether it is Android, and its ABI. Those for 64-bit Arm bring their own C library."""
+
+_BIONIC = "android-arm64"
+"""The preset of programs that use Android's own C library, which nobody gets without naming them."""
 
 
 class AndroidDevice:
@@ -70,6 +74,10 @@ class AndroidDevice:
         """What can change while it is used, as it is now."""
         return parse_state(_gathered(self._adb, STATE_SCRIPT, "asking it how it is"))
 
+    def have_programs(self, target: str, step: Step = silent) -> Bundle:
+        """The programs for such a device. Raises what `programs_for` does."""
+        return programs_for(self.facts, target, step)
+
     @contextmanager
     def open(self, folder: Path, manifest: Manifest) -> Iterator[DeviceRunner]:
         """Bring the artifact in `folder` there, with the program that runs it; leaving the context removes both.
@@ -80,20 +88,27 @@ class AndroidDevice:
             InconclusiveError: no program for this kind of device runs this target.
             MissingDependencyError: what builds the program isn't installed.
         """
-        bundle = self._bundle(manifest.target)
+        bundle = self.have_programs(manifest.target)
         with AdbPlace.opened(self._adb) as place:
             yield NativeRunner(place, bundle, folder, manifest, self.facts, gpu=self._gpu)
 
-    def _bundle(self, target: str) -> Bundle:
-        system = _SYSTEMS.get((is_android(self.facts), self.facts.abi))
-        given = given_bundle() if system is None else bundle_for(system, target)
-        if given is None:
-            raise InconclusiveError(
-                f"{self.facts.device} is {self.facts.system} on {self.facts.abi}, and programs are built for 64-bit "
-                "Arm alone.",
-                hint=f"Build the runner for it yourself, and name its folder with {RUNNER_VARIABLE}.",
-            )
+
+def programs_for(facts: DeviceFacts, target: str, step: Step = silent) -> Bundle:
+    """The programs for a device of these facts: those that the environment names, or what `bundle_for` gives.
+
+    Raises:
+        DeviceError, MissingDependencyError: see `bundle_for`.
+        InconclusiveError: no program for this kind of device runs this target.
+    """
+    system, given = _SYSTEMS.get((is_android(facts), facts.abi)), given_bundle()
+    if given is not None and (system is None or (is_android(facts) and given.preset == _BIONIC)):
         return given
+    if system is None:
+        raise InconclusiveError(
+            f"{facts.device} is {facts.system} on {facts.abi}, and programs are built for 64-bit Arm alone.",
+            hint=f"Build the runner for it yourself, and name its folder with {RUNNER_VARIABLE}.",
+        )
+    return bundle_for(system, target, step)
 
 
 def find(argument: str) -> AndroidDevice:

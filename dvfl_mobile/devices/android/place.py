@@ -85,8 +85,17 @@ echo "$1 $2"
                 self._shell(f"rm -f {partial}", "cleaning up", _KILL_S)
             raise
 
-    def run(self, program: str, arguments: tuple[str, ...], seconds: float, on_line: Callable[[str], None]) -> int:
+    def run(
+        self,
+        program: str,
+        arguments: tuple[str, ...],
+        seconds: float,
+        on_line: Callable[[str], None],
+        starter: tuple[str, ...] = (),
+    ) -> int:
         """Run a program of the folder there, to its end; each line of its stdout goes to `on_line` as it comes.
+
+        It gets no library by the device's environment but those of the folder.
 
         Returns:
             Its exit status, negative for a signal.
@@ -101,11 +110,13 @@ echo "$1 $2"
             heard[:] = [line]
             on_line(line)
 
-        # The process that tells its number becomes the program.
-        start = f"echo $$ >{_PID} && exec {shlex.join([f'./{program}', *arguments])}"
+        # The process that tells its number becomes the program. The device's own programs, its shell the last of them,
+        # would fail with the folder's C library.
+        command = shlex.join([*(f"./{name}" for name in starter[:1]), *starter[1:], f"./{program}", *arguments])
+        libraries = f"unset LD_PRELOAD; LD_LIBRARY_PATH={self._folder}; export LD_LIBRARY_PATH"
+        start = f"echo $$ >{_PID} && {{ {libraries}; exec {command}; }}"
         script = f"""
 cd {self._folder} && touch {OWNER} || exit 125
-export LD_LIBRARY_PATH={self._folder}
 exec sh -c {shlex.quote(start)}"""
         answer = self._ended(program, script, seconds, hear)
         if answer.status != 0 and not heard:

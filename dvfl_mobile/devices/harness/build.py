@@ -8,38 +8,37 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from dvfl_mobile.devices.harness.bundle import RUNNER_VARIABLE, Bundle, SystemAbi, given_bundle
+from dvfl_mobile.devices.harness.bundle import Bundle, SystemAbi, given_bundle
+from dvfl_mobile.devices.harness.compilers import check_compilers, compilers_key
 from dvfl_mobile.devices.harness.native import NATIVE
+from dvfl_mobile.devices.harness.ready_made import ready_made
+from dvfl_mobile.devices.harness.sources import sources_folder, sources_sha256
 from dvfl_mobile.devices.harness.wheels import arm64_package, host_package
-from dvfl_mobile.errors import DeviceError, InconclusiveError, MissingDependencyError, needs
-from dvfl_mobile.files import atomic_directory, cache_folder, directory_lock, files_below
+from dvfl_mobile.errors import DeviceError, InconclusiveError, MissingDependencyError, MissingToolError, needs
+from dvfl_mobile.files import atomic_directory, cache_folder, directory_lock
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.spelling import option
 from dvfl_mobile.version import __version__
 
 _LEAST_CMAKE = (3, 28)
 _BUILD_S = 600.0
-_COMPILERS = {"linux-arm64": ("aarch64-linux-gnu-gcc", "aarch64-linux-gnu-g++")}
-_INSTALL = {
-    "linux-arm64": "On Debian and Ubuntu: apt install g++-aarch64-linux-gnu; or put one on the PATH.",
-    "host": "On Debian and Ubuntu: apt install g++.",
-}
 _MOST_SHOWN = 12
 
 
 def bundle_for(system_abi: SystemAbi, target: str, step: Step = silent) -> Bundle:
-    """The programs for a kind of machine: those that the environment names, or else built here and kept.
+    """The programs for a kind of machine: those that the environment names, or ready-made, or else built here and kept.
 
     Args:
         step: shows that they are built, which takes seconds, and for Arm also that wheels are fetched.
 
     Raises:
-        DeviceError: they can't be built; the message says what is missing or went wrong.
+        DeviceError: they are there and can't be used, or can't be built; the message says what went wrong.
         InconclusiveError: no native program runs this target.
-        MissingDependencyError: the runtime, or what builds, isn't installed.
+        MissingDependencyError: they aren't there, and neither is what builds them; the hint names both.
     """
     given = given_bundle()
     if given is not None and given.preset == system_abi:
@@ -48,17 +47,12 @@ def bundle_for(system_abi: SystemAbi, target: str, step: Step = silent) -> Bundl
         raise InconclusiveError(
             f"No native program runs artifacts for {target}.", hint=f"They exist for: {', '.join(NATIVE)}."
         )
-    if system_abi == "android-arm64":
-        raise DeviceError(
-            "No built runner for Android is at hand, and none can be built without the NDK and the runtimes for it.",
-            hint=f"docs/native-runner.md says how to build one; then name its folder with {RUNNER_VARIABLE}.",
-        )
-    if sys.platform != "linux":
-        raise InconclusiveError(
-            f"The harness's programs run on Linux and Android, and this is {sys.platform}.",
-            hint=f"Use {option('device', 'host')}, which runs the runtimes' own Python packages.",
-        )
-    return built(system_abi, target, step)
+    if system_abi == "host":
+        return _built_for_host(target, step)
+    try:
+        return ready_made(system_abi, target)
+    except MissingToolError as missing:
+        return _built_for_arm64(target, step, missing)
 
 
 def built(preset: str, target: str, step: Step = silent) -> Bundle:
@@ -72,62 +66,84 @@ def built(preset: str, target: str, step: Step = silent) -> Bundle:
         try:
             return Bundle(folder)
         except DeviceError:
-            _build(sources, preset, target, folder, step)
+            with atomic_directory(folder) as partial:
+                build(preset, [target], partial, step)
     return Bundle(folder)
 
 
-def sources_folder() -> Path:
-    """Where the programs' sources are: in the installed package, or beside it in a checkout.
+def build(preset: str, targets: Sequence[str], folder: Path, step: Step = silent, commit: str = "") -> None:
+    """Build a bundle of some targets' programs into a folder.
 
-    Raises:
-        DeviceError: they are in neither.
+    Args:
+        commit: of the sources, for `bundle.json`; empty where nobody says.
+
+    Raises what `bundle_for` does.
     """
-    package = Path(__file__).parents[2]
-    for place in (package / "android_harness" / "runner", package.parent / "android_harness" / "runner"):
-        if (place / "CMakeLists.txt").is_file():
-            return place
-    raise DeviceError(
-        f"The sources of the native programs aren't where they belong, in {package / 'android_harness'}.",
-        hint="Install dvfl-mobile again.",
-    )
+    # A sanitized build is one of the host.
+    system: SystemAbi = "linux-arm64" if preset == "linux-arm64" else "host"
+    check_tools(system)
+    sources, definitions = sources_folder(), _definitions(system, targets, step)
+    definitions["DVFL_SOURCES_SHA256"], definitions["DVFL_COMMIT"] = sources_sha256(sources), commit
+    programs = " and ".join(NATIVE[target].program for target in targets)
+    with step(f"build {programs} for {preset}"):
+        place = folder / ".build"
+        cmake, arguments = _tool("cmake"), [f"-D{name}={value}" for name, value in definitions.items()]
+        _run([cmake, "--preset", preset, "-S", str(sources), "-B", str(place), *arguments], sources)
+        _run([cmake, "--build", str(place)], sources)
+        _run([cmake, "--install", str(place), "--prefix", str(folder)], sources)
+        shutil.rmtree(place)
 
 
 def check_tools(system_abi: SystemAbi) -> None:
     """Raise unless all that builds the programs is here: cmake, ninja and a compiler.
 
     Raises:
-        DeviceError: there is no compiler.
-        MissingDependencyError: cmake or ninja isn't installed, or is too old.
+        MissingDependencyError: one of them isn't, or is too old.
     """
     _check_cmake(_tool("cmake"))
     _tool("ninja")
-    _check_compilers(system_abi)
+    check_compilers(system_abi)
 
 
-def _build(sources: Path, preset: str, target: str, folder: Path, step: Step) -> None:
-    # A sanitized build is one of the host.
-    system: SystemAbi = "linux-arm64" if preset == "linux-arm64" else "host"
-    check_tools(system)
-    cmake, ninja = _tool("cmake"), _tool("ninja")
-    version = _runtime_version(target)
-    if system == "linux-arm64":
-        with step(f"fetch {NATIVE[target].distribution} {version} for Arm"):
-            package = arm64_package(target, version)
-    else:
-        package = host_package(target)
-    definitions = {
-        NATIVE[target].variable: package,
-        "DVFL_LITERT_VERSION": version,
-        "DVFL_RUNNER_VERSION": __version__,
-        "CMAKE_MAKE_PROGRAM": ninja,
-    }
-    with step(f"build {NATIVE[target].program} for {preset}"), atomic_directory(folder) as partial:
-        place = partial / ".build"
-        arguments = [f"-D{name}={value}" for name, value in definitions.items()]
-        _run([cmake, "--preset", preset, "-S", str(sources), "-B", str(place), *arguments], sources)
-        _run([cmake, "--build", str(place)], sources)
-        _run([cmake, "--install", str(place), "--prefix", str(partial)], sources)
-        shutil.rmtree(place)
+def _built_for_host(target: str, step: Step) -> Bundle:
+    if sys.platform != "linux":
+        raise InconclusiveError(
+            f"The harness's programs run on Linux and Android, and this is {sys.platform}.",
+            hint=f"Use {option('device', 'host')}, which runs the runtimes' own Python packages.",
+        )
+    return built("host", target, step)
+
+
+def _built_for_arm64(target: str, step: Step, missing: MissingToolError) -> Bundle:
+    """The programs for 64-bit Arm, built here, where they aren't ready-made; `missing` says why not, and how they are.
+
+    Raises:
+        MissingToolError: nor is here what builds them.
+    """
+    if sys.platform != "linux":
+        raise MissingToolError(missing.problem, hint=f"{missing.hint}\n(They are built on Linux alone.)") from missing
+    try:
+        return built("linux-arm64", target, step)
+    except MissingDependencyError as error:
+        raise MissingToolError(
+            f"{missing.problem} Nor can they be built here: {error.problem}",
+            hint=f"Either have them ready-made: {missing.hint}\nOr have them built here. {error.hint}",
+        ) from error
+
+
+def _definitions(system: str, targets: Sequence[str], step: Step) -> dict[str, str]:
+    """What CMake is given: where the runtimes are, and their versions."""
+    definitions = {"DVFL_RUNNER_VERSION": __version__, "CMAKE_MAKE_PROGRAM": _tool("ninja")}
+    for target in targets:
+        version = _runtime_version(target)
+        if system == "linux-arm64":
+            with step(f"fetch {NATIVE[target].distribution} {version} for Arm"):
+                package = arm64_package(target, version)
+        else:
+            package = host_package(target)
+        definitions[NATIVE[target].variable] = str(package)
+        definitions[f"{NATIVE[target].variable}_VERSION"] = version
+    return definitions
 
 
 def _run(command: list[str], folder: Path) -> None:
@@ -177,27 +193,11 @@ def _check_cmake(cmake: str) -> None:
         raise MissingDependencyError(f"cmake {least}", extra="harness", why=f"{cmake} is {said}")
 
 
-def _check_compilers(system: str) -> None:
-    if system == "host":
-        names = (os.environ.get("CC", "cc").split()[0], os.environ.get("CXX", "c++").split()[0])
-    else:
-        names = _COMPILERS[system]
-    for name in names:
-        if shutil.which(name) is None:
-            raise DeviceError(
-                f"There is no compiler {name}, and building the programs for {system} needs it.", hint=_INSTALL[system]
-            )
-
-
 def _key(sources: Path, preset: str, target: str, version: str) -> str:
     """A name for all that a build depends on."""
-    digest = hashlib.sha256(f"{preset}\n{target}\n{version}\n{__version__}\n".encode())
-    for name in files_below(sources):
-        if "__pycache__" not in name.parts:
-            digest.update(f"{name.as_posix()}\n".encode() + (sources / name).read_bytes())
-    names = _COMPILERS.get(preset) or (os.environ.get("CC", "cc"), os.environ.get("CXX", "c++"))
-    digest.update("\n".join(f"{name}={shutil.which(name.split()[0])}" for name in names).encode())
-    return digest.hexdigest()
+    system = "linux-arm64" if preset == "linux-arm64" else "host"
+    parts = (preset, target, version, __version__, sources_sha256(sources), compilers_key(system))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _runtime_version(target: str) -> str:

@@ -16,16 +16,22 @@ from dvfl_mobile.files import sha256_of
 
 NAME = "bundle.json"
 RUNNER_VARIABLE = "DVFL_MOBILE_RUNNER"
-SystemAbi = Literal["host", "linux-arm64", "android-arm64"]
+SystemAbi = Literal["host", "linux-arm64"]
 
 CHECK = "dvfl-mobile-check-arm"
 """The program of a bundle for Arm that tells whether an emulator gets int8 products right."""
+
+LICENCES = "licences"
+"""What stands in a file's `targets` where it is a licence of the others: it goes to no device."""
+
+_FOLDER_ALONE = ("--inhibit-cache", "--library-path", ".")
+"""To glibc's loader: libraries are those of the working directory, and no system's."""
 
 _REBUILD = f"Build it again, or unset {RUNNER_VARIABLE} to have it built here."
 
 
 class BundleFile(Document):
-    """One file of a bundle; `targets` are those whose program needs it."""
+    """One file of a bundle; `targets` are those whose program needs it, or `LICENCES`."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.+-]{1,120}$")
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -38,11 +44,20 @@ class _Contents(Document):
     preset: str
     compiler: str
     runtimes: dict[str, str]
+    loader: str | None = None
+    sources_sha256: str | None = None
+    commit: str | None = None
     files: tuple[BundleFile, ...] = Field(max_length=64)
 
 
 class Bundle:
     """A bundle whose files are found to be those that `bundle.json` lists.
+
+    Attributes:
+        sources_sha256: of what it was built from, as `harness.sources` has it; None where it was built by hand.
+        starter: what stands before the name of a program of it to start it, in a folder with all files that the program
+            needs: the loader among them, with its options, where the bundle brings a C library of its own; else
+            nothing.
 
     Raises:
         DeviceError: it isn't there or isn't whole, or was built for another protocol.
@@ -66,6 +81,8 @@ class Bundle:
             if not (folder / file.name).is_file() or sha256_of(folder / file.name) != file.sha256:
                 raise DeviceError(f"{folder / file.name} is missing, or isn't the file that was built.", hint=_REBUILD)
         self.preset, self.compiler, self.runtimes = contents.preset, contents.compiler, contents.runtimes
+        self.sources_sha256 = contents.sources_sha256
+        self.starter: tuple[str, ...] = () if contents.loader is None else (contents.loader, *_FOLDER_ALONE)
         self._files = contents.files
 
     def program(self, target: str) -> str:
@@ -96,7 +113,8 @@ class Bundle:
         if not found:
             raise InconclusiveError(
                 f"No program in {self.folder} runs artifacts for {target} on a GPU.",
-                hint="LiteRT's does, where its package brings an accelerator for GPUs.",
+                hint="LiteRT's does, where its package for that system brings an accelerator for GPUs, which has to be "
+                "one for that system's own C library.",
             )
         return found
 

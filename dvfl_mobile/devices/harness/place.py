@@ -16,8 +16,18 @@ class Place(Protocol):
     def put(self, source: Path, name: str, *, executable: bool = False) -> None:
         """Copy a file there under `name`: whole, its size and sha256 checked on the machine, or not at all."""
 
-    def run(self, program: str, arguments: tuple[str, ...], seconds: float, on_line: Callable[[str], None]) -> int:
+    def run(
+        self,
+        program: str,
+        arguments: tuple[str, ...],
+        seconds: float,
+        on_line: Callable[[str], None],
+        starter: tuple[str, ...] = (),
+    ) -> int:
         """Run a program of the folder there, to its end; each line of its stdout goes to `on_line` as it comes.
+
+        Args:
+            starter: another program of the folder, and its arguments, that starts this one, as `Bundle.starter`.
 
         Returns:
             Its exit status, negative for a signal. The caller doesn't trust it: only an `end` line says all went well.

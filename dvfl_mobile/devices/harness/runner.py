@@ -69,7 +69,7 @@ class NativeRunner:
         gpu: str | None = None,
     ) -> None:
         self._place, self._device, self._manifest, self._gpu = place, device, manifest, gpu
-        self._program = bundle.program(manifest.target)
+        self._program, self._starter = bundle.program(manifest.target), bundle.starter
         verify(manifest, folder)
         self._model = _as_pushed(manifest, _MODEL)
         taken = manifest.inputs[0]
@@ -79,7 +79,7 @@ class NativeRunner:
         if gpu is not None:
             self._files += bundle.accelerators(manifest.target)
         for name in self._files:
-            place.put(bundle.folder / name, name, executable=name == self._program)
+            place.put(bundle.folder / name, name, executable=name in (self._program, *self._starter[:1]))
         place.put(folder / manifest.file, _MODEL)
         self.facts: Facts = {
             "runtime": NATIVE[manifest.target].runtime,
@@ -159,7 +159,7 @@ class NativeRunner:
 
         seconds = self._deadline_s * (1 + len(asked.phases))
         try:
-            status = self._place.run(self._program, (_OPTIONS,), seconds, on_line)
+            status = self._place.run(self._program, (_OPTIONS,), seconds, on_line, self._starter)
             if not refused:
                 return listener.finish(status)
         except DeviceError as error:

@@ -9,7 +9,7 @@ import pytest
 
 from dvfl_mobile.devices import emulated
 from dvfl_mobile.devices.base import find_device
-from dvfl_mobile.devices.emulated import CPUS, QEMU_VARIABLE, SYSROOT_VARIABLE
+from dvfl_mobile.devices.emulated import CPUS, QEMU_VARIABLE
 from dvfl_mobile.devices.harness.build import bundle_for
 from dvfl_mobile.devices.host_native import LocalPlace
 from dvfl_mobile.devices.values import RunOptions
@@ -19,7 +19,7 @@ from dvfl_mobile.parity.thresholds import arithmetic_of, thresholds_for
 from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.pytorch import TorchRunner
 from tests.device.native.conftest import Small
-from tests.device_tools import arm64_sysroot, path_with_tools, tool
+from tests.device_tools import path_with_tools, tool
 from tests.quantized import small_student
 
 LEAST_DB = 110
@@ -34,7 +34,6 @@ the other one. That leaves 40.8 dB of these clips; a qemu that multiplies wrongl
 def _tools(monkeypatch: pytest.MonkeyPatch) -> None:
     tool("aarch64-linux-gnu-g++")
     monkeypatch.setenv(QEMU_VARIABLE, tool("qemu-aarch64"))
-    monkeypatch.setenv(SYSROOT_VARIABLE, str(arm64_sysroot()))
     monkeypatch.setenv("PATH", path_with_tools())
 
 
@@ -119,7 +118,7 @@ def test_each_cpu_has_the_features_that_its_facts_tell_and_picks_kernels_by(
         for file in bundle.files("tflite"):
             place.put(bundle.folder / file.name, file.name, executable=True)
         place.put(options, "run.options")
-        place.run("dvfl-mobile-run-litert", ("run.options",), 120, said.append)
+        place.run("dvfl-mobile-run-litert", ("run.options",), 120, said.append, bundle.starter)
     [features] = [line for line in said if '"event":"device"' in line]
     assert all(f'"{feature}"' in features for feature in has)
     assert not any(f'"{feature}"' in features for feature in lacks)

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from dvfl_mobile.devices.harness import build as building
-from dvfl_mobile.devices.harness.build import check_tools, sources_folder
-from dvfl_mobile.errors import DeviceError, MissingDependencyError
+from dvfl_mobile.devices.harness.build import check_tools
+from dvfl_mobile.devices.harness.sources import sources_folder
+from dvfl_mobile.errors import DeviceError, MissingDependencyError, MissingToolError
 
 pytestmark = pytest.mark.installed
 
@@ -55,14 +56,15 @@ def test_no_ninja_names_the_extra(tools: Path) -> None:
 def test_no_compiler_says_how_to_get_one(system: building.SystemAbi, compiler: str, tools: Path) -> None:
     _write(tools, "cmake", "echo cmake version 4.0.1")
     _write(tools, "ninja", "")
-    with pytest.raises(DeviceError, match=f"no compiler {compiler}") as caught:
+    with pytest.raises(MissingToolError, match=f"no compiler {compiler}") as caught:
         check_tools(system)
+    assert caught.value.exit_code == 4
     assert "apt install" in caught.value.hint
 
 
 def test_the_sources_are_shipped_whole() -> None:
     folder = sources_folder()
-    for name in ("CMakePresets.json", "cmake/bundle.cmake.in", "cmake/linux-arm64.cmake", "check/arm.c"):
+    for name in ("CMakePresets.json", "cmake/bundle.cmake.in", "cmake/c_library.cmake", "check/arm.c"):
         assert (folder / name).is_file()
     for name in ("common/session.c", "common/session.h", "executorch/main.cpp", "litert/main.c"):
         assert (folder / name).is_file()
@@ -100,6 +102,24 @@ def test_a_compiler_that_changed_builds_anew(tmp_path: Path, monkeypatch: pytest
     (sources / "main.c").write_text("int main(void) { return 1; }\n", encoding="utf-8")
     others.add(building._key(sources, "host", "tflite", "2.3.0"))
     assert len(others - {first}) == 5
+
+
+def test_a_compiler_of_another_version_builds_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its own words: an update puts another compiler into the same place."""
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    keys = []
+    for version in ("12.2.0", "12.2.0", "13.1.0"):
+        _write(tmp_path, "aarch64-linux-gnu-gcc", f"echo gcc {version}")
+        keys.append(building._key(sources, "linux-arm64", "tflite", "2.3.0"))
+    library = tmp_path / "libc.so.6"
+    _write(tmp_path, "aarch64-linux-gnu-gcc", f"[ $1 = --version ] && echo gcc 13.1.0 || echo {library}")
+    for text in ("2.36", "2.41"):
+        library.write_text(text, encoding="ascii")
+        keys.append(building._key(sources, "linux-arm64", "tflite", "2.3.0"))
+    assert keys[0] == keys[1]
+    assert len(set(keys[1:])) == 4
 
 
 def test_the_programs_own_hash_is_the_one_that_everybody_has(tmp_path: Path) -> None:

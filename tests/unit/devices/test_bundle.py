@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from dvfl_mobile.devices.android import device as android
+from dvfl_mobile.devices.harness import build as building
 from dvfl_mobile.devices.harness import protocol
 from dvfl_mobile.devices.harness.build import bundle_for
 from dvfl_mobile.devices.harness.bundle import RUNNER_VARIABLE, Bundle, given_bundle
+from dvfl_mobile.devices.values import DeviceFacts
 from dvfl_mobile.errors import DeviceError, InconclusiveError
 
 PROGRAM = b"#!/bin/sh\n"
@@ -69,17 +72,44 @@ def test_the_environment_names_a_bundle_and_it_is_used_for_its_own_kind_of_machi
 ) -> None:
     monkeypatch.delenv(RUNNER_VARIABLE, raising=False)
     assert given_bundle() is None
-    monkeypatch.setenv(RUNNER_VARIABLE, str(write_bundle(tmp_path, preset="android-arm64")))
-    assert bundle_for("android-arm64", "tflite").folder == tmp_path
+    monkeypatch.setenv(RUNNER_VARIABLE, str(write_bundle(tmp_path)))
+    assert bundle_for("linux-arm64", "tflite").folder == tmp_path
 
 
-def test_without_one_a_phone_has_no_programs_and_the_error_says_where_to_read_on(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("system", "abi", "preset", "is_used"),
+    [
+        ("Android 14", "arm64-v8a", "android-arm64", True),
+        ("Android 14", "arm64-v8a", "linux-arm64", True),
+        ("Debian", "arm64-v8a", "linux-arm64", True),
+        ("Debian", "arm64-v8a", "android-arm64", False),
+        ("Android 14", "x86_64", "mine", True),
+    ],
+)
+def test_a_device_is_given_what_runs_there(
+    system: str, abi: str, preset: str, is_used: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Programs that want Android's own C library are used where they are named, and there alone."""
+    monkeypatch.setenv(RUNNER_VARIABLE, str(write_bundle(tmp_path, preset=preset)))
+    monkeypatch.setattr(building, "ready_made", lambda *_: "ready-made")
+    facts = DeviceFacts(device="android:1", kind="physical", model="A", system=system, abi=abi)
+    found = android.programs_for(facts, "tflite")
+    assert found.folder == tmp_path if is_used else found == "ready-made"
+
+
+def test_a_phone_of_another_kind_has_to_bring_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(RUNNER_VARIABLE, raising=False)
-    with pytest.raises(DeviceError, match="No built runner for Android") as caught:
-        bundle_for("android-arm64", "tflite")
-    assert "docs/native-runner.md" in caught.value.hint
+    facts = DeviceFacts(device="android:1", kind="physical", model="A", system="Android 9", abi="armeabi-v7a")
+    with pytest.raises(InconclusiveError, match="64-bit Arm alone") as caught:
+        android.programs_for(facts, "tflite")
+    assert RUNNER_VARIABLE in caught.value.hint
+
+
+def test_a_bundle_with_a_loader_starts_its_programs_by_it(tmp_path: Path) -> None:
+    assert Bundle(write_bundle(tmp_path)).starter == ()
+    loader, *options = Bundle(write_bundle(tmp_path, loader="ld-linux-aarch64.so.1")).starter
+    assert loader == "ld-linux-aarch64.so.1"
+    assert options == ["--inhibit-cache", "--library-path", "."]
 
 
 def test_a_target_without_native_programs_is_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:

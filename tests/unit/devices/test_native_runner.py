@@ -21,7 +21,7 @@ from dvfl_mobile.devices.harness.runner import NativeRunner
 from dvfl_mobile.devices.values import DeviceFacts, RunOptions
 from dvfl_mobile.errors import DeviceError
 from tests.transcripts import events_of, lines_of
-from tests.unit.devices.test_bundle import write_bundle
+from tests.unit.devices.test_bundle import PROGRAM, write_bundle
 
 CLASSES, SIDE, FRAMES = 5, 32, 2
 FACTS = DeviceFacts(device="android:1", kind="physical", model="Phone", system="Android 14", abi="arm64-v8a")
@@ -37,6 +37,7 @@ class FakePlace:
         self.files: dict[str, bytes] = {}
         self.programs: list[str] = []
         self.runs: list[float] = []
+        self.starters: list[tuple[str, ...]] = []
         self._answer = answer
 
     def put(self, source: Path, name: str, *, executable: bool = False) -> None:
@@ -44,8 +45,16 @@ class FakePlace:
         if executable:
             self.programs.append(name)
 
-    def run(self, program: str, arguments: tuple[str, ...], seconds: float, on_line: Callable[[str], None]) -> int:
+    def run(
+        self,
+        program: str,
+        arguments: tuple[str, ...],
+        seconds: float,
+        on_line: Callable[[str], None],
+        starter: tuple[str, ...] = (),
+    ) -> int:
         assert program in self.programs
+        self.starters.append(starter)
         self.runs.append(seconds)
         options = dict(line.split(" ", 1) for line in self.files[arguments[0]].decode().splitlines())
         output, lines, status = self._answer(options)
@@ -93,11 +102,11 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Answer]
         size_bytes=len(model),
         delegation=Delegation.of("XNNPACK", 1, ()),
     )
-    bundle = Bundle(write_bundle(tmp_path))
+    write_bundle(tmp_path)
 
     def open_it(answer: Answer) -> tuple[NativeRunner, FakePlace]:
         place = FakePlace(answer)
-        return NativeRunner(place, bundle, tmp_path, manifest, FACTS), place
+        return NativeRunner(place, Bundle(tmp_path), tmp_path, manifest, FACTS), place
 
     return open_it
 
@@ -115,6 +124,17 @@ def test_an_honest_program_is_believed(opened: Opened) -> None:
     assert runner.time(CLIPS[0], 1, 2) == [61, 62]
     runner.close()
     assert place.files == {}
+
+
+def test_a_bundle_s_own_loader_starts_the_program(opened: Opened, tmp_path: Path) -> None:
+    loader, program = "ld-linux-aarch64.so.1", "dvfl-mobile-run-litert"
+    (tmp_path / loader).write_bytes(PROGRAM)
+    entry = {"sha256": hashlib.sha256(PROGRAM).hexdigest(), "targets": ["tflite"]}
+    write_bundle(tmp_path, loader=loader, files=[{"name": name, **entry} for name in (loader, program)])
+    runner, place = opened(_honest)
+    runner.run(CLIPS)
+    assert place.starters == [(loader, "--inhibit-cache", "--library-path", ".")]
+    assert place.programs == [loader, program]
 
 
 def test_every_run_more_gives_it_more_time(opened: Opened) -> None:
@@ -181,7 +201,7 @@ def test_what_the_runtime_printed_goes_with_the_error(opened: Opened) -> None:
 def test_the_first_thing_that_went_wrong_is_reported_though_the_place_fails_later(opened: Opened) -> None:
     runner, place = opened(_honest)
 
-    def run(_program: str, _arguments: object, _seconds: float, on_line: Callable[[str], None]) -> int:
+    def run(_program: str, _arguments: object, _seconds: float, on_line: Callable[[str], None], _: object) -> int:
         on_line("nonsense")
         raise DeviceError("The deadline passed.")
 
