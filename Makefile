@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 DEVICE_TOOLS := adb arm64 adb-arm64 qemu-7 vulkan
 
-.PHONY: demo test venv qualcomm device-tools lint format types check site wheel-test clean help
+.PHONY: demo test venv qualcomm device-tools lint format types check site wheel-test runner-wheel clean help
 
 demo: venv ## set up, then take the embedded default student to all three targets
 	$(BIN)/dvfl-mobile deploy
@@ -61,6 +61,9 @@ site: venv ## build the documentation into build/site; a broken link is an error
 
 wheel-test: venv ## run what can differ in a wheel, or TESTS, against the installed wheel, out of reach of this checkout
 	@sh scripts/wheel-test $(BIN)/python $(TESTS)
+
+runner-wheel: venv ## build the wheel of native programs for 64-bit Arm, which a machine without a compiler installs, into dist
+	@$(BIN)/python scripts/runner-wheel dist
 
 clean: ## remove what was built, but not .venv
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

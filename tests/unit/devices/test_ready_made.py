@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from dvfl_mobile.devices.harness.sources import sources_sha256
 from dvfl_mobile.errors import DeviceError, MissingDependencyError, MissingToolError
 from dvfl_mobile.files import CACHE_VARIABLE
 from dvfl_mobile.version import __version__
+from tests.installed import pretend_installed
 from tests.unit.devices.test_bundle import write_bundle
 
 WHEEL = f"pip install dvfl-mobile-runner=={__version__}"
@@ -35,8 +35,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "site" / "dvfl_mobile_runner"
     (folder / "linux-arm64").mkdir(parents=True)
     (folder / "__init__.py").touch()
-    monkeypatch.syspath_prepend(str(folder.parent))
-    importlib.invalidate_caches()
+    pretend_installed(folder, monkeypatch)
     return folder
 
 

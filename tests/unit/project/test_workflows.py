@@ -45,7 +45,7 @@ def test_every_supported_python_is_run(name: str, job: str) -> None:
 
 def test_nothing_is_published_that_was_not_tested() -> None:
     release = jobs("release.yml")
-    order = ["build", "test", "attest", "publish", "site"]
+    order = ["build", "runner", "test", "attest", "publish", "site"]
     assert list(release) == order
     assert [release[name].get("needs") for name in order] == [None, *order[:-1]]
     trusted = [name for name in order if "id-token" in release[name].get("permissions", {})]
