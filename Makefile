@@ -11,7 +11,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do $$p -c '
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-DEVICE_TOOLS := adb arm64 adb-arm64 qemu-7 vulkan
+# Chromium is large, and often there.
+DEVICE_TOOLS := adb arm64 adb-arm64 qemu-7 vulkan $(if $(shell command -v chromium),,web)
 
 .PHONY: demo test venv qualcomm device-tools lint format types check site wheel-test runner-wheel clean help
 
