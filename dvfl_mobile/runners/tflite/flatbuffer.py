@@ -51,6 +51,40 @@ def with_outputs(data: bytes, tensors: Sequence[int]) -> bytes:
     return written(model)
 
 
+def with_float_input(data: bytes) -> bytes:
+    """A model that takes int8, as one that takes float32 and quantizes it by the same scale, before all else.
+
+    What it makes of `scale * (q - zero_point)` is exactly what the first makes of `q`.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    graph, signature = model.subgraphs[0], model.signatureDefs[0]
+    [taken] = graph.inputs
+    inner = graph.tensors[taken]
+    door = schema.TensorT()
+    door.name, door.shape, door.type, door.buffer = inner.name, inner.shape, schema.TensorType.FLOAT32, 0
+    inner.name += b"_quantized"
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.QUANTIZE
+    code.version = 1
+    model.operatorCodes.append(code)
+    quantize = schema.OperatorT()
+    quantize.opcodeIndex, quantize.inputs, quantize.outputs = (
+        len(model.operatorCodes) - 1,
+        [len(graph.tensors)],
+        [taken],
+    )
+    quantize.builtinOptionsType = schema.BuiltinOptions.QuantizeOptions
+    quantize.builtinOptions = schema.QuantizeOptionsT()
+    graph.inputs = quantize.inputs
+    graph.tensors.append(door)
+    graph.operators.insert(0, quantize)
+    [entry] = signature.inputs
+    [entry.tensorIndex] = graph.inputs
+    return written(model)
+
+
 def written(model: Any) -> bytes:
     """The bytes of a model, as `schema_py_generated` has it as an object."""
     import flatbuffers
