@@ -63,12 +63,14 @@ class LoadEvent(Document):
 
     Attributes:
         threads: those that the runtime was given.
+        whole: whether the delegate took every operator, where the runtime tells.
     """
 
     event: Literal["load"]
     load_ns: Time
     threads: int | None = Field(ge=1, le=4096)
     delegate: Text | None
+    whole: bool | None = None
     input: TensorFacts
     output: TensorFacts
 
@@ -229,16 +231,27 @@ class Listener:
 
     Args:
         device: its name, for errors.
+        opening: what `end` hashes before the first line: where a conversation could be another's, what tells it apart.
     """
 
-    def __init__(self, asked: Asked, device: str) -> None:
+    def __init__(self, asked: Asked, device: str, opening: str = "") -> None:
         self._asked, self._device = asked, device
         self._phases = asked.phases
         self._events: list[Any] = []
         self._runs: list[RunEvent] = []
         self._operators: list[OperatorEvent] = []
         self._last, self._lines = "", 0
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.sha256(opening.encode("utf-8"))
+
+    @property
+    def last(self) -> str:
+        """The last event that was heard; empty before the first."""
+        return self._last
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the line came after which there is none."""
+        return self._last == "end"
 
     def hear(self, line: str) -> None:
         """Take the next line.
@@ -382,6 +395,8 @@ _CHECKS: dict[str, Any] = {
 }
 
 _HINTS = {
+    "gpu": "Run it by WebAssembly: {device} web; or in a browser that has WebGPU, and takes all of it.",
+    "hidden": "Keep the page in front, and the screen on, until the run has ended.",
     "changed": "The file was changed on its way there: run it again.",
     "memory": "The device is short of memory: close what runs on it.",
     "model": "The runtime there can't load this artifact: convert again, or build the runner from the same version.",
