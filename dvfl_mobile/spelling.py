@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 Option = Literal[
     "accept_licence",
+    "address",
     "against",
     "allow_leaks",
     "average",

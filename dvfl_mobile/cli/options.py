@@ -278,6 +278,16 @@ DeviceName = Annotated[
         show_default=False,
     ),
 ]
+PageAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="ADDRESS",
+        help="With --device web: serve the page at this address of this machine, such as 192.168.1.5, and wait for a "
+        "browser that somebody opens. Default: start a browser here, without a window.",
+        show_default=False,
+    ),
+]
 MinSqnr = Annotated[
     float | None,
     typer.Option(

@@ -32,6 +32,7 @@ _OTHER_EXTRAS = {
     "plots": "draw what quantize {sensitivity}, parity {locate}, profile {html}, training and evaluate show",
     "training": "train and distil",
     "harness": "build the native programs that devices run",
+    "web": "show a page's address as a QR code",
 }
 _EXTRAS_BY_NAME = {"tensorflow": "a second opinion on a .tflite; no conversion needs it"}
 

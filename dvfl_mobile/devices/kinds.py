@@ -18,6 +18,7 @@ class Kind:
         meaning: what it is.
         is_emulated: its numbers mean something, and its times nothing.
         targets: those whose artifacts it runs; empty: all that this machine's runtimes run.
+        only_by_name: it isn't among all the devices that are ready.
     """
 
     module: str
@@ -25,6 +26,7 @@ class Kind:
     meaning: str
     is_emulated: bool = False
     targets: tuple[str, ...] = ()
+    only_by_name: bool = False
 
 
 _NATIVE = ("executorch", "tflite")
@@ -58,6 +60,13 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "",
             "this machine's GPU, in half precision; gpu:fp32: in float32",
             targets=("tflite",),
+        ),
+        "web": Kind(
+            "dvfl_mobile.devices.web.device",
+            "",
+            "a browser, by WebAssembly; web:webgpu: on its GPU. A browser's time, not a native program's",
+            targets=("tflite",),
+            only_by_name=True,
         ),
     }
 )

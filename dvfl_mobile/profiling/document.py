@@ -112,6 +112,7 @@ class Finding(Document):
     kind: Literal[
         "background",
         "bimodal",
+        "browser",
         "bursts",
         "charging",
         "drift",

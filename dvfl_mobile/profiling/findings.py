@@ -229,7 +229,17 @@ def _power(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+def _browser(evidence: Evidence) -> Iterator[Finding]:
+    if evidence.device.abi == "wasm32":
+        yield _finding(
+            "browser",
+            "These are a browser's times, not a native program's: for an app the same device runs other kernels.",
+            f"{evidence.device.model}, by LiteRT.js; its clock is as coarse as the browser makes it",
+        )
+
+
 _DETECTORS: Sequence[Callable[[Evidence], Iterator[Finding]]] = (
+    _browser,
     _throttling,
     _hot,
     _drift,

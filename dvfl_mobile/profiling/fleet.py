@@ -9,6 +9,7 @@ from functools import partial
 from threading import Event
 from typing import TypeVar
 
+from dvfl_mobile.devices import kinds
 from dvfl_mobile.devices.base import Device, find_device, found_devices
 from dvfl_mobile.devices.values import FoundDevice
 from dvfl_mobile.errors import DeviceError, DvflMobileError
@@ -43,10 +44,15 @@ def ready_devices(found: Sequence[FoundDevice]) -> list[str]:
     Raises:
         DeviceError: there are none.
     """
-    ready = [each.device for each in found if each.is_ready and each.kind == "physical"]
+    ready = [each.device for each in found if each.is_ready and each.kind == "physical" and not _is_only_by_name(each)]
     if not ready:
         raise DeviceError("No device is ready.", hint=f"See what keeps each: {command('devices')}")
     return ready
+
+
+def _is_only_by_name(device: FoundDevice) -> bool:
+    kind = kinds.KINDS.get(device.device.partition(":")[0])
+    return kind is not None and kind.only_by_name
 
 
 def profile_fleet(

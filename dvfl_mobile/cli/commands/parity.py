@@ -18,6 +18,7 @@ from dvfl_mobile.cli.options import (
     Markdown,
     MaxClips,
     MinSqnr,
+    PageAddress,
     Reference,
 )
 from dvfl_mobile.cli.output import print_report, show_annotations, show_picture
@@ -119,6 +120,7 @@ def parity(
     device: DeviceName = None,
     accelerator: Accelerator = "cpu",
     precision: PrecisionOnGpu = None,
+    address: PageAddress = None,
     min_delegated: LeastTaken = None,
     max_calls: MostPieces = None,
     pack: PackFile = None,
@@ -166,6 +168,10 @@ def parity(
     if device != "gpu" and any(asked is not None for asked in (min_delegated, max_calls)):
         raise UsageError("--min-delegated and --max-calls are of a GPU.", hint="Add --device gpu.")
     device = _with_gpu(device, accelerator, precision)
+    if address is not None:
+        from dvfl_mobile.devices.web.device import at_address
+
+        device = at_address(device, address)
     if device is not None and (second_opinions or (locate and not device.startswith("gpu"))):
         raise UsageError("--locate and --second-opinion run on this machine, and --device somewhere else.")
     with steps() as step:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dvfl_mobile.cli.console import print_json, print_note, print_rich
-from dvfl_mobile.cli.options import DEFAULT_OUT, Clips, Json, devices_help
+from dvfl_mobile.cli.options import DEFAULT_OUT, Clips, Json, PageAddress, devices_help
 from dvfl_mobile.errors import UsageError
 from dvfl_mobile.profiling.plan import RUNS, WARMUP, Plan, cores_of, seconds_of
 
@@ -122,6 +122,7 @@ Html = Annotated[
 def profile(
     artifact: What = None,
     devices: Devices = None,
+    address: PageAddress = None,
     against: Against = None,
     max_ratio: MaxRatio = None,
     threads: Threads = None,
@@ -164,6 +165,10 @@ def profile(
         operators=operators,
         sustained_s=None if sustained is None else seconds_of(sustained),
     )
+    if address is not None:
+        from dvfl_mobile.devices.web.device import at_address
+
+        devices = [at_address(name, address) for name in devices or ["host"]]
     report = _measured([artifact, *([against] if against else [])], devices or [], plan, clips, max_ratio)
     _keep(report, artifact, history_file)
     show_profile(report, json=json, html=html)

@@ -42,6 +42,7 @@ ALL_THERE = {
     "tensorflow": "2.21.0",
     "cmake": "4.4.5",
     "ninja": "1.13.2",
+    "segno": "1.6.6",
     "pyyaml": "6.0.3",
     "tensorboard": "2.21.0",
 }
@@ -102,12 +103,14 @@ def test_with_the_base_alone_everything_else_is_named(installed: dict[str, str])
         "tensorflow",
         "cmake",
         "ninja",
+        "segno",
         "pyyaml",
         "tensorboard",
     ):
         del installed[name]
     found = look_around()
-    assert found.install == "pip install 'dvfl-mobile[executorch,coreml,tflite,quantize,video,plots,training,harness]'"
+    extras = "executorch,coreml,tflite,quantize,video,plots,training,harness,web"
+    assert found.install == f"pip install 'dvfl-mobile[{extras}]'"
     assert {(target.converts, target.runs) for target in found.targets} == {(False, False)}
     assert "litert-torch isn't installed" in found.missing_for(["tflite"])
     assert found.missing_for(["video"]) == ["av isn't installed"]

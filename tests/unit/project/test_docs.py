@@ -26,7 +26,7 @@ PAGES = sorted([*CHECKOUT.glob("*.md"), *DOCS.glob("*.md")])
 LINK = re.compile(r"""\]\(([^)\s]+)\)|(?:src|srcset|href)="([^"]+)\"""")
 # What a page may name as a place of the repository.
 PLACE = re.compile(
-    r"(?<![\w./-])((?:android_harness|benchmarks|converters|docs|dvfl_mobile|ios_harness|quantization|tests)/[\w./-]+\w)(?![\w./-]*\*)"
+    r"(?<![\w./-])((?:android_harness|benchmarks|converters|docs|dvfl_mobile|ios_harness|quantization|tests|web_harness)/[\w./-]+\w)(?![\w./-]*\*)"
 )
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

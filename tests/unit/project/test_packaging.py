@@ -23,6 +23,7 @@ MAPPED = {
     "android_harness": "dvfl_mobile.android_harness",
     "converters": "dvfl_mobile.converters",
     "quantization": "dvfl_mobile.quantization",
+    "web_harness": "dvfl_mobile.web_harness",
 }
 
 pytestmark = pytest.mark.skipif(
@@ -105,7 +106,7 @@ def test_it_installs_and_runs_from_anywhere(
 def test_extras_are_those_that_doctor_knows(project: dict) -> None:
     extras = project["project"]["optional-dependencies"]
     assert set(extras) == {*environment._purposes(), "all", "dev"}
-    assert extras["all"] == ["dvfl-mobile[executorch,coreml,tflite,quantize,video,plots,training,harness]"]
+    assert extras["all"] == ["dvfl-mobile[executorch,coreml,tflite,quantize,video,plots,training,harness,web]"]
 
 
 def test_the_base_is_light(project: dict) -> None:
@@ -151,10 +152,11 @@ def _embedded() -> set[str]:
 
 
 def _sources() -> set[str]:
-    """What the native programs are built of."""
+    """What the native programs are built of, and what a browser is served."""
     return {
         f"dvfl_mobile/{path.relative_to(CHECKOUT).as_posix()}"
-        for path in (CHECKOUT / "android_harness" / "runner").rglob("*")
+        for folder in ("android_harness/runner", "web_harness/page")
+        for path in (CHECKOUT / folder).rglob("*")
         if path.is_file()
     }
 

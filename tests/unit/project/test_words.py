@@ -8,8 +8,18 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parents[3]
-PLACES = ("dvfl_mobile", "converters", "quantization", "benchmarks", "android_harness", "ios_harness", "docs", "tests")
-KINDS = {".py", ".pyi", ".md", ".c", ".h", ".cpp", ".swift", ".kt"}
+PLACES = (
+    "dvfl_mobile",
+    "converters",
+    "quantization",
+    "benchmarks",
+    "android_harness",
+    "ios_harness",
+    "web_harness",
+    "docs",
+    "tests",
+)
+KINDS = {".py", ".pyi", ".md", ".c", ".h", ".cpp", ".swift", ".kt", ".js", ".html"}
 # Say: note, message, known, given; median; per-token scaling. The brackets keep this file from finding itself.
 RETIRED = re.compile(r"(?<![a-z])(t[o]ld|mi[d]dling|leve[l]led|leve[l]ling)(?![a-z])", re.IGNORECASE)
 
