@@ -15,8 +15,11 @@ from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.devices.base import find_device, found_devices
 from dvfl_mobile.devices.values import RunOptions
+from dvfl_mobile.devices.web import browser as browsers
 from dvfl_mobile.devices.web.browser import Browser
+from dvfl_mobile.devices.web.certificate import Certificate
 from dvfl_mobile.devices.web.device import Web
+from dvfl_mobile.devices.web.place import page_files
 from dvfl_mobile.devices.web.server import Server
 from dvfl_mobile.devices.web.session import Session
 from dvfl_mobile.errors import DeviceError, InconclusiveError, UsageError
@@ -94,10 +97,8 @@ def test_webgpu_computes_it_in_float32(made: Make) -> None:
 
 
 def test_a_browser_without_webgpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dvfl_mobile.devices.web import browser
-
-    monkeypatch.setattr(browser, "_WEBGPU", ("--disable-features=WebGPU",))
-    monkeypatch.setattr(browser, "_SOFTWARE", ())
+    monkeypatch.setattr(browsers, "_WEBGPU", ("--disable-features=WebGPU",))
+    monkeypatch.setattr(browsers, "_SOFTWARE", ())
     with pytest.raises(DeviceError, match="has no WebGPU"):
         find_device("web:webgpu")
 
@@ -157,6 +158,19 @@ def test_no_request_leaves_the_machine(program: Path, tmp_path: Path) -> None:
         server.close()
         other.close()
     assert (hello.agent, hello.isolated) == ("refused", True)
+
+
+def test_a_page_over_tls_may_have_threads(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browsers, "_OPTIONS", (*browsers._OPTIONS, "--ignore-certificate-errors"))
+    session = Session("web")
+    server = Server(session, page_files(), tls=Certificate("127.0.0.1").context)
+    browser = Browser(str(program), server.address, webgpu=False, software=False)
+    try:
+        assert server.address.startswith("https://")
+        assert session.hello(60, browser.problem).isolated
+    finally:
+        browser.close()
+        server.close()
 
 
 def test_float32_at_the_door_is_exact(made: Make, tmp_path: Path) -> None:

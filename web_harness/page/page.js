@@ -80,6 +80,8 @@ async function* lines(body) {
 async function attend() {
   const about = await facts();
   list(about);
+  const problem = sessionStorage.getItem("problem");
+  if (problem) document.getElementById("problem").textContent = `The last run failed: ${problem}`;
   const answer = await fetch("attend", { method: "POST", body: JSON.stringify({ page: ownName(), ...about }) });
   if (!answer.ok) return end(await answer.text());
   say("Ready. Waiting for the computer …");
@@ -89,15 +91,21 @@ async function attend() {
     if (event.event === "refused") return end(event.message);
     if (event.event !== "job") continue;
     const problem = await work(event.job);
-    if (problem) say(problem, true);
+    sessionStorage.setItem("worked", "yes");
+    sessionStorage.setItem("problem", problem);
     over = true; // what comes now is the next load's
     location.reload();
     return;
   }
-  if (!over) end("The computer is gone, or the connection to it. Load this page again to go on.");
+  gone("");
+}
+
+function gone(why) {
+  if (over) return;
+  const done = sessionStorage.getItem("worked") !== null;
+  const what = done ? "The computer has ended, or can't be reached" : "The computer can't be reached";
+  end(`${what}${why}. Load this page again if it still asks for it.`, !done);
 }
 
 stayAwake();
-attend().catch((error) => {
-  if (!over) end(`The computer can't be reached: ${error.message}. Load this page again to go on.`);
-});
+attend().catch((error) => gone(` (${error.message})`));

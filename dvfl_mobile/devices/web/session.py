@@ -25,6 +25,7 @@ RETURN_S = 60.0
 
 _LOOK_S = 0.5
 _LOADED_ANEW_S = 3.0
+_HEARD_S = 1.0
 _AGAIN = "Open the page again, keep it in front, and run the command again."
 
 
@@ -168,6 +169,7 @@ class Session:
             if self._job is not None:
                 self._fail(self._job, f"The session with {self._device} was ended.")
             self._changed.notify_all()
+            self._changed.wait_for(lambda: self._attendance is None, _HEARD_S)
 
     # The page's side.
 
