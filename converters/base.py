@@ -80,6 +80,9 @@ def lower(target: Target, request: Request, path: Path) -> Lowered:
     Raises:
         MissingDependencyError: a package that the target needs isn't installed.
     """
+    from dvfl_mobile.model.lean import lean_exports
+
     versions(target)
     converter: Converter = importlib.import_module(target.converter)
-    return converter.lower(request, path)
+    with lean_exports():
+        return converter.lower(request, path)

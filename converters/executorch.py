@@ -8,6 +8,7 @@ from pathlib import Path
 from dvfl_mobile.converters.base import Lowered, Request
 from dvfl_mobile.converters.edge import METADATA_METHOD, delegation_of
 from dvfl_mobile.converters.xnnpack_graph import Halve, compute_in_half, halve_weights, rewriting
+from dvfl_mobile.converters.xnnpack_passes import passes_that_apply
 from dvfl_mobile.recipes import RECIPES
 
 _HALVED: Mapping[str, Halve] = {"fp16": compute_in_half, "weight_only_wf16_afp32": halve_weights}
@@ -20,7 +21,7 @@ def lower(request: Request, path: Path) -> Lowered:
     from executorch.exir import to_edge_transform_and_lower
 
     program = torch.export.export(request.form, (torch.zeros(request.shape),))
-    with rewriting(_HALVED.get(request.recipe)):
+    with rewriting(_HALVED.get(request.recipe)), passes_that_apply():
         edge = to_edge_transform_and_lower(
             program,
             partitioner=[XnnpackPartitioner()],

@@ -23,6 +23,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
+from functools import cache
 from typing import Any
 from unittest import mock
 
@@ -280,11 +282,22 @@ def _external(graph: Any) -> set[int]:
 
 def _read(graph: Any) -> set[int | None]:
     """What any operator reads."""
-    return {getattr(node.xnode_union, name, None) for node in graph.xnodes for name in _INPUTS}
+    return {getattr(node.xnode_union, name) for node in graph.xnodes for name in _inputs_of(node)}
 
 
 def _readers(graph: Any, value: int) -> list[Any]:
-    return [node for node in graph.xnodes if any(getattr(node.xnode_union, name, None) == value for name in _INPUTS)]
+    return [node for node in graph.xnodes if any(getattr(node.xnode_union, name) == value for name in _inputs_of(node))]
+
+
+def _inputs_of(node: Any) -> tuple[str, ...]:
+    kind: type = type(node.xnode_union)
+    return _inputs(kind)
+
+
+@cache
+def _inputs(kind: type) -> tuple[str, ...]:
+    """Those of `_INPUTS` that a kind of operator has."""
+    return tuple(field.name for field in fields(kind) if field.name in _INPUTS)
 
 
 def _is_quantized(value: Any) -> bool:

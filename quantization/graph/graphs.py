@@ -11,12 +11,14 @@ from torch.fx import GraphModule
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e, prepare_qat_pt2e
 from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
+from dvfl_mobile.model.lean import lean_exports
 from dvfl_mobile.quantization.calibrate.observers import observer_named
 from dvfl_mobile.quantization.graph.annotate import FocalModulationQuantizer, Product
 from dvfl_mobile.quantization.graph.edges import Edge, PerChannelWeightEdge
 from dvfl_mobile.quantization.scales import ACTIVATION_RANGE, RAW_PIXELS, WEIGHT_RANGE, Scale
 
 
+@lean_exports()
 def watched(
     form: nn.Module, shape: Sequence[int], observer: str, keep: Sequence[str]
 ) -> tuple[GraphModule, Callable[[], dict[str, Scale]], tuple[Product, ...]]:
@@ -37,6 +39,7 @@ def watched(
     return graph, lambda: {key: _scale_of(watcher) for key, watcher in watchers.items()}, tuple(quantizer.products)
 
 
+@lean_exports()
 def rounded(
     form: nn.Module,
     shape: Sequence[int],
@@ -62,6 +65,7 @@ def rounded(
     return prepare(exported(form, shape), quantizer)
 
 
+@lean_exports()
 def converted(graph: GraphModule, *, fold: bool) -> GraphModule:
     """A `rounded` graph with quantize and dequantize operators, as converters take it.
 
@@ -105,6 +109,7 @@ def run_clips(graph: nn.Module, clips: Iterable[Any], advance: Callable[[], None
     return torch.cat(logits)
 
 
+@lean_exports()
 def exported(form: nn.Module, shape: Sequence[int]) -> GraphModule:
     return torch.export.export(form, (torch.zeros(tuple(shape)),)).module()
 
