@@ -58,7 +58,8 @@ def compare(
     with step(f"run on {where}", len(clip_set.clips)) as advance, _opened(artifact, device) as runner:
         found, facts = _run(runner, clip_set, advance, _AT_ONCE if device else 1), runner.facts
     if device is not None:
-        facts = {**facts, "kind": device.facts.kind, "model": device.facts.model}
+        named = device.facts  # the runner knows the kind of device, and not always by which name it was asked for
+        facts = {**facts, "device": named.device, "kind": named.kind, "model": named.model}
     thresholds = thresholds or thresholds_for(manifest.recipe)
     arithmetic = arithmetic_of(manifest.recipe, facts.get("delegate"), found)
     if arithmetic is not None:

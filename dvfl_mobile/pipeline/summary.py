@@ -23,6 +23,14 @@ class NotRun(Document):
     why: Line
 
 
+class ClipFigure(Document):
+    """One clip of a row: its SQNR, and whether the artifact chose the reference's class."""
+
+    name: Line
+    sqnr_db: Decibels | None
+    agrees: bool
+
+
 class DeployRow(Document):
     """One artifact on one engine.
 
@@ -35,6 +43,8 @@ class DeployRow(Document):
         operators_outside: operators that run outside of it, whatever their work; None where unknown.
         sqnr_db, agreeing, clips: as in the artifact's parity report; None where nothing could be run.
         worst_sqnr_db: of the clip that is worst; None as above.
+        least_sqnr_db: what the artifact has to reach there; None in documents of before it was kept.
+        by_clip: a figure for each clip.
         seconds: time taken by conversion and parity together; None on another engine than this machine, where the
             artifact had been converted, and may have been emulated.
     """
@@ -51,6 +61,8 @@ class DeployRow(Document):
     operators_outside: int | None = Field(default=None, ge=0)
     sqnr_db: Decibels | None
     worst_sqnr_db: Decibels | None = None
+    least_sqnr_db: float | None = None
+    by_clip: tuple[ClipFigure, ...] = ()
     agreeing: int | None
     clips: int | None
     verdict: Verdict
@@ -87,6 +99,8 @@ class DeployRow(Document):
             operators_outside=outside,
             sqnr_db=pooled.sqnr_db if pooled else None,
             worst_sqnr_db=pooled.worst_sqnr_db if pooled else None,
+            least_sqnr_db=report.thresholds.min_sqnr_db,
+            by_clip=tuple(ClipFigure(name=c.name, sqnr_db=c.sqnr_db, agrees=c.agrees) for c in report.rows),
             agreeing=pooled.agreeing if pooled else None,
             clips=pooled.clips if pooled else None,
             verdict=report.verdict,

@@ -17,11 +17,11 @@ from dvfl_mobile.report.formats import markdown as md
 from dvfl_mobile.report.formats.terminal import grid, headline, paragraph
 from dvfl_mobile.wording import decibels, percent, plural
 
-_COLUMNS = ("artifact", "size", "delegated", "SQNR", "top-1", "time", "verdict")
-_DELEGATED_COLUMNS = ("in the delegate", "multiply-adds", "calls", "operators outside")
-_ENGINE_COLUMNS = ("engine", "artifact", "SQNR", "worst clip", "top-1", "pieces", "verdict")
-_NOT_RUN_COLUMNS = ("not run", "why")
-_RECORDED_COLUMNS = ("recorded of these weights", "right", "top-1", "95 % interval")
+COLUMNS = ("artifact", "size", "delegated", "SQNR", "top-1", "time", "verdict")
+DELEGATED_COLUMNS = ("in the delegate", "multiply-adds", "calls", "operators outside")
+ENGINE_COLUMNS = ("engine", "artifact", "SQNR", "worst clip", "top-1", "pieces", "verdict")
+_NOT_RUN = ("not run", "why")
+RECORDED_COLUMNS = ("recorded of these weights", "right", "top-1", "95 % interval")
 _RECORDED = "Right answers were recorded when these weights were made, not now"
 
 
@@ -29,18 +29,18 @@ def terminal(summary: DeploySummary) -> RenderableType:
     """The verdict, a row for each artifact, and what was recorded of these weights."""
     recorded: list[RenderableType] = []
     if summary.recorded:
-        recorded = [Text(), grid(_RECORDED_COLUMNS, _recorded_rows(summary), folding={0}, right={1, 2})]
+        recorded = [Text(), grid(RECORDED_COLUMNS, recorded_rows(summary), folding={0}, right={1, 2})]
     return Group(
-        headline(summary.verdict, f"{summary.model} from {summary.checkpoint}: {_headline(summary)}"),
+        headline(summary.verdict, f"{summary.model} from {summary.checkpoint}: {headline_of(summary)}"),
         Text(),
-        grid(_COLUMNS, _rows(summary), folding={0}, right={1, 2, 3, 4, 5}, verdict=6),
+        grid(COLUMNS, rows(summary), folding={0}, right={1, 2, 3, 4, 5}, verdict=6),
         Text(),
-        grid(_DELEGATED_COLUMNS, _delegated_rows(summary), folding={0}, right={1, 2, 3}),
+        grid(DELEGATED_COLUMNS, _delegated_rows(summary), folding={0}, right={1, 2, 3}),
         *_engines(summary),
         *paragraph([_places(summary)]),
         *recorded,
         *paragraph(summary.reasons),
-        *paragraph(_remarks(summary)),
+        *paragraph(remarks(summary)),
     )
 
 
@@ -49,15 +49,15 @@ def markdown(summary: DeploySummary) -> str:
     return md.document(
         [
             f"### Deploy of {md.escape(summary.model)}: **{summary.verdict.value}**",
-            md.escape(f"From {summary.checkpoint}. {_headline(summary)}"),
-            md.table(_COLUMNS, _rows(summary)),
-            md.table(_DELEGATED_COLUMNS, _delegated_rows(summary)),
-            *([md.table(_ENGINE_COLUMNS, engine_rows(summary.rows))] if _has_engines(summary) else []),
-            *([md.table(_NOT_RUN_COLUMNS, _not_run_rows(summary))] if summary.not_run else []),
+            md.escape(f"From {summary.checkpoint}. {headline_of(summary)}"),
+            md.table(COLUMNS, rows(summary)),
+            md.table(DELEGATED_COLUMNS, _delegated_rows(summary)),
+            *([md.table(ENGINE_COLUMNS, engine_rows(summary.rows))] if has_engines(summary) else []),
+            *([md.table(_NOT_RUN, _not_run_rows(summary))] if summary.not_run else []),
             md.escape(_places(summary)),
-            *([md.table(_RECORDED_COLUMNS, _recorded_rows(summary))] if summary.recorded else []),
+            *([md.table(RECORDED_COLUMNS, recorded_rows(summary))] if summary.recorded else []),
             md.bullets(summary.reasons),
-            md.bullets(_remarks(summary)),
+            md.bullets(remarks(summary)),
         ]
     )
 
@@ -89,13 +89,13 @@ def _suite(summary: DeploySummary, row: DeployRow) -> ET.Element:
     return suite
 
 
-def _rows(summary: DeploySummary) -> list[tuple[str, ...]]:
+def rows(summary: DeploySummary) -> list[tuple[str, ...]]:
     """A row for each artifact, as this machine ran it."""
     return [_row(row) for row in summary.rows if row.seconds is not None]
 
 
 def engine_rows(rows: Sequence[DeployRow]) -> list[tuple[str, ...]]:
-    """A row for each artifact on each engine, those of an engine together, in the order of `_ENGINE_COLUMNS`."""
+    """A row for each artifact on each engine, those of an engine together, in the order of `ENGINE_COLUMNS`."""
     order = {name: place for place, name in enumerate(dict.fromkeys(row.engine for row in rows))}
     return [
         (
@@ -116,7 +116,7 @@ def _figures(row: DeployRow) -> tuple[str, str, str]:
     return decibels(row.sqnr_db), decibels(row.worst_sqnr_db), f"{row.agreeing} of {row.clips}"
 
 
-def _has_engines(summary: DeploySummary) -> bool:
+def has_engines(summary: DeploySummary) -> bool:
     return bool(summary.not_run) or any(row.engine != "host" for row in summary.rows)
 
 
@@ -126,12 +126,12 @@ def _not_run_rows(summary: DeploySummary) -> list[tuple[str, str]]:
 
 def _engines(summary: DeploySummary) -> list[RenderableType]:
     """What each processor made of each artifact, and those that weren't asked."""
-    if not _has_engines(summary):
+    if not has_engines(summary):
         return []
-    table = grid(_ENGINE_COLUMNS, engine_rows(summary.rows), folding={1}, right={2, 3, 4, 5}, verdict=6)
+    table = grid(ENGINE_COLUMNS, engine_rows(summary.rows), folding={1}, right={2, 3, 4, 5}, verdict=6)
     if not summary.not_run:
         return [Text(), table]
-    return [Text(), table, Text(), grid(_NOT_RUN_COLUMNS, _not_run_rows(summary), folding={1})]
+    return [Text(), table, Text(), grid(_NOT_RUN, _not_run_rows(summary), folding={1})]
 
 
 def _row(row: DeployRow) -> tuple[str, ...]:
@@ -174,7 +174,7 @@ def _delegated_properties(row: DeployRow) -> dict[str, str]:
     return {name: str(value) for name, value in known.items() if value is not None}
 
 
-def _recorded_rows(summary: DeploySummary) -> list[tuple[str, ...]]:
+def recorded_rows(summary: DeploySummary) -> list[tuple[str, ...]]:
     """A row for each recipe and target that these weights were counted in."""
     return [_recorded_row(score) for score in summary.recorded]
 
@@ -189,13 +189,13 @@ def _recorded_row(score: RecordedScore) -> tuple[str, ...]:
     )
 
 
-def _headline(summary: DeploySummary) -> str:
+def headline_of(summary: DeploySummary) -> str:
     """What came of it, in one sentence."""
     failed = [row.place for row in summary.rows if row.verdict is Verdict.FAIL]
     parts = [f"failed: {', '.join(failed)}"] if failed else ["nothing failed"]
     if summary.undecided:
         parts.append(f"not decided here: {', '.join(summary.undecided)}")
-    made = len(_rows(summary))
+    made = len(rows(summary))
     return f"{plural(made, 'artifact')}; {'; '.join(parts)}."
 
 
@@ -205,7 +205,7 @@ def _places(summary: DeploySummary) -> str:
     return f"Written to {' and '.join(folders)}"
 
 
-def _remarks(summary: DeploySummary) -> list[str]:
+def remarks(summary: DeploySummary) -> list[str]:
     """What a reader must know of weights and clips, and of the artifacts besides."""
     recorded = [f"{_RECORDED}: {summary.recorded_on}."] if summary.recorded else []
     return [*recorded, *summary.notes, *summary.clips.notes]

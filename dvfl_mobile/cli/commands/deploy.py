@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +34,7 @@ from dvfl_mobile.cli.options import (
 from dvfl_mobile.cli.output import print_report
 
 if TYPE_CHECKING:
+    from dvfl_mobile.artifacts.make import Artifact
     from dvfl_mobile.pipeline.summary import DeploySummary
 
 
@@ -55,6 +57,24 @@ EngineClips = Annotated[
         min=1,
         metavar="N",
         help="Clips that each of --engines is given, spread evenly: an emulator may take minutes for one.",
+    ),
+]
+Page = Annotated[
+    Path | None,
+    typer.Option(
+        "--html",
+        metavar="FILE",
+        help="Also write all of it as one page: clips, engines, what runs where, ranges, and what wasn't exercised.",
+        show_default=False,
+    ),
+]
+Card = Annotated[
+    Path | None,
+    typer.Option(
+        "--card",
+        metavar="FILE",
+        help="Also write a model card in Hugging Face's format: builds, sizes, worst parity, and those that failed.",
+        show_default=False,
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="End with 7, not 0, where something could not be decided here.")]
@@ -84,6 +104,8 @@ def deploy(
     json: Json = False,
     junit: JUnit = None,
     markdown: Markdown = None,
+    html: Page = None,
+    card: Card = None,
 ) -> None:
     """Convert to all targets, and check each against PyTorch.
 
@@ -120,18 +142,35 @@ def deploy(
                 for plan, calibration in zip(plans, calibrations, strict=True)
             ]
             summary = deploy_each(works, clips, max_clips, step, places)
-    show_summary(summary, json=json, junit=junit, markdown=markdown)
+    folders = [folder_of(model.student, target, plan.recipe, out) for plan in plans for target in plan.targets]
+    made = [open_artifact(folder) for folder in folders]
+    show_summary(summary, made, json=json, junit=junit, markdown=markdown, html=html, card=card)
     if summary.verdict is not Verdict.FAIL:
-        folders = [folder_of(model.student, target, plan.recipe, out) for plan in plans for target in plan.targets]
-        made = [open_artifact(folder) for folder in folders]
         check_delegated(made, min_delegated, max_calls)
         check_ranges(made)
     raise typer.Exit(summary.exit_code(strict=strict))
 
 
-def show_summary(summary: DeploySummary, *, json: bool, junit: Path | None, markdown: Path | None) -> None:
+def show_summary(
+    summary: DeploySummary,
+    made: Sequence[Artifact],
+    *,
+    json: bool,
+    junit: Path | None,
+    markdown: Path | None,
+    html: Path | None,
+    card: Path | None,
+) -> None:
     """All that one deploy made."""
     from dvfl_mobile.report import deploy
+    from dvfl_mobile.report.deployed import card as model_card
+    from dvfl_mobile.report.deployed import page
 
-    files = ((junit, deploy.junit), (markdown, deploy.markdown))
+    manifests = {f"{each.manifest.target}/{each.manifest.recipe}": each.manifest for each in made}
+    files = (
+        (junit, deploy.junit),
+        (markdown, deploy.markdown),
+        (html, lambda found: page.html(found, manifests)),
+        (card, lambda found: model_card.card(found, manifests)),
+    )
     print_report(summary, deploy.terminal, files, json=json)

@@ -33,6 +33,7 @@ class Computing(FakeDevice):
     @contextmanager
     def open(self, folder: Path, manifest: Manifest) -> Iterator[FakeRunner]:
         with super().open(folder, manifest) as runner:
+            runner.facts["device"] = self.name.partition(":")[0]  # as the GPU's says in either precision
             if self.logits is None:
                 runner.run = quick.open_runner(folder, manifest).run
             yield runner
@@ -100,13 +101,13 @@ def test_a_name_that_is_none(run_command: Callable[..., tuple[int, str, str]]) -
 
 
 def test_each_engine_gets_what_it_runs_and_few_clips(deployed: Callable[..., tuple[int, str, str]]) -> None:
-    code, out, _ = deployed("--engines", "gpu", "--engines", "arm64:cortex-a76", "--engine-clips", 3, "--json")
+    code, out, _ = deployed("--engines", "gpu:fp32", "--engines", "arm64:cortex-a76", "--engine-clips", 3, "--json")
     summary = DeploySummary.model_validate_json(out)
     assert code == 0
     ran = [(row.engine, row.name, row.clips) for row in summary.rows]
     assert ran == [
         ("host", "tflite/fp32", 8),
-        ("gpu", "tflite/fp32", 3),
+        ("gpu:fp32", "tflite/fp32", 3),
         ("arm64:cortex-a76", "tflite/fp32", 3),
         ("host", "coreml/fp32", 8),
     ]
