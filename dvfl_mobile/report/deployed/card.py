@@ -10,6 +10,7 @@ from dvfl_mobile.documents import Verdict
 from dvfl_mobile.pipeline.summary import DeployRow, DeploySummary
 from dvfl_mobile.report import deploy
 from dvfl_mobile.report.formats import markdown as md
+from dvfl_mobile.spelling import command
 from dvfl_mobile.wording import decibels
 
 _BUILDS = ("build", "file", "size", "runs on", "SQNR to PyTorch", "worst clip", "same top-1")
@@ -88,7 +89,7 @@ def _build(rows: Sequence[DeployRow], manifests: Mapping[str, Manifest]) -> tupl
 
 def _accuracy(summary: DeploySummary) -> list[str]:
     if not summary.recorded:
-        return ["Nothing was recorded of these weights. Count it with: `dvfl-mobile evaluate`"]
+        return [f"Nothing was recorded of these weights. Count it with: {command('evaluate')}"]
     return [
         md.escape(f"Counted when the weights were made, not now: {summary.recorded_on}."),
         md.table(deploy.RECORDED_COLUMNS, deploy.recorded_rows(summary)),

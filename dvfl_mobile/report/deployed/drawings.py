@@ -11,7 +11,7 @@ from dvfl_mobile.model.ranges import MOST_HALF, Ranges
 from dvfl_mobile.pipeline.summary import DeployRow
 from dvfl_mobile.report.formats.depth import block_of
 
-_WIDTH, _LABEL, _LINE = 760, 250, 24
+_WIDTH, _LABEL, _LINE, _NAME = 760, 250, 24, 46
 _MOST_DB, _STEP_DB = 140, 20
 _TEXT = 'font-size="12" fill="var(--ink)"'
 _QUIET = 'font-size="11" fill="var(--quiet)"'
@@ -45,7 +45,11 @@ def strips(rows: Sequence[DeployRow]) -> str:
 
 def blocks(delegation: Delegation) -> str:
     """A bar for each block, as high as its share of the multiply-adds, and the operators outside as a number."""
-    names = list(dict.fromkeys(block_of(row.module) for row in delegation.rows))
+    names = [
+        name
+        for name in dict.fromkeys(block_of(row.module) for row in delegation.rows)
+        if _work(delegation, name) or _outside(delegation, name)
+    ]
     total = delegation.multiply_adds or 1
     wide, high = _WIDTH / max(1, len(names)), 90
     most = max((_work(delegation, name) for name in names), default=1) or 1
@@ -65,7 +69,7 @@ def blocks(delegation: Delegation) -> str:
                 f'<rect x="{x + 2:.1f}" y="{y:.1f}" width="{wide - 4:.1f}" height="{height:.1f}" '
                 f'fill="var(--{colour})" fill-opacity=".75"><title>{escape(name)}: {share:.1%}</title></rect>'
             )
-        outside = sum(row.count for row in rows if row.delegated is False)
+        outside = _outside(delegation, name)
         middle = x + wide / 2
         parts.append(
             f'<text x="{middle:.1f}" y="{high + 13}" {_QUIET} text-anchor="end" '
@@ -76,14 +80,14 @@ def blocks(delegation: Delegation) -> str:
                 f'<text x="{middle:.1f}" y="{max(10.0, y - 4):.1f}" font-size="11" fill="var(--mark)" '
                 f'text-anchor="middle">{outside}</text>'
             )
-    return _svg(high + 80, parts, "Multiply-adds by block")
+    return _svg(high + 104, parts, "Multiply-adds by block")
 
 
 def depth(ranges: Ranges) -> str:
     """The largest value of each operator along the depth, by its logarithm, and where half precision ends."""
     logs = [max(-4.0, math.log10(row.largest or 1e-4)) for row in ranges.rows]
     low, top = min([*logs, -1.0]), max([*logs, math.log10(MOST_HALF)]) + 0.3
-    high, left = 170, 44
+    high, left = 170, 58
 
     def y(log: float) -> float:
         return 8 + (top - log) / (top - low) * (high - 16)
@@ -94,7 +98,9 @@ def depth(ranges: Ranges) -> str:
     parts = []
     for power in range(math.ceil(low), math.floor(top) + 1):
         parts.append(f'<line x1="{left}" y1="{y(power):.1f}" x2="{_WIDTH}" y2="{y(power):.1f}" stroke="var(--grid)"/>')
-        parts.append(f'<text x="{left - 6}" y="{y(power) + 4:.1f}" {_QUIET} text-anchor="end">{10.0**power:g}</text>')
+        parts.append(
+            f'<text x="{left - 6}" y="{y(power) + 4:.1f}" {_QUIET} text-anchor="end">{10.0**power:,.10g}</text>'
+        )
     end = y(math.log10(MOST_HALF))
     parts.append(
         f'<line x1="{left}" y1="{end:.1f}" x2="{_WIDTH}" y2="{end:.1f}" stroke="var(--mark)" stroke-dasharray="5 4"/>'
@@ -103,18 +109,24 @@ def depth(ranges: Ranges) -> str:
     )
     points = " ".join(f"{x(place):.1f},{y(log):.1f}" for place, log in enumerate(logs))
     parts.append(f'<polyline points="{points}" fill="none" stroke="var(--first)" stroke-width="1.3"/>')
-    last = ""
+    last, free = "", 0.0
     for place, row in enumerate(ranges.rows):
         stage = row.module.split(".")[0]
         if stage and stage != last:
             last = stage
-            parts.append(f'<text x="{x(place):.1f}" y="{high + 12}" {_QUIET}>{escape(stage)}</text>')
+            if x(place) >= free:  # of two that begin side by side, the first is named
+                parts.append(f'<text x="{x(place):.1f}" y="{high + 12}" {_QUIET}>{escape(stage)}</text>')
+                free = x(place) + _NAME
             parts.append(f'<line x1="{x(place):.1f}" y1="8" x2="{x(place):.1f}" y2="{high}" stroke="var(--grid)"/>')
     return _svg(high + 20, parts, "Largest value of each operator")
 
 
 def _work(delegation: Delegation, name: str) -> int:
     return sum(row.multiply_adds for row in delegation.rows if block_of(row.module) == name)
+
+
+def _outside(delegation: Delegation, name: str) -> int:
+    return sum(row.count for row in delegation.rows if block_of(row.module) == name and row.delegated is False)
 
 
 def _x(decibels: float) -> float:

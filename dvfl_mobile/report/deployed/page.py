@@ -10,6 +10,7 @@ from dvfl_mobile.pipeline.summary import DeployRow, DeploySummary
 from dvfl_mobile.report import deploy
 from dvfl_mobile.report.deployed import drawings
 from dvfl_mobile.report.formats.html import page, paragraph, table
+from dvfl_mobile.spelling import command
 from dvfl_mobile.wording import percent, plural
 
 _LEGEND = (
@@ -18,7 +19,7 @@ _LEGEND = (
 )
 _UNSEEN = (
     "No phone took part: what an emulator, a software GPU or a reference executor computes are a device's numbers, and "
-    "nothing of its time. Time an artifact on a device with: dvfl-mobile profile"
+    "nothing of its time. Time an artifact on a device with: {command}"
 )
 
 
@@ -46,7 +47,10 @@ def html(summary: DeploySummary, manifests: Mapping[str, Manifest]) -> str:
         *_blocks(summary.rows, manifests),
         *_ranges(manifests),
         "<h2>To know</h2>",
-        *(paragraph(remark, "quiet") for remark in (*deploy.remarks(summary), _UNSEEN)),
+        *(
+            paragraph(remark, "quiet")
+            for remark in (*deploy.remarks(summary), _UNSEEN.format(command=command("profile")))
+        ),
     ]
     return page(title, parts)
 
