@@ -41,7 +41,6 @@ def soc_help() -> str:
 def device_help() -> str:
     """Help on --device of commands that take one."""
     *others, last = kinds.spellings(emulated=True)
-    *others, last = kinds.spellings(emulated=True)
     return f"Where to run it: {', '.join(others)}, or {last}. Default: this machine. See: dvfl-mobile devices"
 
 
