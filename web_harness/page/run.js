@@ -4,7 +4,11 @@
 const VERSION = 1;
 const POST_EVERY_MS = 200;
 
+// What LiteRT prints for each piece of a graph that WebGPU takes; it tells nobody otherwise.
+const PIECE = "Initializing WebGPU-based API from graph";
+
 let wentHidden = false;
+let pieces = 0;
 let job = null;
 let base = "";
 const said = [];
@@ -37,7 +41,19 @@ self.onmessage = ({ data }) => {
   );
 };
 
+// LiteRT's own prints go through this worker's console.
+function listen() {
+  for (const name of ["log", "info", "warn", "error"]) {
+    const print = console[name].bind(console);
+    console[name] = (...words) => {
+      if (words.some((word) => String(word).includes(PIECE))) pieces += 1;
+      print(...words);
+    };
+  }
+}
+
 async function perform() {
+  listen();
   const [model, clips] = await Promise.all([fetched("model"), fetched("input")]);
   const core = await import(`${base}core.js`);
   const features = await found(core);
@@ -122,6 +138,7 @@ async function compile(core, model, threads) {
     threads: onGpu ? null : threads,
     delegate: onGpu ? "WebGPU" : "XNNPACK",
     whole: compiled.isFullyAccelerated,
+    pieces: onGpu && pieces > 0 ? pieces : null,
     input: about(taken),
     output: about(given),
   });

@@ -85,8 +85,8 @@ LeastTaken = Annotated[
         min=0.0,
         max=1.0,
         metavar="SHARE",
-        help="With --device gpu: end with 5 if the GPU took less than this share of the multiply-adds, 0 to 1; with 7 "
-        "where that isn't known.",
+        help="With --device gpu or web:webgpu: end with 5 if the GPU took less than this share of the multiply-adds, "
+        "0 to 1; with 7 where that isn't known.",
         show_default=False,
     ),
 ]
@@ -96,7 +96,7 @@ MostPieces = Annotated[
         "--max-calls",
         min=1,
         metavar="N",
-        help="With --device gpu: end with 5 if the graph fell into more pieces than this on the GPU.",
+        help="With --device gpu or web:webgpu: end with 5 if the graph fell into more pieces than this on the GPU.",
         show_default=False,
     ),
 ]
@@ -165,8 +165,8 @@ def parity(
         check_app(artifact, pack, min_sqnr, because, verbose, json, junit, markdown, annotations)
     if pack is not None:
         raise UsageError(f"--pack goes with an app's results, and {artifact} is no .json file.")
-    if device != "gpu" and any(asked is not None for asked in (min_delegated, max_calls)):
-        raise UsageError("--min-delegated and --max-calls are of a GPU.", hint="Add --device gpu.")
+    if not _is_gpu(device) and any(asked is not None for asked in (min_delegated, max_calls)):
+        raise UsageError("--min-delegated and --max-calls are of a GPU.", hint="Add --device gpu or web:webgpu.")
     device = _with_gpu(device, accelerator, precision)
     if address is not None:
         from dvfl_mobile.devices.web.device import at_address
@@ -191,6 +191,11 @@ def parity(
     if report.pooled is not None:
         check_taken(report, min_delegated, max_calls)
     raise typer.Exit(report.verdict.exit_code)
+
+
+def _is_gpu(device: str | None) -> bool:
+    """Whether a device of this name tells what of an artifact it took."""
+    return device == "gpu" or (device or "").startswith("web:webgpu")
 
 
 def _with_gpu(device: str | None, accelerator: str, precision: str | None) -> str | None:

@@ -64,6 +64,7 @@ class LoadEvent(Document):
     Attributes:
         threads: those that the runtime was given.
         whole: whether the delegate took every operator, where the runtime tells.
+        pieces: how many the graph fell into on it, likewise.
     """
 
     event: Literal["load"]
@@ -71,6 +72,7 @@ class LoadEvent(Document):
     threads: int | None = Field(ge=1, le=4096)
     delegate: Text | None
     whole: bool | None = None
+    pieces: int | None = Field(default=None, ge=1, le=MOST_OPERATORS)
     input: TensorFacts
     output: TensorFacts
 

@@ -108,7 +108,7 @@ class WebRunner:
         heard, data = self._page.perform(
             Work(asked, {"model": self._model, "input": clip_bytes}, settings), self._idle_s
         )
-        self.facts |= {"threads": heard.load.threads, "whole": heard.load.whole}
+        self.facts |= {"threads": heard.load.threads, "whole": heard.load.whole, "pieces": heard.load.pieces}
         return heard, np.frombuffer(data, "<f4").reshape(asked.output_shape).astype(np.float32)
 
     def _values(self, clip: Pixels) -> bytes:
