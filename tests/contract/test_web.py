@@ -16,10 +16,10 @@ from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.devices.base import find_device, found_devices
 from dvfl_mobile.devices.values import RunOptions
 from dvfl_mobile.devices.web import browser as browsers
+from dvfl_mobile.devices.web import place
 from dvfl_mobile.devices.web.browser import Browser
 from dvfl_mobile.devices.web.certificate import Certificate
 from dvfl_mobile.devices.web.device import Web
-from dvfl_mobile.devices.web.place import page_files
 from dvfl_mobile.devices.web.server import Server
 from dvfl_mobile.devices.web.session import Session
 from dvfl_mobile.errors import DeviceError, InconclusiveError, UsageError
@@ -131,6 +131,20 @@ def test_a_killed_browser_ends_the_run(made: Make, monkeypatch: pytest.MonkeyPat
     device.close()
 
 
+def test_a_page_in_the_background_gives_up(made: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    artifact = made("tflite", "fp32").artifact
+    files = place.page_files()
+    hidden = tmp_path / "page.js"
+    script = files["page.js"].read_text(encoding="utf-8")
+    hidden.write_text(f'Object.defineProperty(document, "hidden", {{ value: true }});\n{script}', encoding="utf-8")
+    monkeypatch.setattr(place, "page_files", lambda: {**files, "page.js": hidden})
+    device = find_device("web")
+    assert isinstance(device, Web)
+    with device.open(artifact.folder, artifact.manifest) as runner, pytest.raises(DeviceError, match="the background"):
+        runner.time(clips_of(artifact)[0], 0, 1)
+    device.close()
+
+
 def test_another_target_is_inconclusive(web: Web, made: Make) -> None:
     artifact = made("tflite", "fp32").artifact
     other = artifact.manifest.model_copy(update={"target": "executorch"})
@@ -169,7 +183,7 @@ def test_no_request_leaves_the_machine(program: Path, tmp_path: Path) -> None:
 def test_a_page_over_tls_may_have_threads(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(browsers, "_OPTIONS", (*browsers._OPTIONS, "--ignore-certificate-errors"))
     session = Session("web")
-    server = Server(session, page_files(), tls=Certificate("127.0.0.1").context)
+    server = Server(session, place.page_files(), tls=Certificate("127.0.0.1").context)
     browser = Browser(str(program), server.address, webgpu=False, software=False)
     try:
         assert server.address.startswith("https://")
