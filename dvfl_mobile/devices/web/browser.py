@@ -26,6 +26,9 @@ _MOST_SHOWN = 400
 _VERSION_S = 20.0
 _END_S = 5.0
 
+# However this process ends, killed too, the pipe that it holds is closed then, and the browser ends with it.
+_WATCHED = 'exec 3<&0; "$@" </dev/null & child=$!; (cat <&3 >/dev/null; kill -KILL 0) & wait "$child"'
+
 # Nothing of its own goes to the network: no names are known to it but this machine's.
 _OPTIONS = (
     "--headless=new",
@@ -118,8 +121,8 @@ class Browser:
         self._said = (folder / "said").open("w+b")
         try:
             self._process = subprocess.Popen(
-                [*command, start.as_uri()],
-                stdin=subprocess.DEVNULL,
+                ["/bin/sh", "-c", _WATCHED, "sh", *command, start.as_uri()],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=self._said,
                 start_new_session=True,
@@ -149,5 +152,7 @@ class Browser:
                 break
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)  # what it started, and left behind
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         self._said.close()
         self._folder.cleanup()

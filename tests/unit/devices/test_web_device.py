@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import ssl
+import subprocess
+import sys
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +137,35 @@ def test_a_browser_that_ends_at_once_is_named(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(place, "page_files", dict)
     with pytest.raises(DeviceError, match="chromium ended with 3, after: no display"):
         base.find_device("web")
+
+
+def test_a_browser_ends_with_a_tool_that_is_killed(tmp_path: Path) -> None:
+    program, about = tmp_path / "chromium", tmp_path / "pid"
+    program.write_text(f"#!/bin/sh\necho $$ >{about}.part\nmv {about}.part {about}\nexec sleep 60\n")
+    program.chmod(0o755)
+    code = (
+        "import os, signal, time\nfrom pathlib import Path\nfrom dvfl_mobile.devices.web.browser import Browser\n"
+        f"browser = Browser({str(program)!r}, 'http://127.0.0.1:1/', webgpu=False, software=False)\n"
+        f"while not Path({str(about)!r}).exists():\n    time.sleep(0.02)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    ended = subprocess.run([sys.executable, "-P", "-c", code], env=environment, timeout=60, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    number = int(about.read_text())
+    until = time.monotonic() + 10
+    while _runs(number) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not _runs(number)
+
+
+def _runs(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    # One that nobody has waited for yet is gone all the same.
+    return "\nState:\tZ" not in Path(f"/proc/{number}/status").read_text() if sys.platform == "linux" else True
 
 
 def test_without_the_registry_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
