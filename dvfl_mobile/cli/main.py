@@ -37,6 +37,7 @@ COMMANDS = {
     "evaluate": "dvfl_mobile.cli.commands.evaluate:evaluate",
     "profile": "dvfl_mobile.cli.commands.profile:profile",
     "devices": "dvfl_mobile.cli.commands.devices:devices",
+    "kit": "dvfl_mobile.cli.commands.kits.make:kit",
     "pack": "dvfl_mobile.cli.commands.pack:pack",
     "check-app": "dvfl_mobile.cli.commands.check_app:check_app",
     "predict": "dvfl_mobile.cli.commands.predict:predict",

@@ -55,6 +55,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             is_emulated=True,
             targets=("qualcomm",),
         ),
+        "kit": Kind("dvfl_mobile.devices.kit.device", "FILE", "somebody else's phone, by what a kit brought back"),
         "gpu": Kind(
             "dvfl_mobile.devices.gpu",
             "",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dvfl_mobile.model.student import Student
 
 PARITY_NAME = "parity.json"
-_AT_ONCE = 8
+AT_ONCE = 8
 """Clips that a device is given at once: each start of the program there loads the model anew."""
 
 
@@ -56,7 +56,7 @@ def compare(
     if device is not None:
         have_programs(device, manifest.target, step)
     with step(f"run on {where}", len(clip_set.clips)) as advance, _opened(artifact, device) as runner:
-        found, facts = _run(runner, clip_set, advance, _AT_ONCE if device else 1), runner.facts
+        found, facts = _run(runner, clip_set, advance, AT_ONCE if device else 1), runner.facts
     if device is not None:
         named = device.facts  # the runner knows the kind of device, and not always by which name it was asked for
         facts = {**facts, "device": named.device, "kind": named.kind, "model": named.model}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from dvfl_mobile.cli.commands.kits.results import compared, is_results
 from dvfl_mobile.cli.console import print_rich
 from dvfl_mobile.cli.options import (
     Annotations,
@@ -36,7 +37,7 @@ What = Annotated[
     typer.Argument(
         metavar="ARTIFACT",
         help="The folder of an artifact, such as out/nano/tflite/fp16. What check-app and check-package take is taken "
-        "here too.",
+        "here too, and so are a kit's results.",
         show_default=False,
     ),
 ]
@@ -163,6 +164,16 @@ def parity(
                 "these are an app's results."
             )
         check_app(artifact, pack, min_sqnr, because, verbose, json, junit, markdown, annotations)
+    if is_results(artifact):
+        if any((clips, reference, max_clips != MOST_CLIPS, second_opinions, device, locate, pack, min_sqnr)):
+            raise UsageError(
+                f"{artifact} ran already, as its kit was made: it goes with --json, --verbose and reports."
+            )
+        worst = 0
+        for report, _ in compared(artifact, json=json):
+            show_parity(report, verbose=verbose, json=json, junit=junit, markdown=markdown)
+            worst = worst or report.verdict.exit_code
+        raise typer.Exit(worst)
     if pack is not None:
         raise UsageError(f"--pack goes with an app's results, and {artifact} is no .json file.")
     if not _is_gpu(device) and any(asked is not None for asked in (min_delegated, max_calls)):

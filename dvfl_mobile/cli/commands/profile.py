@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from dvfl_mobile.cli.commands.kits.results import is_results, profiled
 from dvfl_mobile.cli.console import print_json, print_note, print_rich
 from dvfl_mobile.cli.options import DEFAULT_OUT, Clips, Json, PageAddress, devices_help
 from dvfl_mobile.errors import UsageError
@@ -27,7 +28,7 @@ What = Annotated[
     typer.Argument(
         metavar="ARTIFACT",
         help="The folder of an artifact, such as out/nano/tflite/fp16. With --history it may also be a history's file, "
-        "or left out.",
+        "or left out. A kit's results are taken here too.",
         show_default=False,
     ),
 ]
@@ -154,6 +155,11 @@ def profile(
         return
     if artifact is None:
         raise UsageError("No artifact is named.", hint="Name its folder, or ask for --history.")
+    if is_results(artifact):
+        asked = (devices, against, threads, cores, compute_units, sustained, clips, operators, html)
+        if any(asked) or (runs, warmup) != (RUNS, WARMUP):
+            raise UsageError(f"{artifact} was measured already, as its kit was made: it goes with --json alone.")
+        _judge(artifact, history_file, json=json)
     if max_ratio is not None and against is None:
         raise UsageError("--max-ratio bounds a comparison, and there is none.", hint="Add --against ARTIFACT.")
     plan = Plan(
@@ -165,6 +171,10 @@ def profile(
         operators=operators,
         sustained_s=None if sustained is None else seconds_of(sustained),
     )
+    if against is not None and any(name.startswith("kit:") for name in devices or []):
+        raise UsageError(
+            "--against runs two artifacts in turn, and what a kit brought back was run one after the other."
+        )
     if address is not None:
         from dvfl_mobile.devices.web.device import at_address
 
@@ -173,6 +183,16 @@ def profile(
     _keep(report, artifact, history_file)
     show_profile(report, json=json, html=html)
     raise typer.Exit(report.exit_code)
+
+
+def _judge(path: Path, history_file: Path | None, *, json: bool) -> NoReturn:
+    """Show the profile of each artifact of a kit, from what it brought back."""
+    worst = 0
+    for report, made in profiled(path, json=json):
+        _keep(report, made.folder, history_file)
+        show_profile(report, json=json, html=None)
+        worst = worst or report.exit_code
+    raise typer.Exit(worst)
 
 
 def _measured(

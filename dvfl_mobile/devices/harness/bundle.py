@@ -59,11 +59,14 @@ class Bundle:
             needs: the loader among them, with its options, where the bundle brings a C library of its own; else
             nothing.
 
+    Args:
+        is_here: whether its files are; else the list alone is, of what lies elsewhere.
+
     Raises:
         DeviceError: it isn't there or isn't whole, or was built for another protocol.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_here: bool = True) -> None:
         self.folder = folder
         path = folder / NAME
         try:
@@ -77,7 +80,7 @@ class Bundle:
                 f"{folder} was built for protocol {contents.protocol}, and this dvfl-mobile speaks {protocol.VERSION}.",
                 hint=_REBUILD,
             )
-        for file in contents.files:
+        for file in contents.files if is_here else ():
             if not (folder / file.name).is_file() or sha256_of(folder / file.name) != file.sha256:
                 raise DeviceError(f"{folder / file.name} is missing, or isn't the file that was built.", hint=_REBUILD)
         self.preset, self.compiler, self.runtimes = contents.preset, contents.compiler, contents.runtimes

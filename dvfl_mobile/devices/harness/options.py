@@ -8,6 +8,10 @@ from dvfl_mobile.devices.harness.protocol import Mode
 
 VERSION = 1
 
+MODEL, INPUT, OUTPUT = "model.bin", "input.bin", "output.bin"
+OPTIONS, LOG, TRACE = "run.options", "run.log", "operators.trace"
+"""The files in a program's folder, by name."""
+
 
 @dataclass(frozen=True)
 class PushedFile:

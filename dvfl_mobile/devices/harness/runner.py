@@ -14,7 +14,16 @@ from dvfl_mobile.artifacts.manifest import Manifest, verify
 from dvfl_mobile.devices.harness.bundle import Bundle
 from dvfl_mobile.devices.harness.native import NATIVE
 from dvfl_mobile.devices.harness.operator_modules import Timed, with_modules
-from dvfl_mobile.devices.harness.options import ProgramOptions, PushedFile
+from dvfl_mobile.devices.harness.options import (
+    INPUT,
+    LOG,
+    MODEL,
+    OPTIONS,
+    OUTPUT,
+    TRACE,
+    ProgramOptions,
+    PushedFile,
+)
 from dvfl_mobile.devices.harness.place import Place
 from dvfl_mobile.devices.harness.protocol import Asked, Heard, Listener, Mode, OutputEvent, TensorFacts
 from dvfl_mobile.devices.values import GPU_PRECISIONS, DeviceFacts, Measurement, RunOptions
@@ -26,8 +35,6 @@ from dvfl_mobile.runners.values import Facts, Logits, Pixels
 from dvfl_mobile.spelling import option
 from dvfl_mobile.wording import printable
 
-_MODEL, _INPUT, _OUTPUT = "model.bin", "input.bin", "output.bin"
-_OPTIONS, _LOG, _TRACE = "run.options", "run.log", "operators.trace"
 MOST_LOG_BYTES = 2**20
 MOST_TRACE_BYTES = 256 * 2**20
 MOST_INPUT_BYTES = 256 * 2**20
@@ -71,7 +78,7 @@ class NativeRunner:
         self._place, self._device, self._manifest, self._gpu = place, device, manifest, gpu
         self._program, self._starter = bundle.program(manifest.target), bundle.starter
         verify(manifest, folder)
-        self._model = _as_pushed(manifest, _MODEL)
+        self._model = _as_pushed(manifest, MODEL)
         taken = manifest.inputs[0]
         self._takes = TensorFacts.model_validate({"shape": taken.shape, "dtype": taken.dtype})
         self._deadline_s = limits_for(manifest.size_bytes).deadline_s * slowness
@@ -80,7 +87,7 @@ class NativeRunner:
             self._files += bundle.accelerators(manifest.target)
         for name in self._files:
             place.put(bundle.folder / name, name, executable=name in (self._program, *self._starter[:1]))
-        place.put(folder / manifest.file, _MODEL)
+        place.put(folder / manifest.file, MODEL)
         self.facts: Facts = {
             "runtime": NATIVE[manifest.target].runtime,
             "version": bundle.runtimes.get(manifest.target),
@@ -117,7 +124,7 @@ class NativeRunner:
 
     def close(self) -> None:
         """Remove what was put there."""
-        for name in (*self._files, _MODEL, _INPUT, _OUTPUT, _OPTIONS, _LOG, _TRACE):
+        for name in (*self._files, MODEL, INPUT, OUTPUT, OPTIONS, LOG, TRACE):
             with suppress(DeviceError):
                 self._place.remove(name)
 
@@ -127,20 +134,20 @@ class NativeRunner:
         program = ProgramOptions(
             mode=mode,
             model=self._model,
-            input=self._put_bytes(_INPUT, b"".join(as_input(clip, self._manifest).tobytes() for clip in clips)),
+            input=self._put_bytes(INPUT, b"".join(as_input(clip, self._manifest).tobytes() for clip in clips)),
             clips=len(clips),
-            output=_OUTPUT,
-            log=_LOG,
+            output=OUTPUT,
+            log=LOG,
             warmup=options.warmup,
             runs=options.runs,
             threads=options.threads,
             cores=options.cores,
-            trace=_TRACE if options.operators else None,
+            trace=TRACE if options.operators else None,
             gpu=self._gpu,
         )
-        self._put_bytes(_OPTIONS, program.text().encode("ascii"))
+        self._put_bytes(OPTIONS, program.text().encode("ascii"))
         # What an earlier start left could be taken for this one's.
-        for name in (_OUTPUT, _LOG, _TRACE):
+        for name in (OUTPUT, LOG, TRACE):
             self._place.remove(name)
         heard = self._heard(asked)
         return _Answer(heard, self._logits(heard.output), self._trace(heard))
@@ -159,7 +166,7 @@ class NativeRunner:
 
         seconds = self._deadline_s * (1 + len(asked.phases))
         try:
-            status = self._place.run(self._program, (_OPTIONS,), seconds, on_line, self._starter)
+            status = self._place.run(self._program, (OPTIONS,), seconds, on_line, self._starter)
             if not refused:
                 return listener.finish(status)
         except DeviceError as error:
@@ -168,7 +175,7 @@ class NativeRunner:
         raise self._with_log(refused[0])
 
     def _logits(self, output: OutputEvent) -> Logits:
-        data = self._place.get(_OUTPUT, output.bytes)
+        data = self._place.get(OUTPUT, output.bytes)
         self._hold(data, output.bytes, output.sha256, "logits")
         return np.frombuffer(data, "<f4").reshape(output.shape).astype(np.float32)
 
@@ -177,7 +184,7 @@ class NativeRunner:
             return None
         if heard.trace.bytes > MOST_TRACE_BYTES:
             raise DeviceError(f"The record of operators on {self._device.device} is larger than any.", hint=_AGAIN)
-        data = self._place.get(_TRACE, heard.trace.bytes)
+        data = self._place.get(TRACE, heard.trace.bytes)
         self._hold(data, heard.trace.bytes, heard.trace.sha256, "record of operators")
         return data
 
@@ -198,7 +205,7 @@ class NativeRunner:
     def _with_log(self, error: DeviceError) -> DeviceError:
         """The error, with the end of what the runtime printed, which often says more."""
         with suppress(DeviceError):
-            text = self._place.get(_LOG, MOST_LOG_BYTES).decode("utf-8", errors="replace")
+            text = self._place.get(LOG, MOST_LOG_BYTES).decode("utf-8", errors="replace")
             lines = [printable(line) for line in text[-_MOST_SHOWN:].splitlines()]
             if lines:
                 error.add_note("The end of what it printed:\n" + "\n".join(lines))

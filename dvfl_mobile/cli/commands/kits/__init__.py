@@ -1,0 +1,1 @@
+"""Commands about kits: what somebody else runs on a phone, and the judging of what comes back."""
