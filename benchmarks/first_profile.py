@@ -48,7 +48,7 @@ def commands(wheel: Path | None) -> list[str]:
         *tools,
         f"{INSTALL} {packages}",
         ".venv/bin/dvfl-mobile convert --target tflite --recipe fp32",
-        ".venv/bin/dvfl-mobile profile out/pico/tflite/fp32 --device android --runs 12 --warmup 0 --threads 1",
+        ".venv/bin/dvfl-mobile profile out/pico/tflite/fp32 --device android --runs 2 --warmup 0 --threads 1",
     ]
 
 
