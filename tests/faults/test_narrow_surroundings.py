@@ -30,7 +30,14 @@ TINY = Architecture(embed_dim=16, depths=(1,), focal_levels=(1,), focal_windows=
 TRAINING = ("--size", 32, "--frames", 2, "--batch", 4, "--micro-batch", 4, "--epochs", 1, "--workers", 1, "-o", "out")
 USAGE, INPUT, UNDECIDED, LEFT = 2, 3, 7, 141
 # How those of `_commands` end that can't end well in a moment.
-ENDS = {"check-package": INPUT, "check-app": INPUT, "profile": INPUT, "evaluate": UNDECIDED, "nope": USAGE}
+ENDS = {
+    "check-package": INPUT,
+    "check-app": INPUT,
+    "kit": INPUT,
+    "profile": INPUT,
+    "evaluate": UNDECIDED,
+    "nope": USAGE,
+}
 # Seconds each: in surroundings where files of their own are what may fail.
 HEAVY = {"train", "distill", "quantize", "pack", "evaluate"}
 WITH_HEAVY = {"full temporary folder", "few descriptors"}
@@ -95,6 +102,7 @@ def _commands(things: SimpleNamespace) -> dict[str, tuple[object, ...]]:
         "devices": ("devices",),
         "pack": ("pack", things.artifact, "--clips", video),
         "check-app": ("check-app", things.folder / "none.json"),
+        "kit": ("kit", things.folder / "none", "-o", "kit.zip"),
         "predict": ("predict", video, "--artifact", things.artifact),
         "inspect": ("inspect", things.artifact),
         "doctor": ("doctor",),

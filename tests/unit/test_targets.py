@@ -97,12 +97,12 @@ def test_the_help_of_convert_says_what_it_makes_without_a_target() -> None:
 
 def test_help_on_devices_is_made_of_their_kinds() -> None:
     assert device_help() == (
-        "Where to run it: host:native, android:SERIAL, ios:UDID, arm64:CPU (emulated), htp (emulated), gpu, or web. "
-        "Default: this machine. See: dvfl-mobile devices"
+        "Where to run it: host:native, android:SERIAL, ios:UDID, arm64:CPU (emulated), htp (emulated), kit:FILE, gpu, "
+        "or web. Default: this machine. See: dvfl-mobile devices"
     )
     assert devices_help() == (
-        "host, host:native, android:SERIAL, ios:UDID, gpu, web, or all that are ready; may be given several times. "
-        "Default: host. See: dvfl-mobile devices"
+        "host, host:native, android:SERIAL, ios:UDID, kit:FILE, gpu, web, or all that are ready; may be given several "
+        "times. Default: host. See: dvfl-mobile devices"
     )
 
 

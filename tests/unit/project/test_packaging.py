@@ -140,9 +140,12 @@ def _packages_on_disk() -> set[str]:
 
 
 def _templates() -> set[str]:
-    """What a conformance pack brings, which isn't code of ours to run."""
-    folder = CHECKOUT / "dvfl_mobile" / "pack" / "templates"
-    return {f"dvfl_mobile/pack/templates/{path.name}" for path in folder.iterdir()}
+    """What a conformance pack and a kit bring, which isn't code of ours to run."""
+    return {
+        f"dvfl_mobile/{room}/templates/{path.name}"
+        for room in ("pack", "devices/kit")
+        for path in (CHECKOUT / "dvfl_mobile" / room / "templates").iterdir()
+    }
 
 
 def _embedded() -> set[str]:
