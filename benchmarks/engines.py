@@ -1,12 +1,12 @@
 """Run the default student and checkpoints on every engine that needs no phone, and write docs/status.md's tables.
 
     python benchmarks/engines.py DATA [CHECKPOINT...] [--soc SM8750] [--clips 8] [--engine-clips 2]
-    python benchmarks/engines.py --read build/engines/*.json
+    python benchmarks/engines.py --read out/pico out/nano
 
 DATA is in UCF's layout: scales are found on its clips, and --clips of its videos are compared. Each run is
-`dvfl-mobile deploy --engines all --json`, and stays in build/engines: with --read they are only written down again,
-and several runs of one network become one table, of which the later ones count. What an emulator takes says nothing of
-a device, so that there is no time in any table.
+`dvfl-mobile deploy --engines all`, below build/engines. With --read nothing is run: the reports that runs left in the
+folders of a network's artifacts are written down, of each engine the last. What an emulator takes says nothing of a
+device, so that there is no time in any table.
 """
 
 from __future__ import annotations
@@ -17,9 +17,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from dvfl_mobile import targets
+from dvfl_mobile.artifacts.make import open_artifact
 from dvfl_mobile.documents import Verdict
 from dvfl_mobile.files import write_text
-from dvfl_mobile.pipeline.summary import DeployRow, DeploySummary
+from dvfl_mobile.parity.report import ParityReport
+from dvfl_mobile.pipeline.engines import WITHOUT_A_PHONE
+from dvfl_mobile.pipeline.summary import DeployRow
+from dvfl_mobile.recipes import RECIPES
 from dvfl_mobile.report.formats import markdown as md
 from dvfl_mobile.wording import decibels
 
@@ -28,42 +33,47 @@ PAGE, KEPT = ROOT / "docs" / "status.md", ROOT / "build" / "engines"
 BEGIN, END = "<!-- written by benchmarks/engines.py -->", "<!-- until here -->"
 
 
-def run(data: Path, checkpoint: Path | None, options: argparse.Namespace) -> Path:
-    """One deploy to everything that is here; its document's path."""
-    name = checkpoint.stem if checkpoint else "default"
+def run(data: Path, checkpoint: Path | None, options: argparse.Namespace) -> None:
+    """One deploy to everything that is here; its reports stay in the artifacts' folders."""
     command = [str(Path(sys.executable).with_name("dvfl-mobile")), "deploy", *([str(checkpoint)] if checkpoint else [])]
     command += ["--engines", "all", "--soc", options.soc, "--calib", str(data), "--clips", str(data)]
-    command += ["--max-clips", str(options.clips), "--engine-clips", str(options.engine_clips)]
-    command += ["--out", str(KEPT / "out"), "--json"]
+    command += ["--max-clips", str(options.clips), "--engine-clips", str(options.engine_clips), "--out", str(KEPT)]
     print(" ".join(command), file=sys.stderr)
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    path = KEPT / f"{name}.json"
-    write_text(path, done.stdout)
-    return path
+    subprocess.run(command, check=False)  # what failed is in the reports too
 
 
-def tables(summaries: Sequence[DeploySummary]) -> str:
-    """The section on one network."""
-    rows = list({(row.engine, row.name): row for summary in summaries for row in summary.rows}.values())
-    recipes = list(dict.fromkeys(row.recipe for row in rows))
-    first = summaries[0]
-    ran = {row.engine for row in rows}
-    absent = {entry.engine: entry.why for summary in summaries for entry in summary.not_run if entry.engine not in ran}
-    undecided = [row for row in rows if row.verdict is Verdict.INCONCLUSIVE]
-    notes = [note for summary in summaries for note in summary.notes if " was left out: " in note]
+def rows_of(model: Path) -> list[DeployRow]:
+    """A row for each report in the folders of a network's artifacts, `out/MODEL`."""
+    rows = []
+    for path in sorted(model.glob("*/*/parity*.json")):
+        manifest = open_artifact(path.parent).manifest
+        report = ParityReport.model_validate_json(path.read_text(encoding="utf-8"))
+        rows.append(DeployRow.of(report, size_bytes=manifest.size_bytes, delegation=manifest.delegation))
+    return sorted(rows, key=_order)
+
+
+def _order(row: DeployRow) -> tuple[int, ...]:
+    known = [*WITHOUT_A_PHONE, row.engine], [*targets.TARGETS, row.target.partition("-")[0]], [*RECIPES]
+    places = (row.engine, row.target if row.target in known[1] else row.target.partition("-")[0], row.recipe)
+    return tuple(names.index(place) for names, place in zip(known, places, strict=True))
+
+
+def tables(model: Path) -> str:
+    """The section on one network, whose artifacts are in `model`."""
+    rows = rows_of(model)
+    recipes = [name for name in RECIPES if any(row.recipe == name for row in rows)]
+    absent = [name for name in WITHOUT_A_PHONE if name not in {row.engine for row in rows}]
+    said = [
+        *(f"Failed: {row.place}. {' '.join(row.reasons)}" for row in rows if row.verdict is Verdict.FAIL),
+        *(f"Not run: {row.place}. {' '.join(row.reasons)}" for row in rows if row.clips is None),
+        *(f"Not run: {name}, for this table." for name in absent),
+    ]
     return md.document(
         [
-            f"### {first.model.capitalize()}: {first.checkpoint}",
+            f"### {model.name.capitalize()}",
             md.table(("engine", "target", *recipes), _by_engine(rows, recipes)),
             md.table(("size", *recipes), _sizes(rows, recipes)),
-            md.bullets(
-                [
-                    *(f"Failed: {row.place}. {' '.join(row.reasons)}" for row in rows if row.verdict is Verdict.FAIL),
-                    *(f"Not run: {row.place}. {' '.join(row.reasons)}" for row in undecided),
-                    *(f"Not run: {engine}. {why}" for engine, why in absent.items()),
-                    *(f"Not made: {note}" for note in dict.fromkeys(notes)),
-                ]
-            ),
+            md.bullets(said),
         ]
     )
 
@@ -96,25 +106,21 @@ def _sizes(rows: Sequence[DeployRow], recipes: Sequence[str]) -> Iterable[tuple[
         yield target, *(sizes.get(recipe, "") for recipe in recipes)
 
 
-def write(paths: Sequence[Path]) -> None:
-    """Put the tables of all documents into the page, between its two marks."""
-    by_model: dict[str, list[DeploySummary]] = {}
-    for path in paths:
-        summary = DeploySummary.model_validate_json(path.read_text(encoding="utf-8"))
-        by_model.setdefault(f"{summary.model}, {summary.checkpoint}", []).append(summary)
+def write(models: Sequence[Path]) -> None:
+    """Put the tables of all networks into the page, between its two marks."""
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
         sys.exit(f"{PAGE} has no place for the tables: {BEGIN} and {END}")
-    sections = "\n".join(map(tables, by_model.values()))
+    sections = "\n".join(map(tables, models))
     write_text(PAGE, f"{before}{BEGIN}\n\n{sections}\n{END}{after}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", type=Path, nargs="+", metavar="DATA [CHECKPOINT...]")
-    parser.add_argument("--read", action="store_true", help="the paths are documents of earlier runs")
+    parser.add_argument("--read", action="store_true", help="the paths are folders of networks, out/MODEL")
     parser.add_argument("--soc", default="SM8750")
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--engine-clips", type=int, default=8)
@@ -123,7 +129,9 @@ def main() -> None:
         write(options.paths)
         return
     data, *checkpoints = options.paths
-    write([run(data, checkpoint, options) for checkpoint in [None, *checkpoints]])
+    for checkpoint in (None, *checkpoints):
+        run(data, checkpoint, options)
+    write(sorted(folder for folder in KEPT.iterdir() if folder.is_dir()))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.artifacts.reference import save_reference
 from dvfl_mobile.data.gather import ClipSet, gather_clips
-from dvfl_mobile.errors import InconclusiveError
+from dvfl_mobile.errors import ArtifactError, DeviceError, InconclusiveError
 from dvfl_mobile.model.card import card_of
 from dvfl_mobile.parity.report import ParityReport
 from dvfl_mobile.pipeline.check import MOST_CLIPS
@@ -96,4 +96,8 @@ def _run_here(
         report = compare(artifact, clip_set, expected[places], step)
     except InconclusiveError as error:
         report = not_compared(artifact, clip_set, error)
+    except (ArtifactError, DeviceError) as error:
+        if not engines:
+            raise
+        report = not_compared(artifact, clip_set, error)  # takes nothing from hours on the other engines
     return keep(artifact, report)

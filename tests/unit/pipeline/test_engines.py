@@ -13,12 +13,13 @@ import pytest
 
 from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.devices.base import Device
-from dvfl_mobile.errors import DeviceError, MissingDependencyError, UsageError
+from dvfl_mobile.errors import ArtifactError, DeviceError, MissingDependencyError, UsageError
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
 from dvfl_mobile.pipeline.engines import ALL, WITHOUT_A_PHONE, Engines, engines_named, run_on
 from dvfl_mobile.pipeline.summary import DeploySummary
 from dvfl_mobile.progress import silent
+from dvfl_mobile.runners.base import Runner
 from tests.checkpoints import SMALL
 from tests.conversions import skip_without
 from tests.fake_device import FakeDevice, FakeRunner
@@ -123,6 +124,22 @@ def test_one_that_breaks_takes_nothing_from_the_others(deployed: Callable[..., t
     assert rows[f"tflite/fp32 on {BROKEN}"].reasons == ("The driver was lost. Start it again.",)
     assert rows["tflite/fp32 on gpu"].verdict.value == "pass"
     assert deployed(*options, "--strict")[0] == 7
+
+
+def test_one_that_this_machine_cannot_run_takes_nothing_from_the_engines(
+    deployed: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_late(folder: Path, manifest: Manifest) -> Runner:
+        if manifest.target == "coreml":
+            raise ArtifactError("It took longer than 160 seconds.", hint="Give it more.")
+        return quick.open_runner(folder, manifest)
+
+    monkeypatch.setattr("dvfl_mobile.pipeline.compare.open_runner", too_late)
+    code, out, _ = deployed("--engines", "gpu", "--json")
+    rows = {row.place: row.verdict.value for row in DeploySummary.model_validate_json(out).rows}
+    assert code == 0
+    assert rows == {"tflite/fp32": "pass", "tflite/fp32 on gpu": "pass", "coreml/fp32": "inconclusive"}
+    assert deployed()[0] == 3
 
 
 def test_a_wrong_number_on_one_engine_fails_the_deploy(
