@@ -162,15 +162,14 @@ def show_summary(
     card: Path | None,
 ) -> None:
     """All that one deploy made."""
-    from dvfl_mobile.report import deploy
     from dvfl_mobile.report.deployed import card as model_card
-    from dvfl_mobile.report.deployed import page
+    from dvfl_mobile.report.deployed import page, tables
 
     manifests = {f"{each.manifest.target}/{each.manifest.recipe}": each.manifest for each in made}
     files = (
-        (junit, deploy.junit),
-        (markdown, deploy.markdown),
+        (junit, tables.junit),
+        (markdown, tables.markdown),
         (html, lambda found: page.html(found, manifests)),
         (card, lambda found: model_card.card(found, manifests)),
     )
-    print_report(summary, deploy.terminal, files, json=json)
+    print_report(summary, tables.terminal, files, json=json)

@@ -1,1 +1,1 @@
-"""A deploy as files for people: one page, a model card, and data for a viewer of graphs."""
+"""A deploy rendered: its tables for terminal, Markdown and JUnit XML, one page, and a model card."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.documents import Verdict
 from dvfl_mobile.pipeline.summary import DeployRow, DeploySummary
-from dvfl_mobile.report import deploy
+from dvfl_mobile.report.deployed import tables
 from dvfl_mobile.report.formats import markdown as md
 from dvfl_mobile.spelling import command
 from dvfl_mobile.wording import decibels
@@ -92,7 +92,7 @@ def _accuracy(summary: DeploySummary) -> list[str]:
         return [f"Nothing was recorded of these weights. Count it with: {command('evaluate')}"]
     return [
         md.escape(f"Counted when the weights were made, not now: {summary.recorded_on}."),
-        md.table(deploy.RECORDED_COLUMNS, deploy.recorded_rows(summary)),
+        md.table(tables.RECORDED_COLUMNS, tables.recorded_rows(summary)),
     ]
 
 

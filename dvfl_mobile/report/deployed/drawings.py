@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from dvfl_mobile.delegation import Delegation
+from dvfl_mobile.delegation import Delegation, OperatorRow
 from dvfl_mobile.model.ranges import MOST_HALF, Ranges
 from dvfl_mobile.pipeline.summary import DeployRow
 from dvfl_mobile.report.formats.depth import block_of
@@ -45,31 +45,28 @@ def strips(rows: Sequence[DeployRow]) -> str:
 
 def blocks(delegation: Delegation) -> str:
     """A bar for each block, as high as its share of the multiply-adds, and the operators outside as a number."""
-    names = [
-        name
-        for name in dict.fromkeys(block_of(row.module) for row in delegation.rows)
-        if _work(delegation, name) or _outside(delegation, name)
-    ]
+    by_block: dict[str, list[OperatorRow]] = {}
+    for row in delegation.rows:
+        by_block.setdefault(block_of(row.module), []).append(row)
+    shown = {name: rows for name, rows in by_block.items() if _work(rows) or _outside(rows)}
     total = delegation.multiply_adds or 1
-    wide, high = _WIDTH / max(1, len(names)), 90
-    most = max((_work(delegation, name) for name in names), default=1) or 1
+    wide, high = _WIDTH / max(1, len(shown)), 90
+    most = max(map(_work, shown.values()), default=1) or 1
     parts = []
-    for place, name in enumerate(names):
-        rows = [row for row in delegation.rows if block_of(row.module) == name]
+    for place, (name, rows) in enumerate(shown.items()):
         y, x = float(high), place * wide
         for colour, kind in (("good", True), ("first", False), ("mark", None)):
             if kind is None:
                 part = [row for row in rows if row.delegated is False]
             else:
                 part = [row for row in rows if row.delegated is not False and bool(row.is_int8) is kind]
-            height = high * sum(row.multiply_adds for row in part) / most
+            height, share = high * _work(part) / most, _work(part) / total
             y -= height
-            share = sum(row.multiply_adds for row in part) / total
             parts.append(
                 f'<rect x="{x + 2:.1f}" y="{y:.1f}" width="{wide - 4:.1f}" height="{height:.1f}" '
                 f'fill="var(--{colour})" fill-opacity=".75"><title>{escape(name)}: {share:.1%}</title></rect>'
             )
-        outside = _outside(delegation, name)
+        outside = _outside(rows)
         middle = x + wide / 2
         parts.append(
             f'<text x="{middle:.1f}" y="{high + 13}" {_QUIET} text-anchor="end" '
@@ -121,12 +118,12 @@ def depth(ranges: Ranges) -> str:
     return _svg(high + 20, parts, "Largest value of each operator")
 
 
-def _work(delegation: Delegation, name: str) -> int:
-    return sum(row.multiply_adds for row in delegation.rows if block_of(row.module) == name)
+def _work(rows: Sequence[OperatorRow]) -> int:
+    return sum(row.multiply_adds for row in rows)
 
 
-def _outside(delegation: Delegation, name: str) -> int:
-    return sum(row.count for row in delegation.rows if block_of(row.module) == name and row.delegated is False)
+def _outside(rows: Sequence[OperatorRow]) -> int:
+    return sum(row.count for row in rows if row.delegated is False)
 
 
 def _x(decibels: float) -> float:

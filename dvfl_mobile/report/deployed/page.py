@@ -7,8 +7,7 @@ from html import escape
 
 from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.pipeline.summary import DeployRow, DeploySummary
-from dvfl_mobile.report import deploy
-from dvfl_mobile.report.deployed import drawings
+from dvfl_mobile.report.deployed import drawings, tables
 from dvfl_mobile.report.formats.html import page, paragraph, table
 from dvfl_mobile.spelling import command
 from dvfl_mobile.wording import percent, plural
@@ -33,11 +32,11 @@ def html(summary: DeploySummary, manifests: Mapping[str, Manifest]) -> str:
     title = f"{summary.model} from {summary.checkpoint}"
     parts = [
         f'<h1><span class="verdict {verdict}">{verdict}</span> {escape(title)}</h1>',
-        paragraph(deploy.headline_of(summary)),
+        paragraph(tables.headline_of(summary)),
         paragraph(f"Made and checked by dvfl-mobile {summary.tool_version}, on {_clips(summary)}.", "quiet"),
         *(paragraph(reason, "fail") for reason in summary.reasons),
         "<h2>Artifacts</h2>",
-        table(deploy.COLUMNS, deploy.rows(summary)),
+        table(tables.COLUMNS, tables.rows(summary)),
         *_recorded(summary),
         "<h2>SQNR by clip</h2>",
         f"<figure>{drawings.strips(summary.rows)}<figcaption>Each artifact against PyTorch, a dot for each clip; red "
@@ -49,7 +48,7 @@ def html(summary: DeploySummary, manifests: Mapping[str, Manifest]) -> str:
         "<h2>To know</h2>",
         *(
             paragraph(remark, "quiet")
-            for remark in (*deploy.remarks(summary), _UNSEEN.format(command=command("profile")))
+            for remark in (*tables.remarks(summary), _UNSEEN.format(command=command("profile")))
         ),
     ]
     return page(title, parts)
@@ -62,15 +61,15 @@ def _clips(summary: DeploySummary) -> str:
 def _recorded(summary: DeploySummary) -> list[str]:
     if not summary.recorded:
         return []
-    return ["<h2>Recorded accuracy</h2>", table(deploy.RECORDED_COLUMNS, deploy.recorded_rows(summary))]
+    return ["<h2>Recorded accuracy</h2>", table(tables.RECORDED_COLUMNS, tables.recorded_rows(summary))]
 
 
 def _engines(summary: DeploySummary) -> list[str]:
-    if not deploy.has_engines(summary):
+    if not tables.has_engines(summary):
         return []
-    parts = ["<h2>Engines</h2>", table(deploy.ENGINE_COLUMNS, deploy.engine_rows(summary.rows))]
+    parts = ["<h2>Engines</h2>", table(tables.ENGINE_COLUMNS, tables.engine_rows(summary.rows))]
     if summary.not_run:
-        parts.append(table(("not run", "why"), [(entry.engine, entry.why) for entry in summary.not_run]))
+        parts.append(table(tables.NOT_RUN_COLUMNS, tables.not_run_rows(summary)))
     return parts
 
 

@@ -22,7 +22,8 @@ from dvfl_mobile.parity.measure import measure
 from dvfl_mobile.parity.report import ParityReport, decided, undecided
 from dvfl_mobile.pipeline.prediction import ClassProbability, Prediction
 from dvfl_mobile.pipeline.summary import DeployRow, DeploySummary, summarize
-from dvfl_mobile.report import contents, deploy, parity, prediction
+from dvfl_mobile.report import contents, parity, prediction
+from dvfl_mobile.report.deployed import tables as deploy
 from dvfl_mobile.report.profile import terminal
 from dvfl_mobile.wording import decibels, percent, rounded_down
 

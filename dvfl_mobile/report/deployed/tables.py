@@ -20,7 +20,7 @@ from dvfl_mobile.wording import decibels, percent, plural
 COLUMNS = ("artifact", "size", "delegated", "SQNR", "top-1", "time", "verdict")
 DELEGATED_COLUMNS = ("in the delegate", "multiply-adds", "calls", "operators outside")
 ENGINE_COLUMNS = ("engine", "artifact", "SQNR", "worst clip", "top-1", "pieces", "verdict")
-_NOT_RUN = ("not run", "why")
+NOT_RUN_COLUMNS = ("not run", "why")
 RECORDED_COLUMNS = ("recorded of these weights", "right", "top-1", "95 % interval")
 _RECORDED = "Right answers were recorded when these weights were made, not now"
 
@@ -53,7 +53,7 @@ def markdown(summary: DeploySummary) -> str:
             md.table(COLUMNS, rows(summary)),
             md.table(DELEGATED_COLUMNS, _delegated_rows(summary)),
             *([md.table(ENGINE_COLUMNS, engine_rows(summary.rows))] if has_engines(summary) else []),
-            *([md.table(_NOT_RUN, _not_run_rows(summary))] if summary.not_run else []),
+            *([md.table(NOT_RUN_COLUMNS, not_run_rows(summary))] if summary.not_run else []),
             md.escape(_places(summary)),
             *([md.table(RECORDED_COLUMNS, recorded_rows(summary))] if summary.recorded else []),
             md.bullets(summary.reasons),
@@ -91,7 +91,7 @@ def _suite(summary: DeploySummary, row: DeployRow) -> ET.Element:
 
 def rows(summary: DeploySummary) -> list[tuple[str, ...]]:
     """A row for each artifact, as this machine ran it."""
-    return [_row(row) for row in summary.rows if row.seconds is not None]
+    return [_row(row) for row in _here(summary)]
 
 
 def engine_rows(rows: Sequence[DeployRow]) -> list[tuple[str, ...]]:
@@ -102,7 +102,7 @@ def engine_rows(rows: Sequence[DeployRow]) -> list[tuple[str, ...]]:
             row.engine,
             row.name,
             *_figures(row),
-            "-" if row.delegate_calls is None else str(row.delegate_calls),
+            _count(row.delegate_calls),
             row.verdict.value,
         )
         for row in sorted(rows, key=lambda row: order[row.engine])
@@ -117,10 +117,12 @@ def _figures(row: DeployRow) -> tuple[str, str, str]:
 
 
 def has_engines(summary: DeploySummary) -> bool:
+    """Whether there is more to say of engines than of this machine."""
     return bool(summary.not_run) or any(row.engine != "host" for row in summary.rows)
 
 
-def _not_run_rows(summary: DeploySummary) -> list[tuple[str, str]]:
+def not_run_rows(summary: DeploySummary) -> list[tuple[str, str]]:
+    """A row for each engine that nothing was run on."""
     return [(row.engine, row.why) for row in summary.not_run]
 
 
@@ -131,7 +133,7 @@ def _engines(summary: DeploySummary) -> list[RenderableType]:
     table = grid(ENGINE_COLUMNS, engine_rows(summary.rows), folding={1}, right={2, 3, 4, 5}, verdict=6)
     if not summary.not_run:
         return [Text(), table]
-    return [Text(), table, Text(), grid(_NOT_RUN, _not_run_rows(summary), folding={1})]
+    return [Text(), table, Text(), grid(NOT_RUN_COLUMNS, not_run_rows(summary), folding={1})]
 
 
 def _row(row: DeployRow) -> tuple[str, ...]:
@@ -153,12 +155,20 @@ def _delegated_rows(summary: DeploySummary) -> list[tuple[str, str, str, str]]:
         (
             row.name,
             _share(row),
-            "-" if row.delegate_calls is None else str(row.delegate_calls),
-            "-" if row.operators_outside is None else str(row.operators_outside),
+            _count(row.delegate_calls),
+            _count(row.operators_outside),
         )
-        for row in summary.rows
-        if row.seconds is not None
+        for row in _here(summary)
     ]
+
+
+def _here(summary: DeploySummary) -> list[DeployRow]:
+    """The rows of this machine."""
+    return [row for row in summary.rows if row.seconds is not None]
+
+
+def _count(count: int | None) -> str:
+    return "-" if count is None else str(count)
 
 
 def _share(row: DeployRow) -> str:
@@ -195,8 +205,7 @@ def headline_of(summary: DeploySummary) -> str:
     parts = [f"failed: {', '.join(failed)}"] if failed else ["nothing failed"]
     if summary.undecided:
         parts.append(f"not decided here: {', '.join(summary.undecided)}")
-    made = len(rows(summary))
-    return f"{plural(made, 'artifact')}; {'; '.join(parts)}."
+    return f"{plural(len(_here(summary)), 'artifact')}; {'; '.join(parts)}."
 
 
 def _places(summary: DeploySummary) -> str:
