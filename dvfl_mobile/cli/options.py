@@ -287,6 +287,18 @@ PageAddress = Annotated[
         show_default=False,
     ),
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", min=1, max=1024, metavar="N", help="Default: as the runtime chooses.", show_default=False
+    ),
+]
+Runs = Annotated[
+    int, typer.Option("--runs", min=1, metavar="N", help="Runs that count, over twelve rounds of a process each.")
+]
+Warmup = Annotated[
+    int, typer.Option("--warmup", min=0, metavar="N", help="Runs at the beginning of each round that don't count.")
+]
 MinSqnr = Annotated[
     float | None,
     typer.Option(

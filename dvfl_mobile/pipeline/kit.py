@@ -150,12 +150,17 @@ class _PlanningPlace:
 
     def __init__(self, contents: _Contents) -> None:
         self._contents = contents
-        self._there: dict[str, bytes] = {}
+        self._hashes: dict[str, str] = {}
+        self._options = b""
 
     def put(self, source: Path, name: str, *, executable: bool = False) -> None:  # noqa: ARG002
         """Keep what tells one start from another."""
-        if name in (MODEL, INPUT, OPTIONS):
-            self._there[name] = source.read_bytes()
+        if name == OPTIONS:
+            self._options = source.read_bytes()
+        elif name in (MODEL, INPUT):
+            data = source.read_bytes()
+            self._hashes[name] = hashlib.sha256(data).hexdigest()
+            self._contents.pushed[self._hashes[name]] = data
 
     def run(
         self,
@@ -166,12 +171,7 @@ class _PlanningPlace:
         starter: tuple[str, ...] = (),  # noqa: ARG002
     ) -> int:
         """Note the start. Raises `_NotedError`, always."""
-        hashes = []
-        for name in (MODEL, INPUT):
-            sha256 = hashlib.sha256(self._there[name]).hexdigest()
-            self._contents.pushed[sha256] = self._there[name]
-            hashes.append(sha256)
-        self._contents.starts.append((program, hashes[0], hashes[1], self._there[OPTIONS]))
+        self._contents.starts.append((program, self._hashes[MODEL], self._hashes[INPUT], self._options))
         raise _NotedError
 
     def get(self, name: str, most_bytes: int) -> bytes:  # noqa: ARG002

@@ -9,7 +9,7 @@ import typer
 
 from dvfl_mobile.cli.commands.kits.results import is_results, profiled
 from dvfl_mobile.cli.console import print_json, print_note, print_rich
-from dvfl_mobile.cli.options import DEFAULT_OUT, Clips, Json, PageAddress, devices_help
+from dvfl_mobile.cli.options import DEFAULT_OUT, Clips, Json, PageAddress, Runs, Threads, Warmup, devices_help
 from dvfl_mobile.errors import UsageError
 from dvfl_mobile.profiling.plan import RUNS, WARMUP, Plan, cores_of, seconds_of
 
@@ -59,18 +59,6 @@ MaxRatio = Annotated[
         help="With --against: end with 5 if the ratio is surely above this, and with 7 if that stays undecided.",
         show_default=False,
     ),
-]
-Threads = Annotated[
-    int | None,
-    typer.Option(
-        "--threads", min=1, max=1024, metavar="N", help="Default: as the runtime chooses.", show_default=False
-    ),
-]
-Runs = Annotated[
-    int, typer.Option("--runs", min=1, metavar="N", help="Runs that count, over twelve rounds of a process each.")
-]
-Warmup = Annotated[
-    int, typer.Option("--warmup", min=0, metavar="N", help="Runs at the beginning of each round that don't count.")
 ]
 Cores = Annotated[
     str | None,

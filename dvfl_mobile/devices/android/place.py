@@ -12,6 +12,7 @@ from pathlib import Path
 from dvfl_mobile.devices.android.adb import Adb, Answer, SilentDeviceError
 from dvfl_mobile.devices.android.claims import OWNER, PREFIX, Claim, Found, is_abandoned, is_name
 from dvfl_mobile.devices.android.complaints import Trouble, shown
+from dvfl_mobile.devices.harness.place import status_of
 from dvfl_mobile.errors import DeviceError
 from dvfl_mobile.files import sha256_of
 from dvfl_mobile.wording import plural
@@ -121,7 +122,7 @@ exec sh -c {shlex.quote(start)}"""
         answer = self._ended(program, script, seconds, hear)
         if answer.status != 0 and not heard:
             raise self._error(f"can't start {program}: {shown(answer.errors) or answer.status}", _AGAIN)
-        return answer.status if answer.status <= 128 else 128 - answer.status
+        return status_of(answer.status)
 
     def get(self, name: str, most_bytes: int) -> bytes:
         """The bytes of a file there.

@@ -42,3 +42,8 @@ class Place(Protocol):
 
     def remove(self, name: str) -> None:
         """Remove a file there; nothing happens if it is gone."""
+
+
+def status_of(said: int) -> int:
+    """An exit status, negative for a signal, of what a phone's shell says: more than 128 for a signal."""
+    return said if said <= 128 else 128 - said

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dvfl_mobile.devices.harness.options import LOG, OPTIONS, OUTPUT
+from dvfl_mobile.devices.harness.place import status_of
 from dvfl_mobile.devices.kit.results import Results, Start
 from dvfl_mobile.errors import DeviceError
 
@@ -50,7 +51,7 @@ class RecordedPlace:
                 self.last = start
                 for line in start.lines:
                     on_line(line)
-                return start.status if start.status <= 128 else 128 - start.status
+                return status_of(start.status)
         raise DeviceError(f"{self._results.name} holds no such run.", hint=_HINT)
 
     def get(self, name: str, most_bytes: int) -> bytes:

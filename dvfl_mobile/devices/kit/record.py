@@ -46,6 +46,11 @@ class KitRecord(Document):
     warmup: int
     threads: int | None
 
+    @property
+    def clips_path(self) -> Path | None:
+        """Where parity's clips are; None: they were drawn."""
+        return None if self.clips is None else Path(self.clips)
+
 
 def keep(record: KitRecord, kit_id: str) -> None:
     """Keep a record in this user's cache folder.

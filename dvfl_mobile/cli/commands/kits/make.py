@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dvfl_mobile.cli.console import print_json, print_text
-from dvfl_mobile.cli.options import Clips, Json
+from dvfl_mobile.cli.options import Clips, Json, Runs, Threads, Warmup
 from dvfl_mobile.profiling.plan import RUNS, WARMUP, Plan
 
 DEFAULT_KIT = Path("kit.zip")
@@ -20,18 +20,6 @@ Artifacts = Annotated[
 ]
 KitFile = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The zip to write.")]
 MaxClips = Annotated[int, typer.Option("--max-clips", min=1, metavar="N", help="Take no more clips for parity.")]
-Runs = Annotated[
-    int, typer.Option("--runs", min=1, metavar="N", help="Runs that count, over twelve rounds of a process each.")
-]
-Warmup = Annotated[
-    int, typer.Option("--warmup", min=0, metavar="N", help="Runs at the beginning of each round that don't count.")
-]
-Threads = Annotated[
-    int | None,
-    typer.Option(
-        "--threads", min=1, max=1024, metavar="N", help="Default: as the runtime chooses.", show_default=False
-    ),
-]
 
 
 def kit(

@@ -40,13 +40,12 @@ def profiled(path: Path, *, json: bool) -> Iterator[tuple[ProfileReport, Artifac
 
     results, name = _opened(path), f"kit:{path}"
     record = results.record
-    clips = None if record.clips is None else Path(record.clips)
     plan = Plan(runs=record.runs, warmup=record.warmup, threads=record.threads)
     check_is_physical(find_device(name))
     for artifact in _artifacts(results, json=json):
         manifest = artifact.manifest
         with steps() as step:
-            [clip, *_] = gather_clips(clips, manifest.clip, manifest.classes, step, 1).clips
+            [clip, *_] = gather_clips(record.clips_path, manifest.clip, manifest.classes, step, 1).clips
             with step("run the reference form"):
                 subject = subject_of(artifact, clip)
             report = profile_fleet([name], [subject], plan, partial(_same, step))
@@ -63,10 +62,9 @@ def compared(path: Path, *, json: bool) -> Iterator[tuple[ParityReport, Artifact
 
     results = _opened(path)
     record = results.record
-    clips = None if record.clips is None else Path(record.clips)
     for artifact in _artifacts(results, json=json):
         with steps() as step:
-            report = check(artifact, clips, None, record.most, step, device=f"kit:{path}")
+            report = check(artifact, record.clips_path, None, record.most, step, device=f"kit:{path}")
         yield report, artifact
 
 
