@@ -53,9 +53,12 @@ def rows_of(model: Path) -> list[DeployRow]:
 
 
 def _order(row: DeployRow) -> tuple[int, ...]:
-    known = [*WITHOUT_A_PHONE, row.engine], [*targets.TARGETS, row.target.partition("-")[0]], [*RECIPES]
-    places = (row.engine, row.target if row.target in known[1] else row.target.partition("-")[0], row.recipe)
-    return tuple(names.index(place) for names, place in zip(known, places, strict=True))
+    family = targets.target_named(row.target).family
+    return (
+        [*WITHOUT_A_PHONE, row.engine].index(row.engine),
+        [*targets.TARGETS].index(family),
+        [*RECIPES].index(row.recipe),
+    )
 
 
 def tables(model: Path) -> str:
@@ -79,9 +82,7 @@ def tables(model: Path) -> str:
 
 
 def _by_engine(rows: Sequence[DeployRow], recipes: Sequence[str]) -> Iterable[tuple[str, ...]]:
-    order = {name: place for place, name in enumerate(dict.fromkeys(row.engine for row in rows))}
-    pairs = dict.fromkeys((row.engine, row.target) for row in sorted(rows, key=lambda row: order[row.engine]))
-    for engine, target in pairs:
+    for engine, target in dict.fromkeys((row.engine, row.target) for row in rows):
         found = {row.recipe: row for row in rows if (row.engine, row.target) == (engine, target)}
         run_by = next((row.run_by for row in found.values() if row.run_by), None)
         place = engine if engine != "host" or run_by is None else f"{engine}: {run_by}"

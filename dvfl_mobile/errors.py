@@ -98,20 +98,18 @@ class MissingDependencyError(DvflMobileError):
         self.extra = extra
 
 
-class MissingDriverError(MissingDependencyError):
+class _WithoutExtraError(MissingDependencyError):
+    def __init__(self, problem: str, *, hint: str) -> None:
+        DvflMobileError.__init__(self, problem, hint=hint)
+        self.package = self.extra = ""
+
+
+class MissingDriverError(_WithoutExtraError):
     """A driver that this step needs isn't installed, and no package from PyPI brings it."""
 
-    def __init__(self, problem: str, *, hint: str) -> None:
-        DvflMobileError.__init__(self, problem, hint=hint)
-        self.package = self.extra = ""
 
-
-class MissingToolError(MissingDependencyError):
+class MissingToolError(_WithoutExtraError):
     """A program that this step needs isn't installed, and no extra of ours brings it by itself."""
-
-    def __init__(self, problem: str, *, hint: str) -> None:
-        DvflMobileError.__init__(self, problem, hint=hint)
-        self.package = self.extra = ""
 
 
 class UnfitDependencyError(MissingDependencyError):

@@ -112,6 +112,11 @@ class Target:
     meanings: Mapping[str, Meaning]
     instead: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
+    @property
+    def family(self) -> str:
+        """Its name without the chip that it is for: `qualcomm` of `qualcomm-SM8750`."""
+        return self.name.removesuffix(f"-{self.soc}")
+
     def is_executed_on(self, system: str) -> bool:
         """Whether a reference executor stands in for its own runtime on a system, as `platform.system` names it."""
         return bool(self.own_runtime_on) and system not in self.own_runtime_on

@@ -73,6 +73,11 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 )
 
 
+def kind_of(device: str) -> Kind | None:
+    """The kind of the device of a name such as `arm64:cortex-a76` or `android:SERIAL+gpu`; None where there is none."""
+    return KINDS.get(device.partition("+")[0].partition(":")[0])
+
+
 def spellings(*, emulated: bool) -> list[str]:
     """`android:SERIAL` of each kind, for help; `emulated`: with those that are, and said so."""
     return [

@@ -107,7 +107,7 @@ def run_on(engines: Engines, artifact: Artifact, clip_set: ClipSet, expected: Lo
         expected: the reference's logits of all clips, `(N,K)`.
     """
     few, places = clip_set.spread(engines.most)
-    family = _family(target_named(artifact.manifest.target))
+    family = target_named(artifact.manifest.target).family
     return [
         keep(artifact, _report(device, artifact, few, expected[places], step), device.facts.device)
         for device in engines.devices
@@ -125,9 +125,5 @@ def _report(device: Device, artifact: Artifact, clip_set: ClipSet, expected: Log
 
 
 def _targets_of(name: str) -> tuple[str, ...]:
-    return kinds.KINDS[name.partition("+")[0].partition(":")[0]].targets
-
-
-def _family(target: Target) -> str:
-    """The target's name without the chip that it is for."""
-    return target.name.removesuffix(f"-{target.soc}")
+    kind = kinds.kind_of(name)
+    return kind.targets if kind is not None else ()

@@ -51,7 +51,7 @@ def ready_devices(found: Sequence[FoundDevice]) -> list[str]:
 
 
 def _is_only_by_name(device: FoundDevice) -> bool:
-    kind = kinds.KINDS.get(device.device.partition(":")[0])
+    kind = kinds.kind_of(device.device)
     return kind is not None and kind.only_by_name
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from dvfl_mobile.errors import DeviceError
+from dvfl_mobile.devices.shipped import shipped_folder
 from dvfl_mobile.files import files_below
 
 
@@ -15,14 +15,8 @@ def sources_folder() -> Path:
     Raises:
         DeviceError: they are in neither.
     """
-    package = Path(__file__).parents[2]
-    for place in (package / "android_harness" / "runner", package.parent / "android_harness" / "runner"):
-        if (place / "CMakeLists.txt").is_file():
-            return place
-    raise DeviceError(
-        f"The sources of the native programs aren't where they belong, in {package / 'android_harness'}.",
-        hint="Install dvfl-mobile again.",
-    )
+    missing = "The sources of the native programs aren't where they belong"
+    return shipped_folder("android_harness/runner", "CMakeLists.txt", missing)
 
 
 def sources_sha256(folder: Path | None = None) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dvfl_mobile.devices.harness.protocol import Heard
+from dvfl_mobile.devices.shipped import shipped_folder
 from dvfl_mobile.devices.web.address import Address
 from dvfl_mobile.devices.web.browser import Browser, the_browser
 from dvfl_mobile.devices.web.certificate import Certificate
@@ -16,7 +17,6 @@ from dvfl_mobile.devices.web.invitation import invitation
 from dvfl_mobile.devices.web.library import library_folder
 from dvfl_mobile.devices.web.server import Server
 from dvfl_mobile.devices.web.session import Session, Work
-from dvfl_mobile.errors import DeviceError
 
 OWN_BROWSER_S, ANY_BROWSER_S = 60.0, 600.0
 
@@ -95,14 +95,7 @@ def page_folder() -> Path:
     Raises:
         DeviceError: they are in neither.
     """
-    package = Path(__file__).parents[2]
-    for place in (package / "web_harness" / "page", package.parent / "web_harness" / "page"):
-        if (place / "index.html").is_file():
-            return place
-    raise DeviceError(
-        f"The page for browsers isn't where it belongs, in {package / 'web_harness'}.",
-        hint="Install dvfl-mobile again.",
-    )
+    return shipped_folder("web_harness/page", "index.html", "The page for browsers isn't where it belongs")
 
 
 def _has_gpu() -> bool:
