@@ -49,6 +49,7 @@ ROOMS = (
     "evaluation",
     "profiling",
     "pack",
+    "streaming",
     "pipeline",
     "report",
     "cli",
