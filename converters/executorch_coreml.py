@@ -7,6 +7,7 @@ from unittest import mock
 
 from dvfl_mobile.converters.base import Lowered, Request
 from dvfl_mobile.converters.edge import METADATA_METHOD, delegation_of
+from dvfl_mobile.converters.executorch_passes import passes_that_apply
 from dvfl_mobile.recipes import RECIPES
 from dvfl_mobile.targets import target_named
 
@@ -26,7 +27,8 @@ def lower(request: Request, path: Path) -> Lowered:
         minimum_deployment_target=getattr(ct.target, request.minimum_os.replace(" ", "")),
         compute_precision=ct.precision.FLOAT16 if is_half else ct.precision.FLOAT32,
     )
-    with mock.patch.object(CoreMLBackend, "get_model_debug_info", staticmethod(_drop_debug_info)):
+    no_debug_info = mock.patch.object(CoreMLBackend, "get_model_debug_info", staticmethod(_drop_debug_info))
+    with no_debug_info, passes_that_apply():
         edge = to_edge_transform_and_lower(
             program,
             partitioner=[CoreMLPartitioner(compile_specs=specs)],

@@ -11,6 +11,11 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+from dvfl_mobile.model.lazily import code_when_it_is_asked_for
+
+QUANTIZED = "quantized_decomposed"
+"""The namespace of the operators by which a graph quantizes and dequantizes."""
+
 
 @contextmanager
 def lean_exports() -> Iterator[None]:
@@ -20,13 +25,19 @@ def lean_exports() -> Iterator[None]:
       nothing changes a link of it, so that copies may have it in common.
     - Each decomposition asks the dispatcher for every operator there is, once for each of some 30 namespaces: no
       operator comes into being on the way.
+    - A graph becomes Python code anew after each pass, which nobody runs: it does when somebody asks.
+    - Of an operator that isn't torch's own, the shape and the type of the result are worked out anew on each pass: what
+      quantizes and dequantizes gives the same to the same, and is remembered as torch's own are.
     """
     from torch._export import utils
+    from torch._library import utils as library
     from torch.fx import traceback
 
     with (
         mock.patch.object(traceback.NodeSource, "__deepcopy__", _itself, create=True),
         mock.patch.object(utils, "_materialize_cpp_cia_ops", _once(getattr(utils, "_materialize_cpp_cia_ops", None))),
+        mock.patch.object(library, "is_builtin", _or_quantizes(library.is_builtin)),
+        code_when_it_is_asked_for(),
     ):
         yield
 
@@ -44,3 +55,12 @@ def _once(function: Any) -> Any:
             waiting.pop()()
 
     return call
+
+
+def _or_quantizes(is_builtin: Any) -> Any:
+    """Whether the result of an operator may be remembered."""
+
+    def may_be_remembered(operator: Any) -> bool:
+        return is_builtin(operator) or operator.namespace == QUANTIZED
+
+    return may_be_remembered

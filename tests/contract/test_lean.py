@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -20,18 +23,49 @@ from tests.conversions import skip_without
 TINY = Architecture(embed_dim=16, depths=(1,), focal_levels=(1,), focal_windows=(3,), num_classes=5, img_size=64)
 
 
+class SymInt:
+    """As torch's own, which a graph of one shape has none of."""
+
+
+def tensor(kind: str) -> Any:
+    return SimpleNamespace(dtype=kind)
+
+
+def a_node(
+    operator: str = "aten.gelu.default",
+    *,
+    values: Sequence[Any] = (tensor("float"), tensor("float")),
+    numbers: tuple[float, ...] = (),
+    is_view: bool = False,
+    custom: bool = False,
+    source: str = "placeholder",
+    dimensions: int = 4,
+) -> Any:
+    """A node with two inputs."""
+    meta = {"custom": 1} if custom else {}
+    sources = [SimpleNamespace(op=source, meta={"val": value, **meta}) for value in values]
+    target = mock.Mock(is_view=is_view)
+    target.__str__ = lambda _: operator  # type: ignore[assignment]
+    value = mock.Mock()
+    value.dim.return_value = dimensions
+    return SimpleNamespace(
+        op="call_function", target=target, args=(*sources, *numbers), all_input_nodes=sources, meta={"val": value}
+    )
+
+
 @contextmanager
 def as_they_are() -> Iterator[None]:
-    """In place of both savings."""
+    """In place of the savings."""
     yield
 
 
 @contextmanager
 def counted() -> Iterator[Counter[str]]:
-    """How often torch asks for every operator, copies a node's origin, and runs each of XNNPACK's passes."""
-    from executorch.backends.xnnpack import _passes
+    """How often torch asks for every operator, copies a node's origin, decomposes, and runs each of the passes."""
     from torch._export import utils
+    from torch.export import ExportedProgram
     from torch.fx import traceback
+    from torch.fx.passes.infra.pass_base import PassBase
 
     counts: Counter[str] = Counter()
 
@@ -42,15 +76,17 @@ def counted() -> Iterator[Counter[str]]:
 
         return call
 
-    def transform(program: Any, run: Any) -> Any:
+    def call(run: Any, module: Any) -> Any:
         counts[type(run).__name__] += 1
-        return original(program, run)
+        return original(run, module)
 
-    original = _passes._transform
+    original = PassBase.__call__
+    decompose = counting("decompositions", ExportedProgram.run_decompositions)
     materialize = counting("operators", utils._materialize_cpp_cia_ops)
     origins = counting("origins", traceback.NodeSource.__init__)
     with (
-        mock.patch.object(_passes, "_transform", transform),
+        mock.patch.object(PassBase, "__call__", call),
+        mock.patch.object(ExportedProgram, "run_decompositions", decompose),
         mock.patch.object(utils, "_materialize_cpp_cia_ops", materialize),
         mock.patch.object(traceback.NodeSource, "__init__", origins),
     ):
@@ -72,14 +108,61 @@ def test_fewer_steps_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Mon
     assert lean == plain
     assert steps["operators"] == 1
     assert all_steps["operators"] > 100
+    assert steps["decompositions"] == 2 < all_steps["decompositions"]
     assert set(steps) < set(all_steps)
     assert {"ConvertToLinearPass", "ChannelsLastTaggedReshapePass"} <= set(steps)
     assert {"ConvertToSDPAPass", "Conv1dUnsqueezePass", "FuseActivationPass"} <= set(all_steps) - set(steps)
+    assert {"NormalizeTransposePass", "SymToTensorPass", "ConstPropPass"} <= set(all_steps) - set(steps)
+
+
+def test_a_graph_becomes_code_when_somebody_asks() -> None:
+    import torch
+
+    from dvfl_mobile.model.lazily import code_when_it_is_asked_for
+
+    def squared() -> Any:
+        graph = torch.fx.Graph()
+        x = graph.placeholder("x")
+        graph.output(graph.call_function(torch.add, (x, x)))
+        module = torch.fx.GraphModule(torch.nn.Module(), graph)
+        [add] = [node for node in module.graph.nodes if node.op == "call_function"]
+        add.target = torch.mul
+        return module
+
+    three = torch.tensor(3.0)
+    with code_when_it_is_asked_for():
+        called, printed, pickled, copied, afterwards = [squared() for _ in range(5)]
+        for module in (called, printed, pickled, copied, afterwards):
+            assert "add" in module.code
+            module.recompile()
+            assert "_code" not in vars(module)
+        assert called(three) == 9
+        assert "mul" in printed.code
+        assert "mul" in str(printed)
+        assert pickle.loads(pickle.dumps(pickled))(three) == 9
+        assert deepcopy(copied)(three) == 9
+    assert afterwards(three) == 9
+    assert "mul" in afterwards.code
+
+
+def test_what_quantizes_is_remembered_by_its_shape() -> None:
+    skip_without("executorch")
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torchao.quantization.pt2e.quantizer import QuantizationAnnotation  # noqa: F401 (it brings the operators)
+
+    from dvfl_mobile.model.lean import lean_exports
+
+    quantize = torch.ops.quantized_decomposed.quantize_per_tensor.default
+    FakeTensorMode.cache_clear()
+    with lean_exports(), FakeTensorMode() as mode:
+        shapes = [quantize(torch.empty(n, 3), 0.1, 0, -128, 127, torch.int8).shape[0] for n in (2, 2, 4, 2)]
+        assert mode.in_kernel_invocation is False
+    assert shapes == [2, 2, 4, 2]
+    assert "non-builtin" not in FakeTensorMode.cache_info().bypasses
 
 
 def test_an_origin_is_copied_by_reference() -> None:
-    from copy import deepcopy
-
     from torch.fx.traceback import NodeSource
 
     from dvfl_mobile.model.lean import lean_exports
@@ -96,13 +179,35 @@ def test_an_origin_is_copied_by_reference() -> None:
     [
         ("aten.relu.default", {"FuseActivationPass"}),
         ("aten.cat.default", {"DecomposeConcatenate"}),
-        ("aten.mul.Tensor", set()),
+        ("aten.t.default", {"NormalizeTransposePass"}),
+        ("aten.softmax.int", {"ConvertToSDPAPass"}),
     ],
 )
 def test_a_pass_runs_where_its_operator_is(operator: str, runs: set[str]) -> None:
-    from dvfl_mobile.converters.xnnpack_passes import _LOOKS_FOR, _applies
+    from dvfl_mobile.converters.executorch_passes import _ALSO, _LOOKS_FOR, _applies
 
-    node = mock.Mock(op="call_function", target=f"<EdgeOpOverload: {operator}>")
-    program = mock.Mock(graph=mock.Mock(nodes=[node]))
-    assert {name for name in _LOOKS_FOR if _applies(name, program)} == runs
-    assert _applies("APassOfTomorrow", program)
+    graph = mock.Mock(nodes=[a_node(operator)])
+    assert {name for name in {*_LOOKS_FOR, *_ALSO} if _applies(name, graph)} == runs
+    assert _applies("APassOfTomorrow", graph)
+
+
+@pytest.mark.parametrize(
+    ("name", "without", "with_it"),
+    [
+        ("ReplaceBrokenOpsWithFunctionalOpsPass", {"is_view": False}, {"is_view": True}),
+        ("SymToTensorPass", {}, {"values": [SymInt()]}),
+        ("RemoveMixedTypeOperators", {"operator": "aten.mul.Tensor"}, {"values": [tensor("half"), tensor("float")]}),
+        ("RemoveMixedTypeOperators", {"operator": "aten.mul.Tensor"}, {"numbers": (2.0,)}),
+        ("RemoveMixedTypeOperators", {"values": [tensor("half"), tensor("float")]}, {"operator": "aten.add.Tensor"}),
+        ("PropagateCustomMetaPass", {}, {"custom": True}),
+        ("ConstPropPass", {}, {"source": "get_attr"}),
+        ("Conv1dUnsqueezePass", {"operator": "aten.convolution.default"}, {"dimensions": 3}),
+    ],
+)
+def test_a_pass_runs_where_an_operator_is_as_it_wants(
+    name: str, without: dict[str, Any], with_it: dict[str, Any]
+) -> None:
+    from dvfl_mobile.converters.executorch_passes import _applies
+
+    assert not _applies(name, mock.Mock(nodes=[a_node(**without)]))
+    assert _applies(name, mock.Mock(nodes=[a_node(**{**without, **with_it})]))
