@@ -1,4 +1,4 @@
-"""Atomic writes of files and directories, hashes, and one lock per directory."""
+"""Atomic writes of files and directories, small files read, hashes, and one lock per directory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dvfl_mobile.errors import OutputError
+from dvfl_mobile.errors import InputError, OutputError
 from dvfl_mobile.spelling import has_option, option, spelled
 
 CACHE_VARIABLE = "DVFL_MOBILE_CACHE"
@@ -258,6 +258,26 @@ def remove_partials(path: Path) -> None:
         else:
             with suppress(OSError):
                 leftover.unlink()
+
+
+def read_small(path: Path, most_bytes: int, too_large: str, *, hint: str) -> bytes:
+    """A file that somebody wrote by hand, or gave.
+
+    Args:
+        most_bytes: none that is meant here is larger.
+        too_large: what to say of one that is, after its name.
+
+    Raises:
+        InputError: it can't be read, or is larger.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(most_bytes + 1)
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror}.", hint=hint) from error
+    if len(data) > most_bytes:
+        raise InputError(f"{path} {too_large}.", hint=hint)
+    return data
 
 
 def sha256_of(path: Path) -> str:

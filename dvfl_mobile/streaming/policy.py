@@ -19,6 +19,8 @@ from pydantic import Field, ValidationError
 
 from dvfl_mobile.documents import Document
 from dvfl_mobile.errors import InputError, UsageError
+from dvfl_mobile.files import read_small
+from dvfl_mobile.wording import first_problem
 
 BILLION = 10**9
 NOTHING = -1
@@ -118,19 +120,11 @@ def read_policy(path: Path) -> Policy:
         InputError: it can't be read, or isn't one.
     """
     hint = f"A policy is JSON with all of its fields, such as {Policy().model_dump_json()}."
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror}.", hint=hint) from error
-    if len(data) > _MOST_BYTES:
-        raise InputError(f"{path} is too large for a policy.", hint=hint)
+    data = read_small(path, _MOST_BYTES, "is too large for a policy", hint=hint)
     try:
         policy = Policy.model_validate_json(data, strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the document"
-        raise InputError(f"{path} is no policy: {where}: {first['msg']}.", hint=hint) from error
+        raise InputError(f"{path} is no policy: {first_problem(error)}.", hint=hint) from error
     missing = sorted(Policy.model_fields.keys() - policy.model_fields_set)
     if missing:
         raise InputError(f"{path} is no policy: it has no {' and no '.join(missing)}.", hint=hint)
@@ -139,7 +133,7 @@ def read_policy(path: Path) -> Policy:
 
 def whole(share: float) -> int:
     """A number from 0 to 1 in billionths."""
-    return int(np.floor(share * BILLION + 0.5))
+    return int(billionths(np.array(share)))
 
 
 def billionths(probabilities: Doubles) -> Whole:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dvfl_mobile.errors import InputError, needs
+from dvfl_mobile.files import read_small
 from dvfl_mobile.spelling import spelled
 
 _MOST_BYTES = 2**18
@@ -263,13 +264,7 @@ def _load(path: Path) -> Mapping[str, Any]:
     with needs("PyYAML", extra="training", why="official configurations are YAML"):
         import yaml
     hint = "Give a configuration of the official code, such as configs/ucf101/video-focalnet_nano_kd.yaml."
-    try:
-        with path.open("rb") as file:
-            text = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror}.", hint=hint) from error
-    if len(text) > _MOST_BYTES:
-        raise InputError(f"{path} is larger than any such file.", hint=hint)
+    text = read_small(path, _MOST_BYTES, "is larger than any such file", hint=hint)
     try:
         depth = 0
         # Refused as the text is read: whoever waits for the end of it may wait for hours.
