@@ -120,7 +120,7 @@ class Camera(Generic[Frame, Kept]):
             self._kept[tick] = kept[0]
             if is_due(tick, self._spec, self._every):
                 due.append(Due(tick, tuple(self._kept[each] for each in clip_ticks(tick, self._spec))))
-                oldest = tick - (self._spec.frames - 1) * self._spec.frame_interval
+                oldest = clip_ticks(tick, self._spec).start
                 self._kept = {each: one for each, one in self._kept.items() if each > oldest}
         return due
 
@@ -132,11 +132,14 @@ def clip_ticks(last: int, spec: ClipSpec) -> range:
 
 def is_due(tick: int, spec: ClipSpec, every: int) -> bool:
     """Whether a clip ends with this tick."""
-    since = tick - (spec.frames - 1) * spec.frame_interval
-    return since >= 0 and since % every == 0
+    return _begins(clip_ticks(tick, spec).start, every)
 
 
 def is_needed(tick: int, spec: ClipSpec, every: int) -> bool:
     """Whether a tick belongs to any clip."""
-    begins = (tick - place * spec.frame_interval for place in range(spec.frames))
-    return any(begin >= 0 and begin % every == 0 for begin in begins)
+    return any(_begins(tick - place * spec.frame_interval, every) for place in range(spec.frames))
+
+
+def _begins(tick: int, every: int) -> bool:
+    """Whether a clip begins with this tick."""
+    return tick >= 0 and tick % every == 0
