@@ -16,6 +16,7 @@ _LOOKS_FOR: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         # to the edge dialect, and from there
         "NormalizeTransposePass": ("aten.t.default",),
+        "RemoveMixedTypeOperators": ("add", "mul", "sub", "div", "minimum"),
         "MemoryFormatOpsPass": ("_to_copy", "empty", "clone"),
         "LegalizePortableDimOrderPass": ("avg_pool2d", "expand_copy", "mean", "sum"),
         # to XNNPACK
@@ -44,8 +45,6 @@ def _takes_a_symbol(node: Any) -> bool:
 
 
 def _mixes_types(node: Any) -> bool:
-    if not _has(str(node.target), ("add", "mul", "sub", "div", "minimum")):
-        return False
     types = {getattr(value, "dtype", None) for value in _inputs(node)}
     return len(types) > 1 or None in types or len(node.all_input_nodes) != len(node.args)
 

@@ -1,7 +1,7 @@
 """Exports without what torch does again and again to no effect: on its way, a graph is traced some hundred times.
 
-Written against torch 2.13, which executorch pins. Where a later one has no such function, nothing happens; and
-`tests/contract/test_lean.py` then says so.
+Written against torch 2.13, which executorch pins. Where a later one has no such function, an export ends with an
+`AttributeError` that names it; where it only does something else, `tests/contract/test_lean.py` says so.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def lean_exports() -> Iterator[None]:
 
     with (
         mock.patch.object(traceback.NodeSource, "__deepcopy__", _itself, create=True),
-        mock.patch.object(utils, "_materialize_cpp_cia_ops", _once(getattr(utils, "_materialize_cpp_cia_ops", None))),
+        mock.patch.object(utils, "_materialize_cpp_cia_ops", _once(utils._materialize_cpp_cia_ops)),
         mock.patch.object(library, "is_builtin", _or_quantizes(library.is_builtin)),
         code_when_it_is_asked_for(),
     ):
@@ -48,7 +48,7 @@ def _itself(link: Any, _memo: object) -> Any:
 
 def _once(function: Any) -> Any:
     """A function that calls another the first time, and never again."""
-    waiting = [function] if function is not None else []
+    waiting = [function]
 
     def call() -> None:
         while waiting:
