@@ -36,8 +36,9 @@ def run_by_node(module: Path, call: str, given: Any, folder: Path) -> Any:
 def run_by_chromium(module: Path, call: str, given: Any, folder: Path) -> Any:
     """As `run_by_node`, in a page."""
     program = tool("chromium")
-    source = re.sub(r"^export (?=class|function|const)", "", module.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    names = ", ".join(re.findall(r"^export (?:class|function|const) (\w+)", module.read_text(encoding="utf-8"), re.M))
+    text = module.read_text(encoding="utf-8")
+    source = re.sub(r"^export (?=class|function|const)", "", text, flags=re.MULTILINE)
+    names = ", ".join(re.findall(r"^export (?:class|function|const) (\w+)", text, re.MULTILINE))
     page = folder / "page.html"
     page.write_text(
         f'<!doctype html><pre id="out"></pre><script type="module">\n{source}\nconst module = {{ {names} }};\n'

@@ -2,7 +2,6 @@
 // They are additions, multiplications, divisions and floor on doubles, in one order: `Math.exp` need not give the same
 // on two engines. Decisions are made on probabilities in whole billionths.
 
-export const CLOCK_HZ = 30;
 const BILLION = 1e9;
 const LN2 = 0.6931471805599453;
 // ln 2 in two parts, of which the first has so few bits that it times a small whole number is exact (fdlibm).
