@@ -16,7 +16,8 @@ from unittest import mock
 def code_when_it_is_asked_for() -> Iterator[None]:
     """Within the block, `GraphModule.recompile` only notes that the code is out of date.
 
-    It is written when the module is called, printed, pickled, or asked for its code, then or after the block.
+    It is written when the module is called, printed, pickled, or asked for its code or its `forward`, then or after
+    the block.
     """
     from torch.fx.graph import _PyTreeCodeGen
     from torch.fx.graph_module import GraphModule
@@ -31,7 +32,7 @@ def code_when_it_is_asked_for() -> Iterator[None]:
         if isinstance(module.graph._codegen, _PyTreeCodeGen):
             module._in_spec = module.graph._codegen.pytree_info.in_spec
             module._out_spec = module.graph._codegen.pytree_info.out_spec
-        kind.forward = _forward(recompile)
+        kind.forward = _Forward(recompile)
         vars(module).pop("_code", None)
         module._recompile_submodules()
         return _Code(module, recompile)
@@ -50,12 +51,20 @@ def code_when_it_is_asked_for() -> Iterator[None]:
         yield
 
 
-def _forward(recompile: Any) -> Any:
-    def forward(module: Any, *arguments: Any, **named: Any) -> Any:
-        recompile(module)
-        return type(module).forward(module, *arguments, **named)
+class _Forward:
+    """A `forward` that is written when it is looked up: whoever looks may want its parameters' names."""
 
-    return forward
+    def __init__(self, recompile: Callable[[Any], Any]) -> None:
+        self._recompile = recompile
+
+    def __get__(self, module: Any, kind: type) -> Any:
+        if module is None:
+            return self
+        self._recompile(module)
+        return module.forward
+
+    def __call__(self, module: Any, *arguments: Any, **named: Any) -> Any:
+        return self.__get__(module, type(module))(*arguments, **named)
 
 
 class _Code:

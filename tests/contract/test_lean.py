@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -131,12 +132,14 @@ def test_a_graph_becomes_code_when_somebody_asks() -> None:
 
     three = torch.tensor(3.0)
     with code_when_it_is_asked_for():
-        called, printed, pickled, copied, afterwards = [squared() for _ in range(5)]
-        for module in (called, printed, pickled, copied, afterwards):
+        modules = [squared() for _ in range(6)]
+        called, printed, pickled, copied, signed, afterwards = modules
+        for module in modules:
             assert "add" in module.code
             module.recompile()
             assert "_code" not in vars(module)
         assert called(three) == 9
+        assert [*inspect.signature(signed.forward).parameters] == ["x"]
         assert "mul" in printed.code
         assert "mul" in str(printed)
         assert pickle.loads(pickle.dumps(pickled))(three) == 9
