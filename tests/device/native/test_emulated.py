@@ -48,10 +48,12 @@ def test_float_artifacts_agree_with_pytorch(
     cpu: str, target: str, small: Small, pixels: np.ndarray, reference: np.ndarray
 ) -> None:
     artifact = small(target, "fp32")
+    # On SME's kernels, which qemu is slow at, the numbers of one clip: half a minute each otherwise.
+    clips = slice(1 if cpu == "max" else None)
     with find_device(f"arm64:{cpu}").open(artifact.folder, artifact.manifest) as runner:
-        found = runner.run(pixels)
+        found = runner.run(pixels[clips])
         assert runner.facts["device"] == f"arm64:{cpu}"
-    assert sqnr_db(reference.astype(np.float64), found.astype(np.float64)) >= LEAST_DB
+    assert sqnr_db(reference[clips].astype(np.float64), found.astype(np.float64)) >= LEAST_DB
 
 
 @pytest.mark.parametrize("target", ["executorch", "tflite"])
