@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dvfl_mobile.converters.base import Lowered, Request
-from dvfl_mobile.delegation import Delegation, Operation, module_of_tensor
+from dvfl_mobile.delegation import Delegation, Operation, module_of_operator
 from dvfl_mobile.recipes import RECIPES, Recipe, WeightRule
 
 METADATA_FILE = "dvfl_mobile.json"
@@ -170,6 +170,5 @@ def _operation(step: dict[str, Any], tensors: dict[int, Any], *, delegated: bool
         work = outputs * math.prod(values[:-1])
     else:
         work = 0
-    # The model's own output is named by its signature: its filter still tells where it comes from.
-    module = module_of_tensor(output["name"]) or module_of_tensor(weight.get("name", ""))
+    module = module_of_operator(operator, output["name"], weight.get("name", ""))
     return Operation(operator, module, delegated, work, output["dtype"] == np.int8 if is_static else None)

@@ -119,3 +119,17 @@ def module_of_tensor(name: str) -> str:
     """
     steps = name.split(";")[0].split("/")[1:]
     return ".".join(step.rsplit(".", 1)[-1].partition("_")[2] for step in steps)
+
+
+_PRODUCTS = ("fully_connected", "conv_2d", "depthwise_conv_2d")
+"""TFLite's operators with a filter, as their second operand."""
+
+
+def module_of_operator(operator: str, output: str, second: str) -> str:
+    """The module path of a TFLite operator, from the names of what it gives and of its second operand; empty for none.
+
+    The model's own output is named by its signature, and that of a product by the module around its own where its
+    result is reshaped there: a filter still tells where it comes from.
+    """
+    given, own = module_of_tensor(output), module_of_tensor(second)
+    return own if not given or (operator in _PRODUCTS and own.startswith(f"{given}.")) else given

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from dvfl_mobile.delegation import module_of_tensor
+from dvfl_mobile.delegation import module_of_operator
 from dvfl_mobile.errors import ArtifactError
 from dvfl_mobile.gpu_delegate.codes import CUSTOM, OPERATORS, OPTIONS, TYPES, Field
 from dvfl_mobile.gpu_delegate.flatbuffer import MalformedError, Source, Table
@@ -99,10 +99,10 @@ class Operator:
     @property
     def module(self) -> str:
         """The path of the module that it comes from; empty where its names don't tell."""
-        weight = self.inputs[1] if len(self.inputs) > 1 else None
-        # The model's own output is named by its signature: its filter still tells where it comes from.
-        names = [tensor.name for tensor in (*self.outputs[:1], weight) if tensor is not None]
-        return next((path for path in map(module_of_tensor, names) if path), "")
+        output, second = (
+            tensors[0].name if tensors and tensors[0] else "" for tensors in (self.outputs, self.inputs[1:])
+        )
+        return module_of_operator(self.name, output, second)
 
 
 @dataclass(frozen=True)
