@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dvfl_mobile.model.student import Student
     from dvfl_mobile.pack.judging.verdict import PackReport
     from dvfl_mobile.parity.report import ParityReport
+    from dvfl_mobile.report.model_explorer.node_data import NodeData
 
 
 _Report = TypeVar("_Report", bound="Document")
@@ -73,6 +74,23 @@ def show_picture(path: Path, draw: Callable[[Path], None]) -> None:
     """Draw a picture and say where it is, or why there is none."""
     error = why_not_drawn(path, draw)
     print_note(f"The picture is {path}." if error is None else f"There is no picture: {error.problem} {error.hint}")
+
+
+def show_node_data(model: Path, make: Callable[[Path], Iterable[tuple[str, NodeData]]]) -> None:
+    """Leave node data for Model Explorer beside a model that its own reader takes, and say where; nothing of others."""
+    from dvfl_mobile.errors import ArtifactError, OutputError
+
+    if model.suffix != ".tflite":
+        return
+    try:
+        found = [(model.parent / name, data) for name, data in make(model) if data.values]
+        for path, data in found:
+            data.write(path)
+    except (ArtifactError, OutputError) as error:
+        print_note(f"There is no node data for Model Explorer: {error.problem} {error.hint}")
+        return
+    if found:
+        print_note(f"Node data for Model Explorer: {', '.join(str(path) for path, _ in found)}.")
 
 
 def why_not_drawn(path: Path, draw: Callable[[Path], None]) -> DvflMobileError | None:

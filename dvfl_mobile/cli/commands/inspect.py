@@ -56,11 +56,12 @@ def inspect(
 def show_ranges(manifest: Manifest, folder: Path, clips: Path | None, *, json: bool) -> None:
     """How large an artifact's values become, with a picture beside it."""
     from dvfl_mobile.artifacts.make import Artifact
-    from dvfl_mobile.cli.output import show_picture
+    from dvfl_mobile.cli.output import show_node_data, show_picture
     from dvfl_mobile.cli.progress import steps
     from dvfl_mobile.pipeline.convert import check_ranges
     from dvfl_mobile.pipeline.ranges import ranges_on
     from dvfl_mobile.report import ranges as report
+    from dvfl_mobile.report.model_explorer.ranges import node_data
 
     found = manifest.ranges
     if clips is not None:
@@ -77,6 +78,7 @@ def show_ranges(manifest: Manifest, folder: Path, clips: Path | None, *, json: b
         print_rich(report.terminal(found))
     name = f"{manifest.model}/{manifest.target}/{manifest.recipe}"
     show_picture(folder / "ranges.png", lambda path: report.plot(found, name, path))
+    show_node_data(folder / manifest.file, lambda model: node_data(found, model))
     check_ranges([Artifact(folder, manifest.model_copy(update={"ranges": found}))])
 
 

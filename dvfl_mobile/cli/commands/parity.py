@@ -22,10 +22,11 @@ from dvfl_mobile.cli.options import (
     PageAddress,
     Reference,
 )
-from dvfl_mobile.cli.output import print_report, show_annotations, show_picture
+from dvfl_mobile.cli.output import print_report, show_annotations, show_node_data, show_picture
 from dvfl_mobile.errors import UsageError
 
 if TYPE_CHECKING:
+    from dvfl_mobile.artifacts.make import Artifact
     from dvfl_mobile.locating.document import Location
     from dvfl_mobile.parity.report import ParityReport
 
@@ -196,7 +197,7 @@ def parity(
         located = find(opened, report, clips, reference, max_clips, step, device) if locate else None
     show_parity(report, verbose=verbose, json=json, junit=junit, markdown=markdown, located=located)
     if located is not None:
-        show_location(located, artifact / "locate.png", json=json)
+        show_location(located, opened, json=json)
     if annotations is not None:
         show_annotations(report)
     if report.pooled is not None:
@@ -242,10 +243,12 @@ def show_parity(
     print_report(report, lambda found: parity.terminal(found, verbose=verbose), files, json=json, located=located)
 
 
-def show_location(located: Location, plot: Path, *, json: bool) -> None:
-    """Where an artifact leaves its reference, with a picture at `plot`; JSON has been given with the comparison."""
+def show_location(located: Location, artifact: Artifact, *, json: bool) -> None:
+    """Where an artifact leaves its reference, with a picture beside it; JSON has been given with the comparison."""
     from dvfl_mobile.report import location
+    from dvfl_mobile.report.model_explorer.location import node_data
 
     if not json:
         print_rich(location.terminal(located))
-    show_picture(plot, lambda path: location.plot(located, path))
+    show_picture(artifact.folder / "locate.png", lambda path: location.plot(located, path))
+    show_node_data(artifact.folder / artifact.manifest.file, lambda model: node_data(located, model))

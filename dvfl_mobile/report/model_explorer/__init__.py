@@ -1,0 +1,1 @@
+"""Node data for Model Explorer: what locating and ranges found, to be seen on the graph of a `.tflite`."""
