@@ -41,6 +41,7 @@ COMMANDS = {
     "pack": "dvfl_mobile.cli.commands.pack:pack",
     "check-app": "dvfl_mobile.cli.commands.check_app:check_app",
     "predict": "dvfl_mobile.cli.commands.predict:predict",
+    "stream": "dvfl_mobile.cli.commands.streaming.stream:stream",
     "inspect": "dvfl_mobile.cli.commands.inspect:inspect",
     "doctor": "dvfl_mobile.cli.commands.doctor:doctor",
 }

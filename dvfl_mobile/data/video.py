@@ -17,9 +17,11 @@ loss in them shows only where it breaks a packet or the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +51,7 @@ _FORMATS = (
 )
 _CONVERT_HINT = "Play it to check that it is a whole video, or convert it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
 _NOT_CODED_BYTES = 8
+_USUAL_RATE = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,23 +115,55 @@ def read_views(path: Path, spec: ClipSpec, views: list[View], label: int | None 
 def probe(path: Path) -> VideoFacts:
     """Decode a video from end to end, keeping nothing but the facts. Raises what `read_clip` does."""
     with _opened(path) as (container, stream):
-        indexed = sum(entry.size > 0 for entry in stream.index_entries)
-        empty = empty_at_end(path, stream.index) if container.format.name == "avi" else 0
-        tally = _Tally(indexed=indexed, frames_in_header=stream.frames, empty_at_end=empty)
+        tally = _begun(path, container, stream)
         for frame in _frames(path, container, stream, tally):
             tally.add_frame(frame)
-        shortfall = missing_bytes(path) or _missing_time(container, stream, tally)
-        announced = _announced(container.format.name, tally)
-    if not tally.decoded:
-        raise VideoError(f"{path} holds no frame that can be decoded{_reason(tally)}.", hint=_CONVERT_HINT)
-    return VideoFacts(
-        width=tally.width,
-        height=tally.height,
-        decoded=tally.decoded,
-        announced=announced,
-        times=_trusted_times(container.format.name, tally),
-        damage=_damage(tally, announced, shortfall),
-    )
+        return _facts(path, container, stream, tally)
+
+
+class Playback:
+    """A video as it plays: the time of each frame, and its picture for whoever asks. Nothing is kept.
+
+    Attributes:
+        duration_s: as the container announces it; None where it doesn't.
+        end_us: when the last frame so far ends, in whole microseconds from the first.
+        damage: what was wrong, in one sentence, once all frames were taken; None if the video was whole.
+
+    Raises:
+        VideoError: as `read_clip`, here or while frames are taken.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.end_us = 0
+        self.damage: str | None = None
+        with _opened(path) as (container, stream):
+            known = stream.duration * stream.time_base if stream.duration and stream.time_base else None
+            duration_s = float(known or (container.duration or 0) / 1e6)
+            self.duration_s = duration_s if duration_s > 0 else None
+
+    def frames(self) -> Iterator[tuple[int, Callable[[], NDArray[np.uint8]]]]:
+        """Each frame in the order shown: whole microseconds from the first, and what makes `(h,w,3)` RGB, upright.
+
+        A container that gives frames no times has them at its average rate.
+        """
+        from av.video.reformatter import VideoReformatter
+
+        converter = VideoReformatter()
+        with _opened(self._path) as (container, stream):
+            tally = _begun(self._path, container, stream)
+            frame_us = Fraction(1_000_000) / (stream.average_rate or _USUAL_RATE)
+            is_timed = container.format.name != "avi"
+            first_us = None
+            for frame in _frames(self._path, container, stream, tally):
+                time_us = round(tally.decoded * frame_us)
+                if is_timed and frame.pts is not None and frame.time_base is not None:
+                    time_us = round(frame.pts * frame.time_base * 1_000_000)
+                first_us = time_us if first_us is None else first_us
+                tally.add_frame(frame)
+                self.end_us = max(self.end_us, time_us - first_us + round(frame_us))
+                yield time_us - first_us, partial(_picture, self._path, converter, frame)
+            self.damage = _facts(self._path, container, stream, tally).damage
 
 
 def pictures(path: Path, *, upright: bool = True) -> Iterator[NDArray[np.uint8]]:
@@ -165,6 +200,35 @@ def drawn_indices(facts: VideoFacts, spec: ClipSpec, view: View = SINGLE_VIEW) -
     if facts.times is None:
         return frame_indices(facts.decoded, spec, view)
     return frame_indices_by_time(facts.times, spec, view)
+
+
+def _begun(path: Path, container: InputContainer, stream: VideoStream) -> _Tally:
+    """A tally that knows what the container announces."""
+    indexed = sum(entry.size > 0 for entry in stream.index_entries)
+    empty = empty_at_end(path, stream.index) if container.format.name == "avi" else 0
+    return _Tally(indexed=indexed, frames_in_header=stream.frames, empty_at_end=empty)
+
+
+def _facts(path: Path, container: InputContainer, stream: VideoStream, tally: _Tally) -> VideoFacts:
+    """What decoding the whole video showed."""
+    if not tally.decoded:
+        raise VideoError(f"{path} holds no frame that can be decoded{_reason(tally)}.", hint=_CONVERT_HINT)
+    shortfall = missing_bytes(path) or _missing_time(container, stream, tally)
+    announced = _announced(container.format.name, tally)
+    return VideoFacts(
+        width=tally.width,
+        height=tally.height,
+        decoded=tally.decoded,
+        announced=announced,
+        times=_trusted_times(container.format.name, tally),
+        damage=_damage(tally, announced, shortfall),
+    )
+
+
+def _picture(path: Path, converter: Any, frame: VideoFrame) -> NDArray[np.uint8]:
+    with _as_video_errors(path):
+        rgb: NDArray[Any] = converter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        return _upright(rgb, _matrix(frame))
 
 
 def _draw(path: Path, spec: ClipSpec, views: list[View], drawn: list[NDArray[np.int64]]) -> list[NDArray[np.uint8]]:
@@ -375,7 +439,7 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     av = _import_av()
     limits = {"max_pixels": str(MAX_PIXELS)}
     closed = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
-    try:
+    with _as_video_errors(path):
         _refuse_non_files(path)
         # An absolute path can't be read as a protocol; some files' metadata isn't in any encoding.
         with av.open(
@@ -384,6 +448,14 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             stream = _shown_video(path, container)
             stream.codec_context.options = limits
             yield container, stream
+
+
+@contextmanager
+def _as_video_errors(path: Path) -> Iterator[None]:
+    """Whatever PyAV raises in this block, as a `VideoError`."""
+    av = _import_av()
+    try:
+        yield
     except av.error.ArgumentError as error:
         raise VideoError(
             f"{path} is not in a format of moving pictures that is read here.", hint=_CONVERT_HINT

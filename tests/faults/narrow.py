@@ -188,7 +188,13 @@ def _alone(log: Path, surrounding: str, arguments: list[str]) -> NoReturn:
 
 _RUNNERS = [
     f"dvfl_mobile.{module}.open_runner"
-    for module in ("pipeline.compare", "pipeline.prediction", "evaluation.evaluate", "pack.making.build")
+    for module in (
+        "pipeline.compare",
+        "pipeline.prediction",
+        "evaluation.evaluate",
+        "pack.making.build",
+        "streaming.stream",
+    )
 ]
 
 if __name__ == "__main__":

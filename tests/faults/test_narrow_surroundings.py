@@ -104,6 +104,7 @@ def _commands(things: SimpleNamespace) -> dict[str, tuple[object, ...]]:
         "check-app": ("check-app", things.folder / "none.json"),
         "kit": ("kit", things.folder / "none", "-o", "kit.zip"),
         "predict": ("predict", video, "--artifact", things.artifact),
+        "stream": ("stream", video, "--artifact", things.artifact),
         "inspect": ("inspect", things.artifact),
         "doctor": ("doctor",),
     }

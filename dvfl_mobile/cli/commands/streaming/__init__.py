@@ -1,0 +1,1 @@
+"""Commands about a camera that never ends."""

@@ -1,0 +1,1 @@
+"""What an artifact says of a stream, rendered: terminal, JSON lines, subtitles, and one page."""
