@@ -9,9 +9,10 @@ from pydantic import Field, FiniteFloat
 from dvfl_mobile.artifacts.manifest import ArtifactFacts
 from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.documents import Document, Line
+from dvfl_mobile.streaming.figures import StreamFigures
+from dvfl_mobile.streaming.pace import Pace
 from dvfl_mobile.streaming.policy import Policy
-
-Share = FiniteFloat
+from dvfl_mobile.streaming.sweep import SweepRow
 
 
 class Guess(Document):
@@ -45,12 +46,34 @@ class StreamVideo(Document):
     label: Line | None
 
 
+class StreamScene(Document):
+    """One scene of a labelled stream.
+
+    Attributes:
+        is_cut: whether what was on before is of another class.
+        right: the share of the time in which its label is said.
+        decided_s: from the cut to the first right answer; None where there is none, or no cut.
+    """
+
+    start_s: FiniteFloat
+    end_s: FiniteFloat
+    label: Line
+    is_cut: bool
+    right: FiniteFloat
+    decided_s: FiniteFloat | None
+
+
 class StreamReport(Document):
     """What came of running an artifact over a stream.
 
     Attributes:
         source: what was watched, in words.
+        classes: the model's, by the names that the answers have.
         duration_s: from the first frame to the end of the last.
+        scenes, figures: empty and None where not every video has a label.
+        sweep: of policies around `policy`; empty where none was asked for.
+        paces: of devices, where a profile was given.
+        seed: of the order of what was played, and of the intervals.
     """
 
     schema_version: Literal[1] = 1
@@ -60,9 +83,15 @@ class StreamReport(Document):
     policy: Policy
     clip: ClipSpec
     source: Line
+    classes: tuple[Line, ...]
     duration_s: FiniteFloat = Field(gt=0)
     videos: tuple[StreamVideo, ...]
     answers: tuple[StreamAnswer, ...]
+    scenes: tuple[StreamScene, ...] = ()
+    figures: StreamFigures | None = None
+    sweep: tuple[SweepRow, ...] = ()
+    paces: tuple[Pace, ...] = ()
+    seed: int = 0
     notes: tuple[Line, ...] = ()
 
     @property

@@ -152,7 +152,7 @@ def kept(seconds: float, half_life_s: float) -> float:
     return float(_exp(np.array(-(seconds / half_life_s) * _LN2))) if half_life_s > 0 else 0.0
 
 
-def smooth(before: Doubles, now: Doubles, keep: float) -> Doubles:
+def smooth(before: Doubles, now: Doubles, keep: float | Doubles) -> Doubles:
     """What was smoothed before, and what the model says now, as one."""
     return before * keep + now * (1.0 - keep)
 

@@ -14,7 +14,7 @@ DONT_KNOW = "(don't know)"
 def json_lines(streamed: Streamed) -> str:
     """A line with policy and classes, then one for each answer."""
     report, watched = streamed.report, streamed.watched
-    head = {"schema_version": 1, "policy": report.policy.model_dump(), "classes": list(report.artifact.classes)}
+    head = {"schema_version": 1, "policy": report.policy.model_dump(), "classes": list(report.classes)}
     return "".join(f"{json.dumps(line)}\n" for line in [head, *_answers(report, watched)])
 
 

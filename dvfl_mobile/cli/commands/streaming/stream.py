@@ -2,113 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Literal
 
-import typer
-
+from dvfl_mobile.cli.commands.streaming.options import (
+    AllowLeaks,
+    Data,
+    Every,
+    Folder,
+    HalfLife,
+    Html,
+    Hysteresis,
+    Jsonl,
+    MaxGroups,
+    PolicyFile,
+    Profile,
+    SavePolicy,
+    Seed,
+    Srt,
+    Sweep,
+    Threshold,
+    Videos,
+)
 from dvfl_mobile.cli.console import print_note
-from dvfl_mobile.cli.options import Json
+from dvfl_mobile.cli.options import DataRoot, Json, SplitChoice
 from dvfl_mobile.cli.output import print_report
 
 if TYPE_CHECKING:
+    from dvfl_mobile.streaming.playlist import Playlist
     from dvfl_mobile.streaming.policy import Policy
     from dvfl_mobile.streaming.stream import Streamed
 
-Videos = Annotated[
-    Path,
-    typer.Argument(
-        metavar="VIDEO",
-        help="A video of any length; or a folder of videos, a folder per class, or a CSV of path,label, laid end to "
-        "end.",
-        show_default=False,
-    ),
-]
-Folder = Annotated[
-    Path,
-    typer.Option("--artifact", metavar="FOLDER", help="The folder of an artifact, such as out/nano/tflite/fp16."),
-]
-PolicyFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--policy", metavar="FILE", help="A policy, as JSON; the options below change it.", show_default=False
-    ),
-]
-Every = Annotated[
-    int | None,
-    typer.Option(
-        "--every",
-        min=1,
-        max=3000,
-        metavar="N",
-        help="From one answer to the next, in ticks of a clock of 30 a second. Default: 8.",
-        show_default=False,
-    ),
-]
-HalfLife = Annotated[
-    float | None,
-    typer.Option(
-        "--half-life",
-        min=0,
-        max=3600,
-        metavar="S",
-        help="Seconds after which what the model said counts half; 0: only its last answer counts. Default: 0.5.",
-        show_default=False,
-    ),
-]
-Threshold = Annotated[
-    float | None,
-    typer.Option(
-        "--threshold",
-        min=0,
-        max=1,
-        metavar="P",
-        help="The least probability at which a label is said. Default: 0.5.",
-        show_default=False,
-    ),
-]
-Hysteresis = Annotated[
-    float | None,
-    typer.Option(
-        "--hysteresis",
-        min=0,
-        max=1,
-        metavar="P",
-        help="By how much less than the threshold, and than another, a label that was said may have. Default: 0.1.",
-        show_default=False,
-    ),
-]
-Html = Annotated[
-    Path | None,
-    typer.Option("--html", metavar="FILE", help="Also write a page with the time line.", show_default=False),
-]
-Jsonl = Annotated[
-    Path | None,
-    typer.Option(
-        "--jsonl",
-        metavar="FILE",
-        help="Also write a JSON line for each answer, with its logits.",
-        show_default=False,
-    ),
-]
-Srt = Annotated[
-    Path | None,
-    typer.Option("--srt", metavar="FILE", help="Also write subtitles for the video.", show_default=False),
-]
-SavePolicy = Annotated[
-    Path | None,
-    typer.Option("--save-policy", metavar="FILE", help="Also write the policy, for an app.", show_default=False),
-]
-
 
 def stream(
-    video: Videos,
     artifact: Folder,
+    video: Videos = None,
+    data: Data = None,
+    split: SplitChoice = "test",
+    data_root: DataRoot = None,
+    max_groups: MaxGroups = None,
+    allow_leaks: AllowLeaks = False,
+    seed: Seed = 0,
     policy: PolicyFile = None,
     every: Every = None,
     half_life: HalfLife = None,
     threshold: Threshold = None,
     hysteresis: Hysteresis = None,
+    sweep: Sweep = False,
+    profile: Profile = None,
     html: Html = None,
     jsonl: Jsonl = None,
     srt: Srt = None,
@@ -119,21 +62,23 @@ def stream(
 
     The artifact is asked as an app asks it that watches a camera, and what it says goes through the policy: how often
     to ask, how to smooth, when to say a label and when nothing.
+
+    With --data, labelled videos are laid end to end, and it is counted how long it is right, how soon after a cut, and
+    how often it changes its mind.
     """
     from dvfl_mobile.artifacts.make import open_artifact
     from dvfl_mobile.cli.progress import steps
-    from dvfl_mobile.data.videos import find_videos
-    from dvfl_mobile.errors import UsageError
-    from dvfl_mobile.streaming.reel import Reel
+    from dvfl_mobile.streaming.pace import read_paces
     from dvfl_mobile.streaming.stream import stream as watch
 
     chosen = chosen_policy(policy, every=every, half_life_s=half_life, threshold=threshold, hysteresis=hysteresis)
+    asked = _Asked(video, data, split, data_root, max_groups, allow_leaks, seed)
     opened = open_artifact(artifact)
-    refs = find_videos(video, opened.manifest.classes)
-    if srt is not None and len(refs) > 1:
-        raise UsageError(f"--srt: subtitles go with one video, and {video} is {len(refs)}.", hint="Name one of them.")
+    paces = () if profile is None else read_paces(profile, opened.manifest)
+    playlist = _playlist(asked, opened.manifest.classes)
+    _refuse_subtitles_of_many(srt, playlist)
     with steps() as step:
-        streamed = watch(opened, Reel(refs), chosen, str(video), step)
+        streamed = watch(opened, playlist, chosen, seed=seed, sweeps=sweep, paces=paces, step=step)
     show_stream(streamed, json=json, html=html, jsonl=jsonl, srt=srt, save_policy=save_policy)
 
 
@@ -144,6 +89,45 @@ def chosen_policy(path: Path | None, **fields: float | None) -> Policy:
     base = Policy() if path is None else read_policy(path)
     given = {name: value for name, value in fields.items() if value is not None}
     return Policy.model_validate({**base.model_dump(), **given})
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be played: a video or more, or a split of labelled ones."""
+
+    video: Path | None
+    data: str | None
+    split: Literal["train", "test"]
+    data_root: Path | None
+    max_groups: int | None
+    allow_leaks: bool
+    seed: int
+
+
+def _playlist(asked: _Asked, classes: Sequence[str]) -> Playlist:
+    from dvfl_mobile.errors import UsageError
+    from dvfl_mobile.evaluation.videos import VideoSelection
+    from dvfl_mobile.streaming.playlist import laid_end_to_end, named
+
+    if asked.data is None and asked.video is not None:
+        return named(asked.video, classes)
+    if asked.data is None or asked.video is not None:
+        raise UsageError(
+            "What is to be watched is a video, or --data: one of both.",
+            hint="Name a video, or labelled videos: --data FOLDER",
+        )
+    selection = VideoSelection(asked.data, asked.split, asked.data_root, None, asked.allow_leaks)
+    return laid_end_to_end(classes, selection, asked.seed, asked.max_groups)
+
+
+def _refuse_subtitles_of_many(srt: Path | None, playlist: Playlist) -> None:
+    from dvfl_mobile.errors import UsageError
+
+    if srt is not None and len(playlist.refs) > 1:
+        raise UsageError(
+            f"--srt: subtitles go with one video, and {playlist.source} is {len(playlist.refs)}.",
+            hint="Name one of them.",
+        )
 
 
 def show_stream(
