@@ -23,6 +23,7 @@ from dvfl_mobile.files import read_small
 from dvfl_mobile.wording import first_problem
 
 BILLION = 10**9
+MOST_TICKS = 3000
 NOTHING = -1
 """What stands for "don't know" where labels are numbers."""
 
@@ -47,7 +48,7 @@ class Policy(Document):
     """
 
     schema_version: Literal[1] = 1
-    every: int = Field(default=8, ge=1, le=3000)
+    every: int = Field(default=8, ge=1, le=MOST_TICKS)
     half_life_s: float = Field(default=0.5, ge=0, le=3600, allow_inf_nan=False)
     threshold: float = Field(default=0.5, ge=0, le=1, allow_inf_nan=False)
     hysteresis: float = Field(default=0.1, ge=0, le=1, allow_inf_nan=False)

@@ -16,6 +16,7 @@ from pydantic import FiniteFloat
 from dvfl_mobile.documents import Document
 from dvfl_mobile.streaming.figures import LEAST_SCENES, Measured, StreamFigures, figures_of, measure, resampled
 from dvfl_mobile.streaming.policy import (
+    MOST_TICKS,
     NOTHING,
     Policy,
     billionths,
@@ -58,7 +59,7 @@ def finest(policy: Policy) -> int:
 
 def grid(policy: Policy) -> list[Policy]:
     """The policies of a sweep around one: strides from half of its own, or its own, times smoothings; and itself."""
-    strides = [finest(policy) * times for times in _STRIDES]
+    strides = [finest(policy) * times for times in _STRIDES if finest(policy) * times <= MOST_TICKS]
     half_lives = sorted({*HALF_LIVES_S, policy.half_life_s})
     hystereses = sorted({*HYSTERESES, policy.hysteresis})
     return [

@@ -48,7 +48,7 @@ def html(report: StreamReport) -> str:
             "<h2>Over time</h2>",
             drawings.legend(report),
             f"<figure>{drawings.time_line(report)}<figcaption>{caption}</figcaption></figure>",
-            *(_scenes(report) if report.scenes else _spans(report)),
+            *(_scenes(report) if words.has_cuts(report) else _spans(report)),
             *(paragraph(note, "quiet") for note in report.notes),
         ],
     )
@@ -58,7 +58,7 @@ def _figures(figures: StreamFigures) -> list[str]:
     return [
         "<h2>How right it is</h2>",
         paragraph(words.figures_line(figures)),
-        table(words.FIGURE_COLUMNS, words.figure_rows(figures)),
+        table(words.figure_columns(figures), words.figure_rows(figures)),
         paragraph(_FIGURES, "quiet"),
     ]
 

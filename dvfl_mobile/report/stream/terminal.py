@@ -21,7 +21,9 @@ def terminal(report: StreamReport) -> RenderableType:
         Text(words.summary_line(report)),
         *(Text(words.pace_line(pace, report.policy)) for pace in report.paces),
         Text(),
-        *(_spans(report) if report.figures is None else _figures(report.figures)),
+        *(_figures(report.figures) if report.figures else []),
+        *([Text()] if report.figures and not words.has_cuts(report) else []),
+        *([] if words.has_cuts(report) else _spans(report)),
         *(_sweep(report) if report.sweep else []),
         *paragraph(report.notes),
     )
@@ -39,7 +41,7 @@ def _figures(figures: StreamFigures) -> list[RenderableType]:
     return [
         Text(words.figures_line(figures)),
         Text(),
-        grid(words.FIGURE_COLUMNS, words.figure_rows(figures), right={1, 2}),
+        grid(words.figure_columns(figures), words.figure_rows(figures), right={1, 2}),
     ]
 
 

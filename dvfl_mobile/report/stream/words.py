@@ -14,7 +14,6 @@ from dvfl_mobile.wording import plural
 
 SPAN_COLUMNS = ("from", "to", "said")
 SCENE_COLUMNS = ("from", "to", "on", "right after", "time right")
-FIGURE_COLUMNS = ("", "", "95 % interval")
 _SWEEP_COLUMNS = ("every", "half-life", "hysteresis", "right", "wrong", "50 % in", "90 % in", "changes", "clips/s")
 NEVER = "never"
 _KEEP = "\N{NO-BREAK SPACE}"
@@ -53,6 +52,11 @@ def beyond(count: int, most: int) -> str:
     return f"And {more} more." if more > 0 else ""
 
 
+def has_cuts(report: StreamReport) -> bool:
+    """Whether more than one class is on: then scenes are told, and not each thing that is said."""
+    return report.figures is not None and report.figures.cuts > 0
+
+
 def figures_line(figures: StreamFigures) -> str:
     """What the figures are of."""
     undecided = f", {figures.undecided} of them never decided" if figures.undecided else ""
@@ -60,6 +64,10 @@ def figures_line(figures: StreamFigures) -> str:
         f"Over {figures.minutes:.1f} minutes, {plural(figures.scenes, 'scene')} and {plural(figures.cuts, 'cut')}"
         f"{undecided}:"
     )
+
+
+def figure_columns(figures: StreamFigures) -> tuple[str, ...]:
+    return ("", "", "95 % interval" if figures.right.interval else "")
 
 
 def figure_rows(figures: StreamFigures) -> list[tuple[str, ...]]:

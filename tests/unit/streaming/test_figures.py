@@ -129,6 +129,7 @@ def test_a_sweep_holds_the_policy_itself_and_marks_what_nothing_beats() -> None:
     assert policy in policies
     assert all(each.every % finest(policy) == 0 for each in policies)
     assert finest(Policy(every=5)) == 5
+    assert {each.every for each in grid(Policy(every=3000))} == {1500, 3000}
     rows = sweep(policies, watched, scenes, seed=0)
     assert {row.policy for row in rows} == set(policies)
     own = tally(scenes, watched.every(8).seconds, said_by([policy], watched.every(8)))

@@ -97,6 +97,14 @@ def test_max_groups_takes_as_many_of_each_class(run_command: Run, artifact: Arti
     assert "2 of 4 groups, spread evenly by class." in report["notes"]
 
 
+def test_one_labelled_video_tells_what_was_said(run_command: Run, artifact: Artifact, data: Path) -> None:
+    video = data / "Dark" / "v_Dark_g01_c01.mp4"
+    code, out, _ = run_command("stream", video, "--artifact", artifact.folder, *SHARP)
+    assert code == 0
+    assert re.search(r"time right +80\.0 %", out)
+    assert re.search(r"0:00\.2 +0:01\.0 +Dark", out)
+
+
 def test_what_does_not_go_together(run_command: Run, artifact: Artifact, film: Film, tmp_path: Path) -> None:
     video = film(tmp_path / "film.mp4", (20, DARK))
     both = ("stream", video, "--data", tmp_path, "--artifact", artifact.folder)
