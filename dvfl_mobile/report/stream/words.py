@@ -53,7 +53,7 @@ def beyond(count: int, most: int) -> str:
 
 
 def has_cuts(report: StreamReport) -> bool:
-    """Whether more than one class is on: then scenes are told, and not each thing that is said."""
+    """Whether more than one class is on: then scenes are listed, and not each thing that is said."""
     return report.figures is not None and report.figures.cuts > 0
 
 
