@@ -1,14 +1,10 @@
-// Runs one job: a worker of its own, so that the page stays alive meanwhile. A classic worker, since LiteRT.js loads its
-// WebAssembly by importScripts, which a module has not. It says the lines of docs/native-runner.md, and hashes them.
+// Runs one job: a worker of its own, so that the page stays alive meanwhile, and a classic one (engine.js says why). It
+// says the lines of docs/native-runner.md, and hashes them.
 
 const VERSION = 1;
 const POST_EVERY_MS = 200;
 
-// What LiteRT prints for each piece of a graph that WebGPU takes; it tells nobody otherwise.
-const PIECE = "Initializing WebGPU-based API from graph";
-
 let wentHidden = false;
-let pieces = 0;
 let job = null;
 let base = "";
 const said = [];
@@ -31,7 +27,7 @@ self.onmessage = ({ data }) => {
     async (error) => {
       const message = String(error?.message ?? error).slice(0, 2000);
       try {
-        say({ event: "error", code: error instanceof GivenUp ? error.code : "page", message });
+        say({ event: "error", code: error.code && typeof error.code === "string" ? error.code : "page", message });
         await post();
       } catch {
         // The computer has given up already, and says why by itself.
@@ -41,31 +37,10 @@ self.onmessage = ({ data }) => {
   );
 };
 
-// LiteRT's own prints go through this worker's console.
-function listen() {
-  for (const name of ["log", "info", "warn", "error"]) {
-    const print = console[name].bind(console);
-    console[name] = (...words) => {
-      if (words.some((word) => String(word).includes(PIECE))) pieces += 1;
-      print(...words);
-    };
-  }
-}
-
 async function perform() {
-  listen();
   const [model, clips] = await Promise.all([fetched("model"), fetched("input")]);
-  const core = await import(`${base}core.js`);
-  const features = await found(core);
-  const threads = job.accelerator === "wasm" && features.includes("threads");
-  const jspi = job.accelerator === "webgpu" && features.includes("jspi");
-  // A worker's scripts don't know where they came from.
-  self.Module = { mainScriptUrlOrBlob: `${base}litert_wasm_threaded_internal.js` };
-  const litert = await core.loadLiteRt(base, { threads, jspi });
-  const most = threads ? litert.liteRtWasm.getThreadCount() : 1;
-  if (job.threads && job.threads > most) {
-    throw new GivenUp("threads", `LiteRT.js has ${most} here, and ${job.threads} were asked for`);
-  }
+  const engines = await import(`${base}engine.js`);
+  const engine = await engines.start(base, job.accelerator);
   say({
     event: "device",
     protocol: VERSION,
@@ -73,12 +48,14 @@ async function perform() {
     runtime: "LiteRT.js",
     version: job.version,
     abi: "wasm32",
-    features,
+    features: engine.features,
     cores: Math.max(1, navigator.hardwareConcurrency || 1),
   });
-  const compiled = await compile(core, model, job.threads ?? most);
+  const made = await engines.compile(engine, model, job);
+  const { compiled: _, ...loaded } = made;
+  say({ event: "load", ...loaded });
   await post();
-  const logits = await run(core, compiled, clips);
+  const logits = await run(engines, engine, made, clips);
   const bytes = new Uint8Array(logits.buffer);
   await put("output", bytes);
   const rows = job.mode === "run" ? job.clips : 1;
@@ -103,53 +80,10 @@ async function perform() {
   await post();
 }
 
-async function found(core) {
-  const names = { relaxedSimd: "relaxed_simd", threads: "threads", jspi: "jspi" };
-  const there = [];
-  for (const [feature, name] of Object.entries(names)) {
-    if (await core.supportsFeature(feature)) there.push(name);
-  }
-  const without = (name) => there.filter((each) => each !== name);
-  return self.crossOriginIsolated && there.includes("relaxed_simd") ? there : without("threads");
-}
-
-async function compile(core, model, threads) {
-  const options = { accelerator: job.accelerator };
-  if (job.accelerator === "webgpu") options.gpuOptions = { precision: job.precision };
-  else options.cpuOptions = { numThreads: threads };
-  const start = now();
-  let compiled;
-  try {
-    compiled = await core.loadAndCompile(model, options);
-  } catch (error) {
-    throw new GivenUp(job.accelerator === "webgpu" ? "gpu" : "model", String(error?.message ?? error));
-  }
-  const load = now() - start;
-  const onGpu = compiled.options.accelerator === "webgpu";
-  if (job.accelerator === "webgpu" && !onGpu) {
-    throw new GivenUp("gpu", "LiteRT.js leaves all of it to the CPU, since this browser can't divide it");
-  }
-  const [taken] = compiled.getInputDetails();
-  const [given] = compiled.getOutputDetails();
-  const about = ({ shape, dtype }) => ({ shape: Array.from(shape), dtype });
-  say({
-    event: "load",
-    load_ns: load,
-    threads: onGpu ? null : threads,
-    delegate: onGpu ? "WebGPU" : "XNNPACK",
-    whole: compiled.isFullyAccelerated,
-    pieces: onGpu && pieces > 0 ? pieces : null,
-    input: about(taken),
-    output: about(given),
-  });
-  return compiled;
-}
-
 // Each clip once, or the one clip again and again; the logits of all clips, or of the last run. What a run is given lies
 // in the model's reach before it, and a run has ended when its logits are here.
-async function run(core, compiled, clips) {
-  const [{ shape }] = compiled.getInputDetails();
-  const size = shape.reduce((product, each) => product * each, 1);
+async function run({ tensorOf, logitsOf, now }, engine, made, clips) {
+  const size = made.input.shape.reduce((product, each) => product * each, 1);
   const phases = job.mode === "run"
     ? Array.from({ length: job.clips }, (_, index) => ["clip", index])
     : [
@@ -160,16 +94,13 @@ async function run(core, compiled, clips) {
   for (const [done, [phase, index]] of phases.entries()) {
     const at = phase === "clip" ? index * size : 0;
     const values = new Float32Array(clips.buffer, clips.byteOffset + 4 * at, size);
-    let tensor = new core.Tensor(values, Array.from(shape));
-    if (job.accelerator === "webgpu") tensor = await tensor.moveTo("webgpu");
+    const tensor = await tensorOf(engine, made, values);
     if (wentHidden) throw new GivenUp("hidden", "the page was put in the background, where browsers slow it down");
     const start = now();
-    const [output, ...others] = await compiled.run(tensor);
-    const here = output.accelerator === "wasm" ? output : await output.moveTo("wasm");
-    const logits = Float32Array.from(here.toTypedArray());
+    const { logits, free } = await logitsOf(made, tensor);
     const end = now();
     say({ event: "run", phase, index, start_ns: start, duration_ns: end - start });
-    for (const each of [tensor, here, ...others]) each.delete();
+    free();
     if (phase === "clip") kept.push(logits);
     else kept[0] = logits;
     if (performance.now() - lastPost > POST_EVERY_MS) {
@@ -184,11 +115,6 @@ async function run(core, compiled, clips) {
     at += logits.length;
   }
   return all;
-}
-
-// Whole nanoseconds of the page's clock, which browsers make coarser than that on purpose.
-function now() {
-  return Math.floor(performance.now() * 1e6);
 }
 
 function say(event) {
