@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dvfl_mobile.artifacts.manifest import Manifest, verify
 from dvfl_mobile.devices.harness.protocol import Asked, Heard, Mode, TensorFacts
@@ -56,8 +57,7 @@ class WebRunner:
         self._page, self._manifest, self._precision = page, manifest, precision
         data = (folder / manifest.file).read_bytes()
         [taken] = manifest.inputs
-        # LiteRT.js knows no int8 tensors.
-        self._model = with_float_input(data) if taken.dtype == "int8" else data
+        self._model = for_page(data, manifest)
         self._takes = TensorFacts.model_validate({"shape": taken.shape, "dtype": "float32"})
         self._idle_s = limits_for(manifest.size_bytes).deadline_s * slowness
         self.facts: Facts = {
@@ -104,17 +104,24 @@ class WebRunner:
             "precision": self._precision,
             "threads": options.threads,
         }
-        clip_bytes = b"".join(self._values(clip) for clip in clips)
+        clip_bytes = b"".join(page_values(clip, self._manifest).astype("<f4").tobytes() for clip in clips)
         heard, data = self._page.perform(
             Work(asked, {"model": self._model, "input": clip_bytes}, settings), self._idle_s
         )
         self.facts |= {"threads": heard.load.threads, "whole": heard.load.whole, "pieces": heard.load.pieces}
         return heard, np.frombuffer(data, "<f4").reshape(asked.output_shape).astype(np.float32)
 
-    def _values(self, clip: Pixels) -> bytes:
-        """A clip as float32, of which an int8 artifact's door makes exactly its own int8."""
-        values, [taken] = as_input(clip, self._manifest), self._manifest.inputs
-        if taken.scale is None or taken.zero_point is None:
-            return values.astype("<f4").tobytes()
-        whole = values.astype(np.int32) - taken.zero_point
-        return (whole.astype("<f4") * np.float32(taken.scale)).astype("<f4").tobytes()
+
+def for_page(data: bytes, manifest: Manifest) -> bytes:
+    """A `.tflite` file as a page runs it: LiteRT.js knows no int8 tensors."""
+    [taken] = manifest.inputs
+    return with_float_input(data) if taken.dtype == "int8" else data
+
+
+def page_values(clip: Pixels, manifest: Manifest) -> NDArray[np.float32]:
+    """A clip, `(T,3,H,W)`, as float32, of which an int8 artifact's door makes exactly its own int8."""
+    values, [taken] = as_input(clip, manifest), manifest.inputs
+    if taken.scale is None or taken.zero_point is None:
+        return values.astype(np.float32)
+    whole = values.astype(np.int32) - taken.zero_point
+    return (whole.astype(np.float32) * np.float32(taken.scale)).astype(np.float32)

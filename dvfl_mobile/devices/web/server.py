@@ -45,11 +45,18 @@ _TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".wasm": "application/wasm",
+    ".json": "application/json",
+    ".webmanifest": "application/manifest+json",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".tflite": "application/octet-stream",
+    ".md": "text/plain; charset=utf-8",
 }
 # Nothing is loaded but what is served here, and nothing is sent elsewhere. Those that name origins give a page threads.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; "
-    "connect-src 'self'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "connect-src 'self'; style-src 'self'; img-src 'self' data:; media-src blob:; manifest-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -63,6 +70,7 @@ class Server:
     """Serves files and a session, in threads of its own, until it is closed.
 
     Args:
+        session: None: files alone.
         files: what is served, by its name.
         host: the address to listen on.
         port: 0: one that is free.
@@ -77,7 +85,7 @@ class Server:
 
     def __init__(
         self,
-        session: Session,
+        session: Session | None,
         files: Mapping[str, Path],
         host: str = "127.0.0.1",
         port: int = 0,
@@ -125,7 +133,7 @@ class _Listening(ThreadingHTTPServer):
     def __init__(
         self,
         address: tuple[str, int],
-        session: Session,
+        session: Session | None,
         files: Mapping[str, Path],
         token: str,
         tls: ssl.SSLContext | None,
@@ -242,13 +250,14 @@ class _Handler(BaseHTTPRequestHandler):
         return name
 
     def _get(self, name: str) -> None:
-        if found := _JOB.fullmatch(name):
+        session = self.server.session
+        if session is not None and (found := _JOB.fullmatch(name)):
             job, what = found[1], found[2]
-            data = self.server.session.part(job, what)
+            data = session.part(job, what)
             try:
-                self._send(200, "application/octet-stream", data, lambda: self.server.session.goes_on(job))
+                self._send(200, "application/octet-stream", data, lambda: session.goes_on(job))
             except OSError:
-                self.server.session.lose(job, f"stopped reading the {what} that it asked for, or read too slowly")
+                session.lose(job, f"stopped reading the {what} that it asked for, or read too slowly")
                 raise
         elif (path := self.server.files.get(name or "index.html")) is not None:
             self._send(200, _TYPES[path.suffix], path.read_bytes(), kept=path.suffix == ".wasm")
@@ -256,33 +265,36 @@ class _Handler(BaseHTTPRequestHandler):
             raise RefusedError(404, "There is nothing here.")
 
     def _post(self, name: str) -> None:
+        session = self.server.session
+        if session is None:
+            raise RefusedError(404, "There is nothing here.")
         if name == "attend":
-            self._attend()
+            self._attend(session)
             return
         found = _JOB.fullmatch(name)
         if found is None or found[2] not in ("lines", "output"):
             raise RefusedError(404, "There is nothing here.")
         job, what = found[1], found[2]
         if what == "output":
-            size = self.server.session.output_bytes(job)
+            size = session.output_bytes(job)
             data = self._body(size)
             if len(data) != size:
                 raise RefusedError(422, f"Logits of {size} bytes are asked for.")
-            self.server.session.take_output(job, data)
+            session.take_output(job, data)
         else:
             first = re.search(r"\?from=(\d{1,9})$", self.path)
             if first is None:
                 raise RefusedError(422, "Lines come with the number of the first of them.")
-            self.server.session.take_lines(job, int(first[1]), self._body(MOST_LINES_BYTES))
+            session.take_lines(job, int(first[1]), self._body(MOST_LINES_BYTES))
         self._send(200, "text/plain; charset=utf-8", b"taken\n")
 
-    def _attend(self) -> None:
+    def _attend(self, session: Session) -> None:
         """Tell a page what to do, for as long as its connection stands: that it ends is how a closed page is known."""
         try:
             hello = Hello.model_validate_json(self._body(_MOST_HELLO_BYTES))
         except ValidationError as error:
             raise RefusedError(422, f"That isn't how a page begins: {first_problem(error)}.") from error
-        attendance = self.server.session.attend(hello)
+        attendance = session.attend(hello)
         self.close_connection = True
         try:
             self._head(200, "application/x-ndjson", None)
@@ -292,9 +304,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write((json.dumps(event) if event else "").encode() + b"\n")
                 if event and event["event"] in ("done", "over"):
                     return
-                event = self.server.session.next_event(attendance, _BEAT_S)
+                event = session.next_event(attendance, _BEAT_S)
         finally:
-            self.server.session.leave(attendance)
+            session.leave(attendance)
 
     def _body(self, most_bytes: int) -> bytes:
         length = self.headers.get("Content-Length", "")
