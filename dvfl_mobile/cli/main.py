@@ -40,6 +40,7 @@ COMMANDS = {
     "kit": "dvfl_mobile.cli.commands.kits.make:kit",
     "pack": "dvfl_mobile.cli.commands.pack:pack",
     "check-app": "dvfl_mobile.cli.commands.check_app:check_app",
+    "live": "dvfl_mobile.cli.commands.streaming.live:live",
     "predict": "dvfl_mobile.cli.commands.predict:predict",
     "stream": "dvfl_mobile.cli.commands.streaming.stream:stream",
     "inspect": "dvfl_mobile.cli.commands.inspect:inspect",

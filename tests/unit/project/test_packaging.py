@@ -158,7 +158,7 @@ def _sources() -> set[str]:
     """What the native programs are built of, and what a browser is served."""
     return {
         f"dvfl_mobile/{path.relative_to(CHECKOUT).as_posix()}"
-        for folder in ("android_harness/runner", "web_harness/page")
+        for folder in ("android_harness/runner", "web_harness/live", "web_harness/page")
         for path in (CHECKOUT / folder).rglob("*")
         if path.is_file()
     }
