@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.devices.android.adb import Adb
 from dvfl_mobile.devices.web.address import Address
 from dvfl_mobile.devices.web.certificate import Certificate
 from dvfl_mobile.devices.web.invitation import invitation
@@ -34,11 +35,16 @@ class Served:
 
 
 @contextmanager
-def served(artifact: Artifact, policy: Policy, where: Address, step: Step = silent) -> Iterator[Served]:
+def served(
+    artifact: Artifact, policy: Policy, where: Address, step: Step = silent, phone: Adb | None = None
+) -> Iterator[Served]:
     """Serve the live page for an artifact until the block ends; any number of browsers may open it.
 
+    Args:
+        phone: whose port is to lead here meanwhile, so that a browser there has the page as one of its own machine's.
+
     Raises:
-        DeviceError: nothing can be served there.
+        DeviceError: nothing can be served there, or the phone's port can't be led here.
     And what `make_site` does.
     """
     with tempfile.TemporaryDirectory(prefix="dvfl-mobile-") as folder:
@@ -47,10 +53,11 @@ def served(artifact: Artifact, policy: Policy, where: Address, step: Step = sile
         files = {name: site.folder / name for name in site.files}
         server = Server(None, files, where.host, where.port, certificate.context if certificate else None)
         try:
-            yield Served(
-                server.address,
-                certificate.fingerprint if certificate else None,
-                invitation(server.address, server.port, certificate),
-            )
+            with phone.port_from_there(server.port) if phone else nullcontext():
+                yield Served(
+                    server.address,
+                    certificate.fingerprint if certificate else None,
+                    invitation(server.address, server.port, certificate, phone.name if phone else ""),
+                )
         finally:
             server.close()

@@ -7,7 +7,8 @@ import re
 import secrets
 import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -199,6 +200,29 @@ class Adb:
         data = bytearray()
         self._run(["exec-out", f"cat {remote}"], f"reading {remote}", seconds, data.extend, most_bytes)
         return bytes(data)
+
+    @contextmanager
+    def port_from_there(self, port: int) -> Iterator[None]:
+        """Have a port of the device lead to the same port of this machine, until the block ends.
+
+        Raises:
+            DeviceError: it doesn't lead there.
+        """
+        ports, doing = f"tcp:{port}", f"leading its port {port} to this computer"
+        listed = bytearray()
+        said = self._run(["reverse", ports, ports], doing, self.answer_s, bytearray().extend, MOST_TEXT_BYTES)
+        said += self._run(["reverse", "--list"], doing, self.answer_s, listed.extend, MOST_TEXT_BYTES)
+        if "cannot bind" in said:
+            taken = Trouble(f"has a program of its own on port {port}", "Run it again with another port.")
+            raise self.error(taken)
+        if f"{ports} {ports}" not in _text(bytes(listed)):
+            raise self._broken_off(doing, said)
+        try:
+            yield
+        finally:
+            # A phone that was unplugged has forgotten it.
+            with suppress(DeviceError):
+                self._run(["reverse", "--remove", ports], doing, _STATE_S, bytearray().extend, MOST_TEXT_BYTES)
 
     def error(self, trouble: Trouble, kind: type[DeviceError] = DeviceError) -> DeviceError:
         """The error that this device is in trouble."""

@@ -112,7 +112,12 @@ def programs_for(facts: DeviceFacts, target: str, step: Step = silent) -> Bundle
 
 
 def find(argument: str) -> AndroidDevice:
-    """The device of a serial number; the only one that is ready, by however many ways, if that is empty.
+    """The device that `reached` finds. Raises what that does, and DeviceError where it doesn't say what it is."""
+    return AndroidDevice(reached(argument))
+
+
+def reached(argument: str) -> Adb:
+    """The way to the device of a serial number; to the only one that is ready, by however many ways, if that is empty.
 
     Raises:
         DeviceError: it isn't there, or isn't ready; the message says in what state it is, and what to do.
@@ -128,7 +133,7 @@ def find(argument: str) -> AndroidDevice:
     adb = Adb(program, chosen.serial)
     if not chosen.is_ready:
         raise adb.error(state_trouble(chosen.state))
-    return AndroidDevice(adb)
+    return adb
 
 
 def found() -> Sequence[FoundDevice]:

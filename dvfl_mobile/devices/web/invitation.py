@@ -7,11 +7,19 @@ import io
 from dvfl_mobile.devices.web.certificate import Certificate
 
 
-def invitation(address: str, port: int, certificate: Certificate | None) -> str:
-    """A few lines for a terminal."""
-    lines = ["Open this page in a browser, and keep it in front:", "", f"    {address}", ""]
-    if certificate is not None:
-        lines += [_code(address)] if _code(address) else []
+def invitation(address: str, port: int, certificate: Certificate | None, phone: str = "") -> str:
+    """A few lines for a terminal.
+
+    Args:
+        phone: the device whose port leads here, as adb did it; empty: none.
+    """
+    where = f"on {phone}" if phone else "in a browser"
+    lines = [f"Open this page {where}, and keep it in front:", "", f"    {address}", ""]
+    if (certificate is not None or phone) and (drawn := _code(address)):
+        lines.append(drawn)
+    if phone:
+        lines.append(f"Its port {port} leads here, over its cable.")
+    elif certificate is not None:
         lines += [
             "The browser warns of a certificate that nobody has signed: it was made for this session. Its SHA-256 is",
             f"    {certificate.fingerprint}",

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 
 from dvfl_mobile.artifacts.make import Artifact
+from dvfl_mobile.devices.android.adb import VARIABLE
+from dvfl_mobile.devices.android.device import reached
 from dvfl_mobile.devices.web.address import Address
 from dvfl_mobile.devices.web.server import _HEADERS
 from dvfl_mobile.errors import ArtifactError, InconclusiveError, OutputError, UsageError
@@ -192,6 +194,30 @@ def test_a_phone_is_served_over_tls(artifact: Artifact, monkeypatch: pytest.Monk
         assert page.fingerprint in page.invitation
 
 
+_ADB = """#!/bin/sh
+cd {folder}
+case "$*" in
+    "devices -l") printf 'List of devices attached\\nABC device usb:1-1\\n' ;;
+    *"reverse --list") sed 's/^/UsbFfs /' led ;;
+    *"reverse --remove"*) rm led ;;
+    *" reverse "*) echo "$4 $5" > led ;;
+esac
+"""
+
+
+def test_a_phone_on_a_cable_is_led_here(artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "adb"
+    program.write_text(_ADB.format(folder=tmp_path))
+    program.chmod(0o755)
+    monkeypatch.setenv(VARIABLE, str(program))
+    with served(artifact, Policy(), Address("127.0.0.1"), phone=reached("ABC")) as page:
+        port = page.address.split("/")[2].split(":")[1]
+        assert (tmp_path / "led").read_text() == f"tcp:{port} tcp:{port}\n"
+        assert "Open this page on android:ABC" in page.invitation
+        assert f"Its port {port} leads here" in page.invitation
+    assert not (tmp_path / "led").exists()
+
+
 def test_the_command_exports(artifact: Artifact, run_command: Any, tmp_path: Path) -> None:
     policy = tmp_path / "policy.json"
     policy.write_text(Policy(every=3).model_dump_json())
@@ -206,7 +232,9 @@ def test_the_command_exports(artifact: Artifact, run_command: Any, tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "code", "problem"),
     [
-        (["--export", "{tmp}/site", "--address", "127.0.0.1"], 2, "Leave out one of both"),
+        (["--export", "{tmp}/site", "--address", "127.0.0.1"], 2, "is for a page that is served"),
+        (["--export", "{tmp}/site", "--phone", "ABC"], 2, "is for a page that is served"),
+        (["--address", "192.168.1.5", "--phone", "ABC"], 2, "names another"),
         (["--address", "nowhere.invalid"], 2, "no address of this machine"),
         (["--address", "0.0.0.0"], 2, "no address of this machine"),
         (["--policy", "{tmp}/missing.json"], 3, "can't be read"),

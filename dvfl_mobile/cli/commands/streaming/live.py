@@ -29,6 +29,15 @@ LiveAddress = Annotated[
         show_default=False,
     ),
 ]
+Phone = Annotated[
+    str | None,
+    typer.Option(
+        "--phone",
+        metavar="SERIAL",
+        help="Have a port of this Android phone, as adb calls it, lead to the page: adb reverse.",
+        show_default=False,
+    ),
+]
 PolicyFile = Annotated[
     Path | None,
     typer.Option(
@@ -52,6 +61,7 @@ Export = Annotated[
 def live(
     folder: ArtifactFolder,
     address: LiveAddress = None,
+    phone: Phone = None,
     policy: PolicyFile = None,
     export: Export = None,
     json: Json = False,
@@ -64,14 +74,15 @@ def live(
     from dvfl_mobile.artifacts.make import open_artifact
     from dvfl_mobile.streaming.policy import Policy, read_policy
 
-    if export is not None and address is not None:
-        raise UsageError("--export writes files, and --address serves them.", hint="Leave out one of both.")
+    if export is not None and (address is not None or phone is not None):
+        other = "--address" if phone is None else "--phone"
+        raise UsageError(f"--export writes files, and {other} is for a page that is served.", hint="Leave out one.")
     artifact = open_artifact(folder)
     chosen = Policy() if policy is None else read_policy(policy)
     if export is not None:
         _export(artifact, export, chosen, json=json)
     else:
-        _serve(artifact, address or DEFAULT_ADDRESS, chosen, json=json)
+        _serve(artifact, address or DEFAULT_ADDRESS, phone, chosen, json=json)
 
 
 def _export(artifact: Artifact, folder: Path, policy: Policy, *, json: bool) -> None:
@@ -87,13 +98,20 @@ def _export(artifact: Artifact, folder: Path, policy: Policy, *, json: bool) -> 
         print_text(f"To try it: python3 -m http.server 8000 --bind 127.0.0.1 --directory {made.folder}")
 
 
-def _serve(artifact: Artifact, address: str, policy: Policy, *, json: bool) -> None:
+def _serve(artifact: Artifact, address: str, phone: str | None, policy: Policy, *, json: bool) -> None:
     from dvfl_mobile.cli.progress import steps
+    from dvfl_mobile.devices.android.device import reached
     from dvfl_mobile.devices.web.address import address_of
     from dvfl_mobile.streaming.serving import served
 
     where = address_of(address)
-    with steps() as step, served(artifact, policy, where, step) as page:
+    if phone is not None and not where.is_loopback:
+        raise UsageError(
+            "--phone leads to a page on this machine's own address, and --address names another.",
+            hint=f"Leave out one of both, or name a port: --address {DEFAULT_ADDRESS}:8080.",
+        )
+    adb = None if phone is None else reached(phone.removeprefix("android:"))
+    with steps() as step, served(artifact, policy, where, step, adb) as page:
         if json:
             print_json({"schema_version": 1, "address": page.address, "fingerprint": page.fingerprint})
         else:
