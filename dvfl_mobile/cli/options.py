@@ -282,8 +282,9 @@ PageAddress = Annotated[
     typer.Option(
         "--address",
         metavar="ADDRESS",
-        help="With --device web: serve the page at this address of this machine, such as 192.168.1.5, and wait for a "
-        "browser that somebody opens. Default: start a browser here, without a window.",
+        help="With --device web: serve the page at this address of this machine, such as 192.168.1.5, or for the "
+        "Android phone android:SERIAL over its cable, and wait for a browser that somebody opens. Default: start a "
+        "browser here, without a window.",
         show_default=False,
     ),
 ]

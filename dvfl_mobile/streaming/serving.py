@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from dvfl_mobile.artifacts.make import Artifact
-from dvfl_mobile.devices.android.adb import Adb
 from dvfl_mobile.devices.web.address import Address
+from dvfl_mobile.devices.web.cable import led_here
 from dvfl_mobile.devices.web.certificate import Certificate
 from dvfl_mobile.devices.web.invitation import invitation
 from dvfl_mobile.devices.web.server import Server
@@ -35,17 +35,12 @@ class Served:
 
 
 @contextmanager
-def served(
-    artifact: Artifact, policy: Policy, where: Address, step: Step = silent, phone: Adb | None = None
-) -> Iterator[Served]:
+def served(artifact: Artifact, policy: Policy, where: Address, step: Step = silent) -> Iterator[Served]:
     """Serve the live page for an artifact until the block ends; any number of browsers may open it.
 
-    Args:
-        phone: whose port is to lead here meanwhile, so that a browser there has the page as one of its own machine's.
-
     Raises:
-        DeviceError: nothing can be served there, or the phone's port can't be led here.
-    And what `make_site` does.
+        DeviceError: nothing can be served there.
+    And what `make_site` and `led_here` do.
     """
     with tempfile.TemporaryDirectory(prefix="dvfl-mobile-") as folder:
         site = make_site(artifact, Path(folder), policy, offline=False, step=step)
@@ -53,11 +48,11 @@ def served(
         files = {name: site.folder / name for name in site.files}
         server = Server(None, files, where.host, where.port, certificate.context if certificate else None)
         try:
-            with phone.port_from_there(server.port) if phone else nullcontext():
+            with led_here(where, server.port) as phone:
                 yield Served(
                     server.address,
                     certificate.fingerprint if certificate else None,
-                    invitation(server.address, server.port, certificate, phone.name if phone else ""),
+                    invitation(server.address, server.port, certificate, phone),
                 )
         finally:
             server.close()

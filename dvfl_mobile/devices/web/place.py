@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from dvfl_mobile.devices.harness.protocol import Heard
 from dvfl_mobile.devices.shipped import shipped_folder
 from dvfl_mobile.devices.web.address import Address
 from dvfl_mobile.devices.web.browser import Browser, the_browser
+from dvfl_mobile.devices.web.cable import led_here
 from dvfl_mobile.devices.web.certificate import Certificate
 from dvfl_mobile.devices.web.hello import Hello
 from dvfl_mobile.devices.web.invitation import invitation
@@ -35,8 +37,8 @@ class Page:
         hello: what it says of itself.
 
     Raises:
-        DeviceError: no browser came.
-        MissingDependencyError: there is no browser, or LiteRT.js can't be had.
+        DeviceError: no browser came, or the address's phone can't be reached.
+        MissingDependencyError: there is no browser, or LiteRT.js can't be had; or adb.
     """
 
     def __init__(self, device: str, address: Address | None, *, webgpu: bool) -> None:
@@ -51,7 +53,10 @@ class Page:
         self._close = weakref.finalize(self, _end, closing)
         try:
             if program is None:
-                sys.stderr.write(invitation(server.address, server.port, certificate))
+                cable = ExitStack()
+                closing.append(cable.close)
+                phone = cable.enter_context(led_here(where, server.port))
+                sys.stderr.write(invitation(server.address, server.port, certificate, phone))
                 sys.stderr.flush()
             else:
                 self._browser = Browser(program, server.address, webgpu=webgpu, software=not _has_gpu())

@@ -22,6 +22,7 @@ from dvfl_mobile.devices.web.address import Address, address_of
 from dvfl_mobile.devices.web.hello import Hello, facts_of
 from dvfl_mobile.errors import DeviceError, MissingDriverError, UsageError
 from dvfl_mobile.profiling.fleet import ready_devices
+from tests.leading_adb import use_leading_adb
 from tests.web_pages import HELLO, Page, served
 
 AGENTS = {
@@ -79,6 +80,7 @@ def test_a_gpu_counts_as_what_it_is() -> None:
         ("192.168.1.5", Address("192.168.1.5")),
         ("[::1]:8443", Address("::1", 8443)),
         ("fd00::1", Address("fd00::1")),
+        ("android:127.0.0.1:5555", Address("127.0.0.1", phone="127.0.0.1:5555")),
     ],
 )
 def test_an_address_is_read(text: str, known: Address) -> None:
@@ -127,6 +129,25 @@ def test_without_a_browser_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -
         base.find_device("web")
     [listed] = device.found()
     assert not listed.is_ready
+
+
+def test_a_phone_on_a_cable_is_led_to_the_page(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    led = use_leading_adb(tmp_path, monkeypatch)
+    monkeypatch.setattr(place, "page_files", dict)
+
+    def nobody(*_: object) -> None:
+        assert led.exists()
+        raise DeviceError("nobody came")
+
+    monkeypatch.setattr(place.Session, "hello", nobody)
+    with pytest.raises(DeviceError, match="nobody came"):
+        base.find_device("web:@android:ABC")
+    assert "Open this page on android:ABC" in capsys.readouterr().err
+    assert not led.exists()
+    with pytest.raises(DeviceError, match="There is no android:XYZ"):
+        base.find_device("web:@android:XYZ")
 
 
 def test_a_browser_that_ends_at_once_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -16,15 +16,14 @@ import numpy as np
 import pytest
 
 from dvfl_mobile.artifacts.make import Artifact
-from dvfl_mobile.devices.android.adb import VARIABLE
-from dvfl_mobile.devices.android.device import reached
-from dvfl_mobile.devices.web.address import Address
+from dvfl_mobile.devices.web.address import Address, address_of
 from dvfl_mobile.devices.web.server import _HEADERS
 from dvfl_mobile.errors import ArtifactError, InconclusiveError, OutputError, UsageError
 from dvfl_mobile.streaming import site
 from dvfl_mobile.streaming.policy import Policy
 from dvfl_mobile.streaming.serving import served
 from dvfl_mobile.streaming.site import LivePage, export_site, live_folder
+from tests.leading_adb import use_leading_adb
 from tests.web_pages import Page
 
 pytestmark = pytest.mark.usefixtures("library")
@@ -194,28 +193,14 @@ def test_a_phone_is_served_over_tls(artifact: Artifact, monkeypatch: pytest.Monk
         assert page.fingerprint in page.invitation
 
 
-_ADB = """#!/bin/sh
-cd {folder}
-case "$*" in
-    "devices -l") printf 'List of devices attached\\nABC device usb:1-1\\n' ;;
-    *"reverse --list") sed 's/^/UsbFfs /' led ;;
-    *"reverse --remove"*) rm led ;;
-    *" reverse "*) echo "$4 $5" > led ;;
-esac
-"""
-
-
 def test_a_phone_on_a_cable_is_led_here(artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "adb"
-    program.write_text(_ADB.format(folder=tmp_path))
-    program.chmod(0o755)
-    monkeypatch.setenv(VARIABLE, str(program))
-    with served(artifact, Policy(), Address("127.0.0.1"), phone=reached("ABC")) as page:
+    led = use_leading_adb(tmp_path, monkeypatch)
+    with served(artifact, Policy(), address_of("android:ABC")) as page:
         port = page.address.split("/")[2].split(":")[1]
-        assert (tmp_path / "led").read_text() == f"tcp:{port} tcp:{port}\n"
+        assert led.read_text() == f"tcp:{port} tcp:{port}\n"
         assert "Open this page on android:ABC" in page.invitation
         assert f"Its port {port} leads here" in page.invitation
-    assert not (tmp_path / "led").exists()
+    assert not led.exists()
 
 
 def test_the_command_exports(artifact: Artifact, run_command: Any, tmp_path: Path) -> None:

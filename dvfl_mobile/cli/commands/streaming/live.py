@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -100,7 +101,6 @@ def _export(artifact: Artifact, folder: Path, policy: Policy, *, json: bool) -> 
 
 def _serve(artifact: Artifact, address: str, phone: str | None, policy: Policy, *, json: bool) -> None:
     from dvfl_mobile.cli.progress import steps
-    from dvfl_mobile.devices.android.device import reached
     from dvfl_mobile.devices.web.address import address_of
     from dvfl_mobile.streaming.serving import served
 
@@ -110,8 +110,9 @@ def _serve(artifact: Artifact, address: str, phone: str | None, policy: Policy, 
             "--phone leads to a page on this machine's own address, and --address names another.",
             hint=f"Leave out one of both, or name a port: --address {DEFAULT_ADDRESS}:8080.",
         )
-    adb = None if phone is None else reached(phone.removeprefix("android:"))
-    with steps() as step, served(artifact, policy, where, step, adb) as page:
+    if phone is not None:
+        where = replace(where, phone=phone.removeprefix("android:"))
+    with steps() as step, served(artifact, policy, where, step) as page:
         if json:
             print_json({"schema_version": 1, "address": page.address, "fingerprint": page.fingerprint})
         else:
