@@ -104,11 +104,12 @@ def _figures(summary: Summary) -> dict[str, str]:
 def outputs(profile: DeviceProfile) -> list[str]:
     """Whether each output is right; wrong ones first, and by name where there are two."""
     several = len(profile.artifacts) > 1
-    checks = sorted(
-        ((letter, each.output) for letter, each in zip("AB", profile.artifacts, strict=False)),
-        key=lambda pair: pair[1].verdict is not Verdict.FAIL,
-    )
-    return [f"{letter}: {check.sentence}" if several else check.sentence for letter, check in checks]
+    lettered = [(letter, each) for letter, each in zip("AB", profile.artifacts, strict=False)]
+    lettered.sort(key=lambda pair: pair[1].output.verdict is not Verdict.FAIL)
+    return [
+        f"{letter} is {each.artifact.title}: {each.output.sentence}" if several else each.output.sentence
+        for letter, each in lettered
+    ]
 
 
 def conclusions(profile: DeviceProfile) -> list[str]:
