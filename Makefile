@@ -19,9 +19,10 @@ DEVICE_TOOLS := adb arm64 adb-arm64 qemu-7 vulkan $(if $(shell command -v chromi
 demo: venv ## set up, then take the embedded default student to all three targets
 	$(BIN)/dvfl-mobile deploy
 
-# In the order of their names: the long files are in contract/ and device/, and short ones fill up the end.
-test: venv ## set up, then run the test suite, a file to each of two processes; ends with the slowest tests and files
-	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
+# In the order of their names: the long files are in contract/ and device/, and short ones fill up the end. Three, since
+# on two cores two of them often wait: for a browser, a phone, a child to start.
+test: venv ## set up, then run the test suite, a file to each of three processes; ends with the slowest tests and files
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=10
 
 venv: $(STAMP) ## set up .venv with everything in it
 
