@@ -23,10 +23,11 @@ from dvfl_mobile.devices.web.device import Web
 from dvfl_mobile.devices.web.server import Server
 from dvfl_mobile.devices.web.session import Session
 from dvfl_mobile.errors import DeviceError, InconclusiveError, UsageError
+from dvfl_mobile.gpu_delegate.graph import read_graph
 from dvfl_mobile.metrics import logits_sqnr_db
 from dvfl_mobile.profiling.session import check_is_physical
 from dvfl_mobile.runners.base import open_runner
-from dvfl_mobile.runners.tflite.flatbuffer import with_float_input
+from dvfl_mobile.runners.tflite.flatbuffer import with_float_input, with_float_weights, with_outputs
 from tests.browsers import chromium
 from tests.conversions import Make
 
@@ -66,6 +67,26 @@ def test_webassembly_computes_what_litert_does(web: Web, made: Make, recipe: str
     artifact = made("tflite", recipe).artifact
     assert against_native(web, artifact) >= least_db
     assert web.facts.kind == "physical"
+
+
+def test_float32_in_place_of_float16_weights_is_exact(made: Make, tmp_path: Path) -> None:
+    artifact = made("tflite", "fp16").artifact
+    path, changed = artifact.folder / artifact.manifest.file, tmp_path / "float.tflite"
+    changed.write_bytes(with_float_weights(path.read_bytes()))
+    packed, held = read_graph(path), read_graph(changed)
+    assert "dequantize" in {operator.name for operator in packed.operators}
+    assert "dequantize" not in {operator.name for operator in held.operators}
+    values = clips_of(artifact)[0].astype(np.float32)[None].reshape(artifact.manifest.inputs[0].shape)
+    np.testing.assert_array_equal(_run(changed, values), _run(path, values))
+
+
+def test_values_can_be_added_to_a_file_that_keeps_constants_behind_its_flatbuffer(made: Make, tmp_path: Path) -> None:
+    artifact = made("tflite", "fp16").artifact
+    path, changed = artifact.folder / artifact.manifest.file, tmp_path / "more.tflite"
+    [*_, before_last, _] = read_graph(path).operators
+    changed.write_bytes(with_outputs(path.read_bytes(), before_last.gives))
+    values = clips_of(artifact)[0].astype(np.float32).reshape(artifact.manifest.inputs[0].shape)
+    np.testing.assert_array_equal(_run(changed, values), _run(path, values))
 
 
 def test_a_page_times_and_gives_the_same_logits(web: Web, made: Make) -> None:

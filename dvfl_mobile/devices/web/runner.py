@@ -14,9 +14,10 @@ from dvfl_mobile.devices.web.library import VERSION
 from dvfl_mobile.devices.web.place import Page
 from dvfl_mobile.devices.web.session import Work
 from dvfl_mobile.errors import InconclusiveError, UsageError
+from dvfl_mobile.recipes import recipe_named
 from dvfl_mobile.runners.base import as_input
 from dvfl_mobile.runners.child.limits import limits_for
-from dvfl_mobile.runners.tflite.flatbuffer import with_float_input
+from dvfl_mobile.runners.tflite.flatbuffer import with_float_input, with_float_weights
 from dvfl_mobile.runners.values import Facts, Logits, Pixels
 from dvfl_mobile.spelling import option
 
@@ -113,9 +114,11 @@ class WebRunner:
 
 
 def for_page(data: bytes, manifest: Manifest) -> bytes:
-    """A `.tflite` file as a page runs it: LiteRT.js knows no int8 tensors."""
+    """A `.tflite` file as a page runs it: LiteRT.js takes no int8, and unpacks float16 weights at each run."""
     [taken] = manifest.inputs
-    return with_float_input(data) if taken.dtype == "int8" else data
+    if taken.dtype == "int8":
+        data = with_float_input(data)
+    return with_float_weights(data) if recipe_named(manifest.recipe).weights == "float16" else data
 
 
 def page_values(clip: Pixels, manifest: Manifest) -> NDArray[np.float32]:

@@ -41,7 +41,7 @@ def with_outputs(data: bytes, tensors: Sequence[int]) -> bytes:
     """A model that also gives some of its tensors, by their numbers in its first graph, behind what it gives itself."""
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    model = _opened(data)
     graph, signature = model.subgraphs[0], model.signatureDefs[0]
     graph.outputs = [*graph.outputs, *tensors]
     for number in tensors:
@@ -58,7 +58,7 @@ def with_float_input(data: bytes) -> bytes:
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    model = _opened(data)
     graph, signature = model.subgraphs[0], model.signatureDefs[0]
     [taken] = graph.inputs
     inner = graph.tensors[taken]
@@ -83,6 +83,48 @@ def with_float_input(data: bytes) -> bytes:
     [entry] = signature.inputs
     [entry.tensorIndex] = graph.inputs
     return written(model)
+
+
+def with_float_weights(data: bytes) -> bytes:
+    """A model with float16 constants, as one that holds the float32 numbers that they stand for; exact.
+
+    A runtime that doesn't take the operators that unpack them unpacks them at each run.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = _opened(data)
+    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    unpacked = set()
+    for graph in model.subgraphs:
+        kept = []
+        for operator in graph.operators:
+            source = graph.tensors[operator.inputs[0]]
+            packed = model.buffers[source.buffer].data
+            is_unpacking = codes[operator.opcodeIndex] == schema.BuiltinOperator.DEQUANTIZE
+            if not is_unpacking or source.type != schema.TensorType.FLOAT16 or packed is None:
+                kept.append(operator)
+                continue
+            held = schema.BufferT()
+            held.data = np.frombuffer(bytes(packed), "<f2").astype("<f4").view(np.uint8)
+            graph.tensors[operator.outputs[0]].buffer = len(model.buffers)
+            model.buffers.append(held)
+            unpacked.add(source.buffer)
+        graph.operators = kept
+    for number in unpacked:
+        model.buffers[number].data = None
+    return written(model)
+
+
+def _opened(data: bytes) -> Any:
+    """A model as an object, which holds its constants also where the file keeps them behind the FlatBuffer."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    for buffer in model.buffers:
+        if buffer.offset > 1:
+            buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
 
 
 def written(model: Any) -> bytes:
