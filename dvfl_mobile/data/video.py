@@ -125,22 +125,24 @@ class Playback:
     """A video as it plays: the time of each frame, and its picture for whoever asks. Nothing is kept.
 
     Attributes:
-        duration_s: as the container announces it; None where it doesn't.
         end_us: when the last frame so far ends, in whole microseconds from the first.
         damage: what was wrong, in one sentence, once all frames were taken; None if the video was whole.
 
     Raises:
-        VideoError: as `read_clip`, here or while frames are taken.
+        VideoError: as `read_clip`, while it is read.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.end_us = 0
         self.damage: str | None = None
-        with _opened(path) as (container, stream):
+
+    def duration_s(self) -> float | None:
+        """How long it is, as the container announces it; None where it doesn't."""
+        with _opened(self._path) as (container, stream):
             known = stream.duration * stream.time_base if stream.duration and stream.time_base else None
             duration_s = float(known or (container.duration or 0) / 1e6)
-            self.duration_s = duration_s if duration_s > 0 else None
+        return duration_s if duration_s > 0 else None
 
     def frames(self) -> Iterator[tuple[int, Callable[[], NDArray[np.uint8]]]]:
         """Each frame in the order shown: whole microseconds from the first, and what makes `(h,w,3)` RGB, upright.

@@ -87,11 +87,25 @@ def resampled(scenes: int, seed: int) -> Floats:
     return np.stack([np.bincount(row, minlength=scenes) for row in drawn]).astype(np.float64)
 
 
-def figures_of(policies: list[Policy], found: Tally, seed: int) -> list[StreamFigures]:
-    """The figures of each policy; the seed is of the intervals."""
+@dataclass(frozen=True, eq=False)
+class Assessed:
+    """What was measured of P policies: as it is, `(1,P)`, and of each resample; None where there are too few scenes."""
+
+    at_once: Measured
+    drawn: Measured | None
+
+
+def assess(found: Tally, seed: int) -> Assessed:
+    """Measure a tally, and what its intervals are taken from; the seed is of the resamples."""
     scenes = len(found.lengths)
-    at_once = measure(found, np.ones((1, scenes)))
     drawn = measure(found, resampled(scenes, seed)) if scenes >= LEAST_SCENES else None
+    return Assessed(measure(found, np.ones((1, scenes))), drawn)
+
+
+def figures_of(policies: list[Policy], found: Tally, assessed: Assessed) -> list[StreamFigures]:
+    """The figures of each policy."""
+    at_once, drawn = assessed.at_once, assessed.drawn
+    scenes = len(found.lengths)
     cuts = int((~np.isnan(found.delays[0])).sum())
 
     def figure(name: str, place: int) -> Figure:

@@ -18,7 +18,7 @@ from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.values import runner_in_words, runner_notes
 from dvfl_mobile.spelling import option
 from dvfl_mobile.streaming.document import Guess, StreamAnswer, StreamReport, StreamScene, StreamVideo
-from dvfl_mobile.streaming.figures import figures_of
+from dvfl_mobile.streaming.figures import assess, figures_of
 from dvfl_mobile.streaming.pace import Pace
 from dvfl_mobile.streaming.playlist import Playlist
 from dvfl_mobile.streaming.policy import NOTHING, Answer, Policy, series
@@ -90,7 +90,7 @@ def stream(
             for seconds, answer in zip(watched.seconds.tolist(), answers, strict=True)
         ),
         scenes=_scenes(scenes, found, playlist.classes) if found else (),
-        figures=figures_of([policy], found, seed)[0] if found else None,
+        figures=figures_of([policy], found, assess(found, seed))[0] if found else None,
         sweep=tuple(sweep(grid(policy), all_watched, scenes, seed)) if sweeps else (),
         paces=tuple(paces),
         seed=seed,
@@ -109,7 +109,7 @@ def _expected(reel: Reel, every: int) -> int | None:
     seconds = 0.0
     for ref in reel.refs:
         try:
-            duration_s = Playback(ref.path).duration_s
+            duration_s = Playback(ref.path).duration_s()
         except VideoError:  # said when it is to be played
             continue
         if duration_s is None:

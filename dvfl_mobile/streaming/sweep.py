@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import FiniteFloat
 
 from dvfl_mobile.documents import Document
-from dvfl_mobile.streaming.figures import LEAST_SCENES, Measured, StreamFigures, figures_of, measure, resampled
+from dvfl_mobile.streaming.figures import Assessed, Measured, StreamFigures, assess, figures_of
 from dvfl_mobile.streaming.policy import (
     MOST_TICKS,
     NOTHING,
@@ -79,8 +79,8 @@ def sweep(policies: Sequence[Policy], watched: Watched, scenes: Sequence[Scene],
     found = [figures for group in by_stride for figures in group.figures]
     ordered = [policy for group in by_stride for policy in group.policies]
     costs = np.array([figures.clips_per_s for figures in found])
-    now = unbeaten(_points([group.at_once for group in by_stride], costs))[0]
-    drawn = [group.drawn for group in by_stride if group.drawn is not None]
+    now = unbeaten(_points([group.assessed.at_once for group in by_stride], costs))[0]
+    drawn = [group.assessed.drawn for group in by_stride if group.assessed.drawn is not None]
     shares = unbeaten(_points(drawn, costs)).mean(0) if drawn else None
     return [
         SweepRow(
@@ -124,12 +124,11 @@ def unbeaten(points: Floats) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, eq=False)
 class _Stride:
-    """Policies of one stride, and what was measured of them: as it is, and of each resample."""
+    """Policies of one stride, and what was measured of them."""
 
     policies: list[Policy]
     figures: list[StreamFigures]
-    at_once: Measured
-    drawn: Measured | None
+    assessed: Assessed
 
 
 def _grouped(policies: Sequence[Policy]) -> list[list[Policy]]:
@@ -140,9 +139,8 @@ def _grouped(policies: Sequence[Policy]) -> list[list[Policy]]:
 def _at_stride(policies: list[Policy], watched: Watched, scenes: Sequence[Scene], seed: int) -> _Stride:
     heard = watched.every(policies[0].every)
     found = tally(scenes, heard.seconds, said_by(policies, heard))
-    drawn = measure(found, resampled(len(scenes), seed)) if len(scenes) >= LEAST_SCENES else None
-    at_once = measure(found, np.ones((1, len(scenes))))
-    return _Stride(policies, figures_of(policies, found, seed), at_once, drawn)
+    assessed = assess(found, seed)
+    return _Stride(policies, figures_of(policies, found, assessed), assessed)
 
 
 def _points(measured: Sequence[Measured], costs: Floats) -> Floats:

@@ -11,7 +11,7 @@ import pytest
 
 from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.data.videos import VideoRef
-from dvfl_mobile.streaming.figures import RESAMPLES, StreamFigures, figures_of, measure, resampled
+from dvfl_mobile.streaming.figures import RESAMPLES, StreamFigures, assess, figures_of, measure, resampled
 from dvfl_mobile.streaming.playlist import _alternating, _spread
 from dvfl_mobile.streaming.policy import NOTHING, Policy, series
 from dvfl_mobile.streaming.reel import Piece
@@ -50,7 +50,7 @@ def test_a_tally_by_hand() -> None:
     assert found.wrong.tolist() == [[0, 2, 2]]
     assert found.changes.tolist() == [[1, 2, 0]]
     np.testing.assert_array_equal(found.delays, [[np.nan, 3, np.inf]])
-    [figures] = figures_of([POLICY], found, 0)
+    [figures] = figures_of([POLICY], found, assess(found, 0))
     assert (figures.right.value, figures.wrong.value) == (pytest.approx(0.3), pytest.approx(0.4))
     assert figures.changes_per_minute.value == pytest.approx(18)
     assert (figures.cuts, figures.undecided) == (2, 1)
@@ -101,10 +101,10 @@ def test_intervals_are_of_whole_scenes() -> None:
     scenes, watched = random_stream(1)
     found = tally(scenes, watched.seconds, said_by([POLICY], watched))
     drawn = measure(found, resampled(len(scenes), 0))
-    [figures] = figures_of([POLICY], found, 0)
+    [figures] = figures_of([POLICY], found, assess(found, 0))
     low, high = np.quantile(drawn.right[:, 0], [0.025, 0.975])
     assert figures.right.interval == (pytest.approx(low, abs=0.01), pytest.approx(high, abs=0.01))
-    assert figures == figures_of([POLICY], found, 0)[0]
+    assert figures == figures_of([POLICY], found, assess(found, 0))[0]
     # A draw's median is that of its scenes, each as often as it was drawn.
     delays = np.repeat(found.delays[0], weights := resampled(len(scenes), 0)[0].astype(int))
     assert weights.sum() == len(delays)
@@ -133,7 +133,7 @@ def test_a_sweep_holds_the_policy_itself_and_marks_what_nothing_beats() -> None:
     rows = sweep(policies, watched, scenes, seed=0)
     assert {row.policy for row in rows} == set(policies)
     own = tally(scenes, watched.every(8).seconds, said_by([policy], watched.every(8)))
-    assert next(row.figures for row in rows if row.policy == policy) == figures_of([policy], own, 0)[0]
+    assert next(row.figures for row in rows if row.policy == policy) == figures_of([policy], own, assess(own, 0))[0]
 
     def compared(figures: StreamFigures) -> tuple[float, ...]:
         median = figures.decided_median_s
