@@ -50,6 +50,17 @@ class Plan:
     def runs_in_round(self) -> int:
         return math.ceil(self.runs / self.rounds)
 
+    def check_takes(self, artifacts: int) -> None:
+        """Check that so many artifacts can be profiled by it, in one session.
+
+        Raises:
+            UsageError: they can't.
+        """
+        if self.sustained_s is not None and artifacts > 1:
+            raise UsageError(
+                f"{option('sustained_s')} and {option('rival')} exclude each other: heat would be the other's."
+            )
+
     def options(self, runs: int | None = None, *, operators: bool = False) -> RunOptions:
         """What a device is asked for one round."""
         from dvfl_mobile.devices.values import RunOptions

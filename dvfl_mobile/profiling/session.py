@@ -109,10 +109,7 @@ def profile_device(
         StoppedError: it was stopped.
     """
     check_is_physical(device)
-    if plan.sustained_s is not None and len(subjects) > 1:
-        raise UsageError(
-            f"{option('sustained_s')} and {option('rival')} exclude each other: heat would be the other's."
-        )
+    plan.check_takes(len(subjects))
     before = device.state()
     with ExitStack() as stack:
         for each in subjects:

@@ -159,8 +159,7 @@ def profile(
         operators=operators,
         sustained_s=None if sustained is None else seconds_of(sustained),
     )
-    if against is not None and sustained is not None:
-        raise UsageError("--sustained and --against exclude each other: heat would be the other's.")
+    plan.check_takes(1 if against is None else 2)
     if against is not None and any(name.startswith("kit:") for name in devices or []):
         raise UsageError(
             "--against runs two artifacts in turn, and what a kit brought back was run one after the other."
