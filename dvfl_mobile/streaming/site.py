@@ -20,7 +20,7 @@ from dvfl_mobile.data.clips import ClipSpec, prepare
 from dvfl_mobile.devices.shipped import shipped_folder
 from dvfl_mobile.devices.web.library import VERSION, library_folder
 from dvfl_mobile.devices.web.place import page_folder
-from dvfl_mobile.devices.web.runner import for_page, page_values
+from dvfl_mobile.devices.web.runner import for_page, holds_float16, page_values, takes_int8
 from dvfl_mobile.documents import Document, Line
 from dvfl_mobile.errors import InconclusiveError, OutputError
 from dvfl_mobile.files import atomic_directory, directory_lock
@@ -187,14 +187,15 @@ def _service_worker(sums: dict[str, str]) -> bytes:
 
 
 def _readme(about: LivePage, manifest: Manifest) -> str:
-    takes_int8 = manifest.inputs[0].dtype == "int8"
+    door = " is the artifact's, with a float32 input in front of its int8 one, and" if takes_int8(manifest) else ""
+    weights = " is the artifact's, with float16 weights as the float32 numbers that they stand for, and"
     values = {
         "MODEL": about.model,
         "TARGET": about.target,
         "RECIPE": about.recipe,
         "CLASSES": str(len(about.classes)),
         "SHA256": about.sha256,
-        "DOOR": " is the artifact's, with a float32 input in front of its int8 one, and" if takes_int8 else "",
+        "DOOR": weights if holds_float16(manifest) else door,
         "NOTES": "".join(f"**{note}**\n\n" for note in about.notes),
         "VERSION": __version__,
         "RUNTIME": about.runtime,

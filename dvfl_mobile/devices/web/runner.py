@@ -115,10 +115,20 @@ class WebRunner:
 
 def for_page(data: bytes, manifest: Manifest) -> bytes:
     """A `.tflite` file as a page runs it: LiteRT.js takes no int8, and unpacks float16 weights at each run."""
-    [taken] = manifest.inputs
-    if taken.dtype == "int8":
+    if takes_int8(manifest):
         data = with_float_input(data)
-    return with_float_weights(data) if recipe_named(manifest.recipe).weights == "float16" else data
+    return with_float_weights(data) if holds_float16(manifest) else data
+
+
+def takes_int8(manifest: Manifest) -> bool:
+    """Whether an artifact's input is int8."""
+    [taken] = manifest.inputs
+    return taken.dtype == "int8"
+
+
+def holds_float16(manifest: Manifest) -> bool:
+    """Whether an artifact's weights are float16."""
+    return recipe_named(manifest.recipe).weights == "float16"
 
 
 def page_values(clip: Pixels, manifest: Manifest) -> NDArray[np.float32]:
