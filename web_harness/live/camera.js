@@ -64,7 +64,6 @@ export class Camera {
 
   settle([from, to]) {
     const { spec } = this;
-    const span = (spec.frames - 1) * spec.frame_interval;
     const due = [];
     let kept = null;
     for (let tick = from; tick < to; tick += 1) {
@@ -72,9 +71,10 @@ export class Camera {
       kept ??= this.keep(this.before);
       this.kept.set(tick, kept);
       if (!isDue(tick, spec, this.every)) continue;
-      const frames = Array.from({ length: spec.frames }, (_, place) => this.kept.get(tick - span + place * spec.frame_interval));
+      const first = firstOf(tick, spec);
+      const frames = Array.from({ length: spec.frames }, (_, place) => this.kept.get(first + place * spec.frame_interval));
       due.push({ tick, seconds: tick / TICKS_PER_S, frames });
-      for (const each of this.kept.keys()) if (each <= tick - span) this.kept.delete(each);
+      for (const each of this.kept.keys()) if (each <= first) this.kept.delete(each);
     }
     return due;
   }
@@ -82,15 +82,23 @@ export class Camera {
 
 // Whether a clip ends with this tick.
 export function isDue(tick, spec, every) {
-  const since = tick - (spec.frames - 1) * spec.frame_interval;
-  return since >= 0 && since % every === 0;
+  return begins(firstOf(tick, spec), every);
 }
 
 // Whether a tick belongs to any clip.
 export function isNeeded(tick, spec, every) {
   for (let place = 0; place < spec.frames; place += 1) {
-    const begin = tick - place * spec.frame_interval;
-    if (begin >= 0 && begin % every === 0) return true;
+    if (begins(tick - place * spec.frame_interval, every)) return true;
   }
   return false;
+}
+
+// The first tick of the clip that ends with this one.
+function firstOf(tick, spec) {
+  return tick - (spec.frames - 1) * spec.frame_interval;
+}
+
+// Whether a clip begins with this tick.
+function begins(tick, every) {
+  return tick >= 0 && tick % every === 0;
 }

@@ -28,9 +28,9 @@ _KINDS = {
 def node_data(ranges: Ranges, model: Path) -> tuple[tuple[str, NodeData], ...]:
     """For each file's name, what goes into it: the largest values; and of int8, by how much they exceed their scales.
 
-    Orange is what half precision holds with less room than is wanted, red what it can't. Converters
-    keep most operators, and their order: by that, their kind and their module, rows are found in the file. Operators
-    that only move or convert values have none.
+    Orange is what half precision holds with less room than is wanted, red what it can't. Converters keep most
+    operators, and their order: by that, their kind and their module, rows are found in the file. Operators that only
+    move or convert values have none.
 
     Args:
         ranges: of a `.tflite` artifact.
@@ -75,12 +75,6 @@ def _places(items: Sequence[Hashable], taken: Container[int]) -> Mapping[Hashabl
 
 def _exceeding(rows: Sequence[OperatorRange], index: int) -> float | None:
     """An operator's largest value by the reach of the int8 scale that it is converted to, right behind it."""
-    own, behind = rows[index], rows[index + 1 : index + 2]
-    return next(
-        (
-            row.largest / row.reach
-            for row in behind
-            if row.reach and (row.module, row.largest) == (own.module, own.largest)
-        ),
-        None,
-    )
+    own, behind = rows[index], rows[min(index + 1, len(rows) - 1)]
+    is_its_own = (behind.module, behind.largest) == (own.module, own.largest)
+    return behind.largest / behind.reach if behind.reach and is_its_own else None
