@@ -186,6 +186,37 @@ def test_it_is_paused_and_stopped_by_the_keyboard_and_heard(made: Make, program:
         until(tab, "running")
 
 
+def test_a_frame_that_cannot_be_drawn_yet_is_no_frame(made: Make, program: Path, clip: Path) -> None:
+    """A canvas would draw nothing of it, and the model would be given a black picture."""
+    artifact = made("tflite", "fp32").artifact
+    with opened(artifact, program, CAMERA, ALLOWED, f"--use-file-for-fake-video-capture={clip}") as tab:
+        tab.get(_UNDRAWABLE)
+        click(tab, "start")
+        until(tab, "running")
+        tab.wait("window.undrawable >= 10")
+        assert tab.get("window.drawn") == 0
+        tab.get("window.isDrawable = true")
+        tab.wait("window.drawn > 0")
+
+
+_UNDRAWABLE = """
+(() => {
+  Object.assign(window, { undrawable: 0, drawn: 0, isDrawable: false });
+  Object.defineProperty(HTMLMediaElement.prototype, "readyState", {
+    get() {
+      window.undrawable += 1;
+      return window.isDrawable ? HTMLMediaElement.HAVE_ENOUGH_DATA : HTMLMediaElement.HAVE_METADATA;
+    },
+  });
+  const draw = CanvasRenderingContext2D.prototype.drawImage;
+  CanvasRenderingContext2D.prototype.drawImage = function (picture, ...place) {
+    if (picture instanceof HTMLVideoElement) window.drawn += 1;
+    return draw.call(this, picture, ...place);
+  };
+})()
+"""
+
+
 def test_frames_that_the_page_never_saw_are_counted(made: Make, program: Path, clip: Path) -> None:
     artifact = made("tflite", "fp32").artifact
     with opened(artifact, program, CAMERA, ALLOWED, f"--use-file-for-fake-video-capture={clip}") as tab:

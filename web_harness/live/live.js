@@ -46,7 +46,8 @@ function count() {
 function onFrame(timeUs) {
   if (state !== "running" || stream === null) return;
   const { width, height } = source.size;
-  if (!width || !height) return;
+  // The callback can come before the frame can be drawn: a canvas leaves then what it had, black.
+  if (!width || !height || !source.hasFrame) return;
   if (stream.size !== `${width}x${height}`) {
     // Turned: what was kept is of another shape, which the model doesn't mind.
     stream.size = `${width}x${height}`;

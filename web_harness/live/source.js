@@ -47,6 +47,11 @@ export class Source {
     return { width: this.video.videoWidth, height: this.video.videoHeight };
   }
 
+  // Whether there is a frame to draw: of a video that has none yet, `drawImage` draws nothing, and says nothing.
+  get hasFrame() {
+    return this.video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA;
+  }
+
   async openCamera() {
     const turn = this.stop();
     if (!navigator.mediaDevices?.getUserMedia) {
