@@ -29,19 +29,29 @@ def open_artifact(path: Path, manifest: Manifest, threads: int | None) -> ExecuT
     Raises:
         UsageError: a number is asked for, and this build of ExecuTorch doesn't take one.
     """
-    pool = _pool()
     if threads is not None:
-        if pool is None:
-            raise UsageError(
-                "This build of ExecuTorch's Python runtime doesn't take a number of threads.",
-                hint=f"Leave {option('threads')} out, or measure with {option('device', 'host:native')}.",
-            )
         # Before the program is loaded: nothing runs on the pool that is replaced.
-        if not pool.reset(threads):
-            raise DvflMobileError(f"ExecuTorch didn't take {threads} threads.", hint=f"Leave {option('threads')} out.")
+        set_threads(threads)
     runner = ExecuTorchRunner(path, manifest)
+    pool = _pool()
     runner.facts["threads"] = None if pool is None else pool.count()
     return runner
+
+
+def set_threads(threads: int) -> None:
+    """Let all programs of this process run on so many threads; none may be loaded yet.
+
+    Raises:
+        UsageError: this build of ExecuTorch doesn't take a number.
+    """
+    pool = _pool()
+    if pool is None:
+        raise UsageError(
+            "This build of ExecuTorch's Python runtime doesn't take a number of threads.",
+            hint=f"Leave {option('threads')} out, or measure with {option('device', 'host:native')}.",
+        )
+    if not pool.reset(threads):
+        raise DvflMobileError(f"ExecuTorch didn't take {threads} threads.", hint=f"Leave {option('threads')} out.")
 
 
 class _Pool:
