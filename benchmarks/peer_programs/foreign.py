@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from peer_programs.lowering import Plain
@@ -33,14 +32,14 @@ def onnx_of(making: Making) -> Path:
 def onnxruntime(making: Making, name: str, engine: str, precision: str) -> Entrant:
     python, model = making.python(engine), onnx_of(making)
     if precision == "int8":
-        clips, source = calibration_of(making), model
+        clips, source = making.calibration, model
         model = making.file(f"{name}.onnx", lambda path: _run(python, "onnxruntime_int8.py", source, clips, path))
     return Entrant(name, python, engine, model, making.normalized)
 
 
 def openvino(making: Making, name: str, engine: str, precision: str) -> Entrant:
     python, source = making.python(engine), onnx_of(making)
-    clips = [calibration_of(making)] if precision == "int8" else []
+    clips = [making.calibration] if precision == "int8" else []
     folder = making.file(name, lambda path: _run_into(path, python, "openvino_model.py", source, "model.xml", *clips))
     return Entrant(name, python, engine, folder / "model.xml", making.normalized)
 
@@ -49,14 +48,6 @@ def mnn(making: Making, name: str, engine: str, _precision: str) -> Entrant:
     python, source = making.python(engine), onnx_of(making)
     model = making.file(f"{name}.mnn", lambda path: _run(python, "mnn_model.py", source, path))
     return Entrant(name, python, engine, model, making.normalized)
-
-
-def calibration_of(making: Making) -> Path:
-    """The calibration clips as a file."""
-    path = making.work / f"calibration-{making.samples}.npy"
-    if not path.exists():
-        np.save(path, making.calibration)
-    return path
 
 
 def _run(python: Path, script: str, *arguments: Path | str) -> None:

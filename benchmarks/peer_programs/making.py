@@ -39,7 +39,7 @@ class Making:
         student: the network.
         clips: that logits are compared on, `(N,T,3,H,W)`, 0 to 255.
         data: where calibration clips are taken from.
-        samples: how many.
+        samples: how many, for whatever isn't ours.
         work: the folder of this checkpoint's programs.
         environments: the folder of the foreign engines' environments.
         artifacts: the folder `out/MODEL` of ours; None: they are made too.
@@ -55,14 +55,14 @@ class Making:
     step: Step
 
     @cached_property
-    def plan(self) -> QuantizePlan:
-        return QuantizePlan.ptq(Calibration(str(self.data), samples=self.samples))
-
-    @cached_property
-    def calibration(self) -> NDArray[np.float32]:
-        """Normalized training clips: those on which our own scales are found."""
-        found = quantizing.calibration_clips(self.student, self.plan, self.step)
-        return normalize(found.pixels, self.student.clip)
+    def calibration(self) -> Path:
+        """Normalized training clips, the first of those on which our own scales are found."""
+        path = self.work / f"calibration-{self.samples}.npy"
+        if not path.exists():
+            plan = QuantizePlan.ptq(Calibration(str(self.data), samples=self.samples))
+            found = quantizing.calibration_clips(self.student, plan, self.step)
+            np.save(path, normalize(found.pixels, self.student.clip))
+        return path
 
     @cached_property
     def normalized(self) -> Path:
@@ -93,7 +93,9 @@ class Making:
 
     @cached_property
     def quantized(self) -> Lowerable:
-        return quantizing.quantize(self.student, self.plan, None, self.step).form
+        """Our quantized form, by the defaults."""
+        plan = QuantizePlan.ptq(Calibration(str(self.data)))
+        return quantizing.quantize(self.student, plan, None, self.step).form
 
 
 def artifact(making: Making, target: str, precision: str) -> Artifact:
@@ -118,16 +120,16 @@ def ours(making: Making, name: str, target: str, precision: str) -> Entrant:
 
 
 def plain(making: Making, name: str, target: str, precision: str) -> Entrant:
+    clips = making.calibration if precision == "int8" else None
+
     def write(path: Path) -> None:
         module = lowering.Plain(making.student.network).eval()
         first = torch.zeros(making.student.clip.shape)
-        if precision == "int8":
-            module = lowering.stock_int8(module, map(torch.from_numpy, making.calibration))
+        if clips is not None:
+            module = lowering.stock_int8(module, map(torch.from_numpy, np.load(clips)))
         lower = lowering.lower_tflite if target == "tflite" else lowering.lower_executorch
         lower(module, (first,), path)
 
-    if precision == "int8":
-        _ = making.calibration  # a step of its own
     model = making.file(name + SUFFIX_OF[target], write)
     return Entrant(name, Path(sys.executable), target, model, making.normalized)
 

@@ -31,7 +31,7 @@ def main() -> None:
     model, clips, quantized = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder, "prepared.onnx")
-        quant_pre_process(model, prepared)
+        quant_pre_process(model, prepared, skip_symbolic_shape=True)  # no shape is unknown
         quantize_static(
             prepared,
             quantized,

@@ -53,10 +53,10 @@ class Worker:
         logits: `(N,K)`, of its clips; None for programs that take none.
     """
 
-    def __init__(self, entrant: Entrant, threads: int, log: Path) -> None:
+    def __init__(self, entrant: Entrant, threads: int, log: Path, clock: str = "wall") -> None:
         self.name, self._log = entrant.name, log
         # -P: the folder of this script has names in it that engines have too.
-        command = [entrant.python, "-P", WORKER, entrant.engine, entrant.model, "--threads", threads]
+        command = [entrant.python, "-P", WORKER, entrant.engine, entrant.model, "--threads", threads, "--clock", clock]
         command += ["--clips", entrant.clips] if entrant.clips else []
         with log.open("wb") as said:
             self._process = subprocess.Popen(

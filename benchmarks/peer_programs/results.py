@@ -20,6 +20,11 @@ from peer_programs.racing import Entrant, Worker
 RUNTIMES = {"tflite": "TFLite", "executorch": "ExecuTorch"}
 KINDS = {"bare": "bare products", "ours": "**ours**", "plain": "plain export"}
 
+HEAD = [
+    *("program", "engine", "precision", "median", "/ ours on TFLite", "/ ours on ExecuTorch"),
+    *("SQNR", "top-1 as PyTorch", "pieces (operators outside)", "size"),
+]
+
 
 class Measured(Document):
     """One program.
@@ -104,14 +109,14 @@ class Results(Document):
     """All of a race."""
 
     machine: str
+    clock: str
     threads: int
     runs: int
     programs: tuple[Measured, ...]
 
     def table(self) -> list[list[str]]:
         """Rows of the table, its head first."""
-        head = ["program", "engine", "", "median", "/ ours, TFLite", "/ ours, ExecuTorch", "SQNR", "as PyTorch", "size"]
-        return [head, ["---"] * len(head), *map(self._row, sorted(self.programs, key=_place))]
+        return [HEAD, ["---"] * len(HEAD), *map(self._row, sorted(self.programs, key=_place))]
 
     def bars(self) -> Iterator[tuple[Bar, NDArray[np.float64]]]:
         """Each bar whose two programs were raced, with the ratio of each round."""
@@ -129,7 +134,9 @@ class Results(Document):
 
     def where(self) -> str:
         rounds = len(self.programs[0].round_ns)
-        return f"{self.machine}, {self.threads} threads, {rounds} rounds of {self.runs} runs each."
+        clock = "processor time, " if self.clock == "cpu" else ""
+        threads = plural(self.threads, "thread")
+        return f"{self.machine}, {clock}{threads}, {rounds} rounds of {plural(self.runs, 'run')} each."
 
     def _row(self, program: Measured) -> list[str]:
         kind = KINDS.get(program.kind, "")
@@ -141,10 +148,9 @@ class Results(Document):
         same = "" if program.agreeing is None else f"{program.agreeing} of {program.clips}"
         quality = "" if program.sqnr_db is None else decibels(program.sqnr_db)
         size = f"{program.size_bytes / 1e6:.1f} MB"
-        if program.pieces is not None:
-            name += f" ({plural(program.pieces, 'piece')}, {plural(program.outside or 0, 'operator')} outside)"
+        pieces = "" if program.pieces is None else f"{program.pieces} ({program.outside})"
         median = f"{np.median(program.times) / 1e6:.1f} ms"
-        return [name, program.engine, program.precision, median, *ratios, quality, same, size]
+        return [name, program.engine, program.precision, median, *ratios, quality, same, pieces, size]
 
 
 def interval(ratios: NDArray[np.float64]) -> str:
