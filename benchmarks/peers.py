@@ -9,9 +9,11 @@ there, with the packages of `benchmarks/peer_programs/requirements-*.txt`. --art
 already (`out/nano`); without it they are made too.
 
 In each round every program runs, in an order that is drawn, so that what slows the machine slows all of them: a ratio
-is the median of the rounds' own ratios. Times are of this machine and of no phone. Where others use the machine too,
-`--threads 1 --clock cpu` still says how much work a program is. --page writes the tables into
-docs/benchmarks.md, whose plot docs/scripts/plot_peers.py draws; --read takes what --json wrote in place of a race.
+is the median of the rounds' own ratios. Times are of this machine and of no phone; --no-amx leaves a unit unused that
+no phone has. Where others use the machine too, `--threads 1 --clock cpu` still says how much work a program is.
+
+--page writes the tables into docs/benchmarks.md, whose plot docs/scripts/plot_peers.py draws; --read takes what --json
+wrote in place of a race.
 """
 
 from __future__ import annotations
@@ -58,20 +60,21 @@ def run(options: argparse.Namespace, step: Step) -> Results:
     entrants = [PROGRAMS[name].entrant(making) for name in options.only or PROGRAMS]
     with step("reference logits (PyTorch)"):
         reference = TorchRunner(making.student).run(making.clips)
+    settings = ["--threads", str(options.threads), "--clock", options.clock, *["--no-amx"] * options.no_amx]
     with ExitStack() as stack:
         workers = []
         for entrant in entrants:
             with step(f"start {entrant.name}"):
                 log = making.work / f"{entrant.name}.log"
-                workers.append(stack.enter_context(Worker(entrant, options.threads, log, options.clock)))
+                workers.append(stack.enter_context(Worker(entrant, settings, log)))
         with step("race", options.rounds + 1) as advance:
             times = race(workers, options.rounds, options.runs, advance)
     programs = [
         Measured.of(PROGRAMS[entrant.name].which, entrant, worker, column, reference)
         for entrant, worker, column in zip(entrants, workers, times.T, strict=True)
     ]
-    settings = {name: getattr(options, name) for name in ("clock", "threads", "runs")}
-    return Results(machine=machine(), programs=tuple(programs), **settings)
+    chosen = {name: getattr(options, name) for name in ("clock", "threads", "runs", "no_amx")}
+    return Results(machine=machine(), programs=tuple(programs), **chosen)
 
 
 def write_page(tables: str) -> None:
@@ -92,6 +95,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="of each program in a round")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: time of the processor")
+    parser.add_argument("--no-amx", action="store_true", help="as on a processor without AMX; Linux on x86-64 only")
     parser.add_argument("--clips", type=int, default=8, help="to compare logits on")
     parser.add_argument("--samples", type=int, default=16, help="clips that others are calibrated on; ours are on 64")
     parser.add_argument("--only", nargs="+", choices=PROGRAMS, metavar="NAME", help=", ".join(PROGRAMS))

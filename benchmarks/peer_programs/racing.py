@@ -47,16 +47,20 @@ class Entrant:
 class Worker:
     """One program in its process, loaded and run once; use it as a context.
 
+    Args:
+        settings: the worker's options: `--threads 2 --clock wall`.
+        log: where what its engine prints is written to.
+
     Attributes:
         name: of the program.
         version: of its engine.
         logits: `(N,K)`, of its clips; None for programs that take none.
     """
 
-    def __init__(self, entrant: Entrant, threads: int, log: Path, clock: str = "wall") -> None:
+    def __init__(self, entrant: Entrant, settings: Sequence[str], log: Path) -> None:
         self.name, self._log = entrant.name, log
         # -P: the folder of this script has names in it that engines have too.
-        command = [entrant.python, "-P", WORKER, entrant.engine, entrant.model, "--threads", threads, "--clock", clock]
+        command = [entrant.python, "-P", WORKER, entrant.engine, entrant.model, *settings]
         command += ["--clips", entrant.clips] if entrant.clips else []
         with log.open("wb") as said:
             self._process = subprocess.Popen(

@@ -112,6 +112,7 @@ class Results(Document):
     clock: str
     threads: int
     runs: int
+    no_amx: bool = False
     programs: tuple[Measured, ...]
 
     def table(self) -> list[list[str]]:
@@ -136,7 +137,8 @@ class Results(Document):
         rounds = len(self.programs[0].round_ns)
         clock = "processor time, " if self.clock == "cpu" else ""
         threads = plural(self.threads, "thread")
-        return f"{self.machine}, {clock}{threads}, {rounds} rounds of {plural(self.runs, 'run')} each."
+        machine = self.machine.replace("AMX", "AMX left unused") if self.no_amx else self.machine
+        return f"{machine}, {clock}{threads}, {rounds} rounds of {plural(self.runs, 'run')} each."
 
     def _row(self, program: Measured) -> list[str]:
         kind = KINDS.get(program.kind, "")

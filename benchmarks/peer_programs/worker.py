@@ -1,6 +1,6 @@
 """A process that holds one program and runs it when asked; any environment with numpy and the program's engine runs it.
 
-    python worker.py ENGINE MODEL --threads N [--clock wall] [--clips FILE.npy]
+    python worker.py ENGINE MODEL --threads N [--clock wall] [--no-amx] [--clips FILE.npy]
 
 ENGINE is one of `ENGINES`. With clips, `(N,…)` as the program takes them, one after the other, it gives logits;
 without, it fills what the program takes with numbers drawn once. It writes one JSON object a line: first what it is and
@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -221,6 +222,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    parser.add_argument("--no-amx", action="store_true")
     parser.add_argument("--clips")
     options = parser.parse_args()
     own = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -230,6 +232,12 @@ def main() -> None:
         print(json.dumps(document), file=own, flush=True)
 
     clips = None if options.clips is None else np.load(options.clips)
+    if options.no_amx:
+        # At the end of the path: names in this folder are those of engines too.
+        sys.path.append(str(Path(__file__).parents[1]))
+        from peer_programs import amx
+
+        amx.refuse()
     program = ENGINES[options.engine](options.model, options.threads)
     serve(program, clips, options.clock, sys.stdin, answer)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import platform
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -53,10 +56,10 @@ def test_a_worker_gives_logits_and_as_many_times_as_are_asked_for(tmp_path: Path
     model, clips = tmp_path / "model.tflite", tmp_path / "clips.npy"
     model.write_bytes(tripling())
     np.save(clips, np.arange(8, dtype=np.float32).reshape(2, 1, 1, 1, 4))
-    python = Path(sys.executable)
+    python, settings = Path(sys.executable), ["--threads", "1"]
     with (
-        Worker(Entrant("with clips", python, "tflite", model, clips), 1, tmp_path / "a.log") as one,
-        Worker(Entrant("without", python, "tflite", model), 1, tmp_path / "b.log") as other,
+        Worker(Entrant("with clips", python, "tflite", model, clips), settings, tmp_path / "a.log") as one,
+        Worker(Entrant("without", python, "tflite", model), [*settings, "--no-amx"], tmp_path / "b.log") as other,
     ):
         assert one.version.startswith("LiteRT ")
         assert one.logits is not None
@@ -73,7 +76,18 @@ def test_a_worker_that_fails_says_why(tmp_path: Path) -> None:
 
     absent = Entrant("absent", Path(sys.executable), "tflite", tmp_path / "none.tflite")
     with pytest.raises(RuntimeError, match=r"absent ended with 1:(?s:.*)none\.tflite"):
-        Worker(absent, 1, tmp_path / "log")
+        Worker(absent, ["--threads", "1"], tmp_path / "log")
+
+
+@pytest.mark.skipif((platform.system(), platform.machine()) != ("Linux", "x86_64"), reason="AMX is lent by Linux")
+def test_a_process_that_does_without_amx_asks_in_vain() -> None:
+    asking = "import ctypes; ask = ctypes.CDLL(None, use_errno=True).syscall"
+    refusing = "from peer_programs import amx; amx.refuse()"
+    saying = "print(ask(158, 0x1023, 18), ctypes.get_errno(), ask(39) > 0)"
+    environment = {"PYTHONPATH": str(BENCHMARKS)}
+    code = f"{asking}; {refusing}; {saying}"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["-1", str(errno.EPERM), "True"]
 
 
 def test_ratios_are_of_rounds_and_bars_of_programs_that_ran() -> None:
