@@ -31,7 +31,7 @@ def lower(*, lean: bool) -> tuple[float, str]:
     student = default_student()
     plain = [] if lean else ["dvfl_mobile.model.lean.lean_exports", f"{converter.__name__}.passes_that_apply"]
     for name in plain:
-        mock.patch(name, nullcontext).start()
+        mock.patch(name, return_value=nullcontext()).start()
     with tempfile.TemporaryDirectory() as folder:
         start = time.process_time()
         [artifact] = convert(student, make_plan(["executorch"], "fp32", Path(folder)))

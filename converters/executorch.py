@@ -21,15 +21,15 @@ def lower(request: Request, path: Path) -> Lowered:
     from executorch.exir import to_edge_transform_and_lower
 
     program = torch.export.export(request.form, (torch.zeros(request.shape),))
-    with rewriting(_HALVED.get(request.recipe)), passes_that_apply():
+    with rewriting(_HALVED.get(request.recipe)), passes_that_apply(is_decomposed_twice=True):
         edge = to_edge_transform_and_lower(
             program,
             partitioner=[XnnpackPartitioner()],
             constant_methods={METADATA_METHOD: request.metadata},
         )
-    # Before the program is written, which changes the graph.
-    is_static = RECIPES[request.recipe].is_calibrated
-    delegation = delegation_of("XNNPACK", edge.exported_program().graph_module, is_static=is_static)
-    with path.open("wb") as file:
-        edge.to_executorch().write_to_file(file)
+        # Before the program is written, which changes the graph.
+        is_static = RECIPES[request.recipe].is_calibrated
+        delegation = delegation_of("XNNPACK", edge.exported_program().graph_module, is_static=is_static)
+        with path.open("wb") as file:
+            edge.to_executorch().write_to_file(file)
     return Lowered(delegation)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 from unittest import mock
@@ -46,7 +47,7 @@ def _takes_a_symbol(node: Any) -> bool:
 
 def _mixes_types(node: Any) -> bool:
     types = {getattr(value, "dtype", None) for value in _inputs(node)}
-    return len(types) > 1 or None in types or len(node.all_input_nodes) != len(node.args)
+    return len(types) > 1 or None in types or any(value not in node.all_input_nodes for value in node.args)
 
 
 def _is_marked(node: Any) -> bool:
@@ -75,9 +76,16 @@ _ALSO: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
 
 
 @contextmanager
-def passes_that_apply() -> Iterator[None]:
-    """Within the block, ExecuTorch leaves out passes and decompositions that would change nothing of their graph."""
+def passes_that_apply(*, is_decomposed_twice: bool = False) -> Iterator[None]:
+    """Within the block, ExecuTorch leaves out passes, decompositions and checks that would change or find nothing.
+
+    Args:
+        is_decomposed_twice: whether each program that is made free of side effects is surely decomposed by a table
+            afterwards, which does that too.
+    """
     from executorch.backends.xnnpack import _passes
+    from executorch.exir import pass_base
+    from executorch.exir.verification import verifier
     from torch.export import ExportedProgram
     from torch.fx.passes.infra.pass_base import PassBase, PassResult
 
@@ -89,15 +97,22 @@ def passes_that_apply() -> Iterator[None]:
     def call_if_it_applies(run: Any, module: Any) -> Any:
         return call(run, module) if _applies(type(run).__name__, module.graph) else PassResult(module, False)
 
+    # Its package has an operator of the same name.
+    delegate = import_module("torch._higher_order_ops.executorch_call_delegate")
+    decompose = _that_apply(ExportedProgram.run_decompositions, is_decomposed_twice)
+    check = "_check_tensor_args_matching_op_allowed_dtype"
     with (
         mock.patch.object(_passes, "_transform", transform_if_it_applies),
         mock.patch.object(PassBase, "__call__", call_if_it_applies),
-        mock.patch.object(ExportedProgram, "run_decompositions", _that_apply(ExportedProgram.run_decompositions)),
+        mock.patch.object(pass_base.ExportPass, "call", _unless_just_traced(pass_base.ExportPass.call)),
+        mock.patch.object(ExportedProgram, "run_decompositions", decompose),
+        mock.patch.object(verifier, check, _unless_just_checked(getattr(verifier, check))),
+        mock.patch.object(delegate, "call_delegate_cpu", _by_shape(delegate.call_delegate_cpu)),
     ):
         yield
 
 
-def _that_apply(run_decompositions: Any) -> Any:
+def _that_apply(run_decompositions: Any, is_decomposed_twice: bool) -> Any:
     """The first decomposition also makes a graph free of side effects; a later one only has its table.
 
     ExecuTorch takes the same short cut for backends that keep none of torch's operators whole.
@@ -108,12 +123,85 @@ def _that_apply(run_decompositions: Any) -> Any:
 
     def run(program: Any, table: Any = None, **options: Any) -> Any:
         nonlocal last
+        by_no_table = isinstance(table, dict) and not table
+        if by_no_table and is_decomposed_twice and not any(map(_has_side_effects, program.graph.nodes)):
+            return program
         if program is last and table and not contains_any_call_fn_target_op(program.graph_module, table):
             return program
         last = run_decompositions(program, table, **options)
         return last
 
     return run
+
+
+def _has_side_effects(node: Any) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and bool(schema.is_mutable)
+
+
+def _unless_just_traced(trace: Any) -> Any:
+    """Passes that look for something and then trace the graph as it is needn't, where they found nothing since the last
+    such pass.
+    """
+    last: Any = None
+
+    def run(a_pass: Any, module: Any) -> Any:
+        from torch.fx.passes.infra.pass_base import PassResult
+
+        nonlocal last
+        if last is not None and not _traces_its_own_way(type(a_pass)) and _written(module.graph) == last:
+            return PassResult(module, True)
+        result = trace(a_pass, module)
+        last = _written(result.graph_module.graph)
+        return result
+
+    return run
+
+
+def _traces_its_own_way(kind: type) -> bool:
+    from executorch.exir.pass_base import ExportPass
+
+    steps = [name for name in dir(ExportPass) if name.startswith(("call_", "placeholder", "output", "inputs", "on_"))]
+    return any(getattr(kind, name) is not getattr(ExportPass, name) for name in steps)
+
+
+def _unless_just_checked(check: Any) -> Any:
+    """A program is checked anew whenever it is put together, whether or not its graph has changed."""
+    last: Any = None
+
+    def run(module: Any) -> None:
+        nonlocal last
+        written = _written(module.graph)
+        if written != last:
+            check(module)
+        last = written
+
+    return run
+
+
+def _by_shape(call: Any) -> Any:
+    """What a part that has been lowered gives to a trace is known from when it was cut out."""
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensor
+
+    def run(lowered: Any, *arguments: Any) -> Any:
+        [output] = [node for node in lowered.original_module.graph.nodes if node.op == "output"]
+        values: list[Any] = [getattr(node, "meta", {}).get("val") for node in output.args[0]]
+        if not all(isinstance(value, FakeTensor) for value in (*arguments, *values)):
+            return call(lowered, *arguments)
+        return tuple(torch.empty_strided(value.shape, value.stride(), dtype=value.dtype) for value in values)
+
+    return run
+
+
+def _written(graph: Any) -> list[Any]:
+    """A graph's nodes, each with what it reads, to be compared with those of another time."""
+    from torch.fx.node import map_arg
+
+    def name(node: Any) -> str:
+        return str(node.name)
+
+    return [(node.name, node.target, map_arg(node.args, name), map_arg(node.kwargs, name)) for node in graph.nodes]
 
 
 def _applies(name: str, graph: Any) -> bool:

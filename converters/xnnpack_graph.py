@@ -109,13 +109,12 @@ def fuse_lookups(graph: Any) -> None:
     """
     quantized = {_tensor(value).id_out for value in graph.xvalues if _is_quantized(value)}
     makers = {node.xnode_union.output_id: node.xnode_union for node in graph.xnodes}
-    for node in list(graph.xnodes):
+    for node in [node for node in graph.xnodes if type(node.xnode_union).__name__ in _LOOKUPS]:
         operation = node.xnode_union
         before = makers.get(getattr(operation, "input_id", _NOT_EXTERNAL))
         readers = _readers(graph, operation.output_id)
         if (
-            type(operation).__name__ in _LOOKUPS
-            and before is not None
+            before is not None
             and _is_convert(before)
             and before.input_id in quantized
             and len(readers) == 1

@@ -6,6 +6,7 @@ Written against torch 2.13, which executorch pins. Where a later one has no such
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,9 @@ from dvfl_mobile.model.lazily import code_when_it_is_asked_for
 
 QUANTIZED = "quantized_decomposed"
 """The namespace of the operators by which a graph quantizes and dequantizes."""
+
+SELDOM = 20_000
+"""How many objects more than at the last time there must be before garbage is looked for."""
 
 
 @contextmanager
@@ -28,6 +32,7 @@ def lean_exports() -> Iterator[None]:
     - A graph becomes Python code anew after each pass, which nobody runs: it does when somebody asks.
     - Of an operator that isn't torch's own, the shape and the type of the result are worked out anew on each pass: what
       quantizes and dequantizes gives the same to the same, and is remembered as torch's own are.
+    - Of all the objects that come into being, few are garbage, and looking for it takes the longer the more there are.
     """
     from torch._export import utils
     from torch._library import utils as library
@@ -38,8 +43,19 @@ def lean_exports() -> Iterator[None]:
         mock.patch.object(utils, "_materialize_cpp_cia_ops", _once(utils._materialize_cpp_cia_ops)),
         mock.patch.object(library, "is_builtin", _or_quantizes(library.is_builtin)),
         code_when_it_is_asked_for(),
+        _looking_for_garbage_seldom(),
     ):
         yield
+
+
+@contextmanager
+def _looking_for_garbage_seldom() -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.set_threshold(SELDOM, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _itself(link: Any, _memo: object) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import pickle
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -55,14 +57,18 @@ def a_node(
 
 
 @contextmanager
-def as_they_are() -> Iterator[None]:
+def as_they_are(**_: object) -> Iterator[None]:
     """In place of the savings."""
     yield
 
 
 @contextmanager
 def counted() -> Iterator[Counter[str]]:
-    """How often torch asks for every operator, copies a node's origin, decomposes, and runs each of the passes."""
+    """How often torch asks for every operator, copies a node's origin, decomposes, and runs each of the passes; and how
+    often a graph is traced by a pass, checked, and what was lowered of it run.
+    """
+    from executorch.exir.pass_base import ExportPass
+    from executorch.exir.verification.arg_validator import EdgeOpArgValidator
     from torch._export import utils
     from torch.export import ExportedProgram
     from torch.fx import traceback
@@ -85,11 +91,15 @@ def counted() -> Iterator[Counter[str]]:
     decompose = counting("decompositions", ExportedProgram.run_decompositions)
     materialize = counting("operators", utils._materialize_cpp_cia_ops)
     origins = counting("origins", traceback.NodeSource.__init__)
+    delegate = import_module("torch._higher_order_ops.executorch_call_delegate")
     with (
         mock.patch.object(PassBase, "__call__", call),
         mock.patch.object(ExportedProgram, "run_decompositions", decompose),
         mock.patch.object(utils, "_materialize_cpp_cia_ops", materialize),
         mock.patch.object(traceback.NodeSource, "__init__", origins),
+        mock.patch.object(ExportPass, "call", counting("traces", ExportPass.call)),
+        mock.patch.object(EdgeOpArgValidator, "run", counting("checks", EdgeOpArgValidator.run)),
+        mock.patch.object(delegate, "call_delegate_cpu", counting("delegates", delegate.call_delegate_cpu)),
     ):
         yield counts
 
@@ -109,7 +119,9 @@ def test_fewer_steps_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Mon
     assert lean == plain
     assert steps["operators"] == 1
     assert all_steps["operators"] > 100
-    assert steps["decompositions"] == 2 < all_steps["decompositions"]
+    assert steps["decompositions"] == 1 < all_steps["decompositions"]
+    assert (steps["traces"], steps["checks"], steps["delegates"]) == (5, 4, 0)
+    assert all(all_steps[name] > steps[name] for name in ("traces", "checks", "delegates"))
     assert set(steps) < set(all_steps)
     assert {"ConvertToLinearPass", "ChannelsLastTaggedReshapePass"} <= set(steps)
     assert {"ConvertToSDPAPass", "Conv1dUnsqueezePass", "FuseActivationPass"} <= set(all_steps) - set(steps)
@@ -163,6 +175,85 @@ def test_what_quantizes_is_remembered_by_its_shape() -> None:
         assert mode.in_kernel_invocation is False
     assert shapes == [2, 2, 4, 2]
     assert "non-builtin" not in FakeTensorMode.cache_info().bypasses
+
+
+def test_a_square_mixes_no_types() -> None:
+    from dvfl_mobile.converters.executorch_passes import _applies
+
+    square = a_node("aten.mul.Tensor")
+    square.args = (square.args[0], square.args[0])
+    square.all_input_nodes = square.args[:1]
+    assert not _applies("RemoveMixedTypeOperators", mock.Mock(nodes=[square]))
+
+
+def test_a_program_is_made_free_of_side_effects_at_once_where_it_is_decomposed_again() -> None:
+    skip_without("executorch")
+    import torch
+
+    from dvfl_mobile.converters.executorch_passes import _that_apply
+
+    class Adds(torch.nn.Module):
+        def forward(self, clip: Any) -> Any:
+            return clip.clone().add_(1)
+
+    def kept(_program: Any, _table: Any) -> str:
+        return "decomposed"
+
+    pure = torch.export.export(torch.nn.Linear(2, 2), (torch.zeros(1, 2),))
+    impure = torch.export.export(Adds(), (torch.zeros(2),))
+    assert _that_apply(kept, True)(pure, {}) is pure
+    assert _that_apply(kept, True)(impure, {}) == "decomposed"
+    assert _that_apply(kept, False)(pure, {}) == "decomposed"
+
+
+def test_a_graph_is_traced_and_checked_anew_once_it_has_changed() -> None:
+    skip_without("executorch")
+    import torch
+    from executorch.exir.pass_base import ExportPass
+    from torch.fx.passes.infra.pass_base import PassResult
+
+    from dvfl_mobile.converters.executorch_passes import _unless_just_checked, _unless_just_traced
+
+    class Plain(ExportPass):
+        """A pass that changes nothing on the way."""
+
+    class Special(ExportPass):
+        def call_operator(self, *arguments: Any) -> Any:
+            return super().call_operator(*arguments)
+
+    seen: list[str] = []
+
+    def trace(run: Any, module: Any) -> Any:
+        seen.append(type(run).__name__)
+        return PassResult(module, True)
+
+    graph = torch.fx.Graph()
+    x = graph.placeholder("x")
+    add = graph.call_function(torch.add, (x, 1))
+    graph.output(add)
+    module = torch.fx.GraphModule(torch.nn.Module(), graph)
+    traced, checked = _unless_just_traced(trace), _unless_just_checked(lambda _: seen.append("checked"))
+    for run in (Plain(), Plain(), Special(), Plain()):
+        assert traced(run, module).graph_module is module
+        checked(module)
+    assert seen == ["Plain", "checked", "Special"]
+    add.args = (x, 2)
+    traced(Plain(), module)
+    checked(module)
+    assert seen[3:] == ["Plain", "checked"]
+
+
+def test_garbage_is_looked_for_seldom_meanwhile() -> None:
+    from dvfl_mobile.model.lean import SELDOM, lean_exports
+
+    before = gc.get_threshold()
+    with lean_exports():
+        assert gc.get_threshold() == (SELDOM, *before[1:])
+    assert gc.get_threshold() == before
+    with suppress(ZeroDivisionError), lean_exports():
+        _ = 1 // 0
+    assert gc.get_threshold() == before
+    assert before[0] < SELDOM
 
 
 def test_an_origin_is_copied_by_reference() -> None:
