@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from dvfl_mobile.converters.operator_table import read_fast
 from dvfl_mobile.delegation import Delegation
 from dvfl_mobile.errors import needs
 from dvfl_mobile.licences import check_accepted
@@ -84,5 +85,5 @@ def lower(target: Target, request: Request, path: Path) -> Lowered:
 
     versions(target)
     converter: Converter = importlib.import_module(target.converter)
-    with lean_exports():
+    with lean_exports(), read_fast():
         return converter.lower(request, path)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dvfl_mobile.converters.base import Lowered, Request
+from dvfl_mobile.converters.tflite_passes import traced_by_the_lowering_alone
 from dvfl_mobile.delegation import Delegation, Operation, module_of_operator
 from dvfl_mobile.recipes import RECIPES, Recipe, WeightRule
 
@@ -28,9 +29,10 @@ def lower(request: Request, path: Path) -> Lowered:
     import torch
 
     recipe = RECIPES[request.recipe]
-    model = litert_torch.convert(
-        request.form, sample_kwargs={"clip": torch.zeros(request.shape)}, quant_config=_quantized(recipe)
-    )
+    with traced_by_the_lowering_alone():
+        model = litert_torch.convert(
+            request.form, sample_kwargs={"clip": torch.zeros(request.shape)}, quant_config=_quantized(recipe)
+        )
     # Not by its own export: where the disk is full, LLVM ends the process on the spot.
     path.write_bytes(model.model_content())
     if request.recipe == "fp16":

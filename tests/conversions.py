@@ -20,6 +20,7 @@ import pytest
 
 from dvfl_mobile.artifacts.make import Artifact, folder_of, open_artifact
 from dvfl_mobile.converters.base import Lowered, Request, versions
+from dvfl_mobile.converters.operator_table import read_fast
 from dvfl_mobile.delegation import Delegation, Operation
 from dvfl_mobile.errors import MissingDependencyError
 from dvfl_mobile.files import directory_lock
@@ -123,7 +124,8 @@ def recorded_graphs(target: str) -> Any:
     if target != "executorch":
         yield graphs
         return
-    from executorch.backends.xnnpack import xnnpack_preprocess
+    with read_fast():
+        from executorch.backends.xnnpack import xnnpack_preprocess
 
     serialize = xnnpack_preprocess.serialize_xnnpack_binary
 

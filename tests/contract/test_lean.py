@@ -128,6 +128,43 @@ def test_fewer_steps_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Mon
     assert {"NormalizeTransposePass", "SymToTensorPass", "ConstPropPass"} <= set(all_steps) - set(steps)
 
 
+def test_fewer_steps_give_the_same_tflite_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    skip_without("tflite")
+    from litert_torch.fx_infra import _canonicalize_pass
+
+    traced = mock.Mock(wraps=_canonicalize_pass._safe_run_decompositions)
+    monkeypatch.setattr(_canonicalize_pass, "_safe_run_decompositions", traced)
+
+    def made_so(folder: Path) -> bytes:
+        [artifact] = convert(seeded_student(TINY), make_plan(["tflite"], "fp32", folder))
+        return (artifact.folder / artifact.manifest.file).read_bytes()
+
+    lean = made_so(tmp_path / "lean")
+    assert traced.safe_run_decompositions.call_count == 0
+    monkeypatch.setattr("dvfl_mobile.converters.tflite.traced_by_the_lowering_alone", as_they_are)
+    assert made_so(tmp_path / "plain") == lean
+    assert traced.safe_run_decompositions.call_count == 1
+
+
+def test_executorch_s_table_of_operators_reads_the_same() -> None:
+    skip_without("executorch")
+    from importlib import resources
+
+    from ruamel.yaml import YAML
+
+    from dvfl_mobile.converters.operator_table import read_fast
+
+    text = resources.files("executorch.exir.dialects.edge").joinpath("edge.yaml").read_text(encoding="utf-8")
+    text = text[: text.index("- func:", len(text) // 8)]
+    slow = YAML(typ="safe").load(text)
+    with read_fast():
+        fast = YAML(typ="safe").load(text)
+        other = YAML().load(text)
+    assert slow
+    assert repr(fast) == repr(slow)
+    assert type(other) is not type(fast), "only what is asked to be safe is read so"
+
+
 def test_a_graph_becomes_code_when_somebody_asks() -> None:
     import torch
 

@@ -81,7 +81,8 @@ VENDORS = {
     "safetensors": ("model.checkpoint.safetensors_file", "model.student"),
     "segno": ("devices.web.invitation",),
     "tensorflow": ("runners.tflite.tensorflow",),
-    "yaml": ("training.official.config",),
+    "ruamel": ("converters.operator_table",),
+    "yaml": ("converters.operator_table", "training.official.config"),
     "torchao": ("quantization.*",),
     "torch": ("model.*", "training.*", "quantization.*", "converters.*", "mil.*", "runners.*", "locating.*"),
 }
