@@ -48,7 +48,7 @@ def making_of(options: argparse.Namespace, step: Step) -> Making:
         clips, labels, _ = write_lists(options.data, Path(folder))
         student = load_student(options.checkpoint, labels)
         found = gather_clips(clips, student.raw_clip, student.classes, step, options.clips)
-    work = BUILD / student.source.sha256[:12]
+    work = BUILD / f"{student.source.sha256[:12]}-by-{options.samples}"
     work.mkdir(parents=True, exist_ok=True)
     return Making(
         student, found.pixels, options.data, options.samples, work, BUILD / "environments", options.artifacts, step

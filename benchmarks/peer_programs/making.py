@@ -40,7 +40,7 @@ class Making:
         clips: that logits are compared on, `(N,T,3,H,W)`, 0 to 255.
         data: where calibration clips are taken from.
         samples: how many, for whatever isn't ours.
-        work: the folder of this checkpoint's programs.
+        work: the folder of the programs of this checkpoint and so many samples.
         environments: the folder of the foreign engines' environments.
         artifacts: the folder `out/MODEL` of ours; None: they are made too.
     """
@@ -57,7 +57,7 @@ class Making:
     @cached_property
     def calibration(self) -> Path:
         """Normalized training clips, the first of those on which our own scales are found."""
-        path = self.work / f"calibration-{self.samples}.npy"
+        path = self.work / "calibration.npy"
         if not path.exists():
             plan = QuantizePlan.ptq(Calibration(str(self.data), samples=self.samples))
             found = quantizing.calibration_clips(self.student, plan, self.step)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from export import interval
 from numpy.typing import NDArray
 
 from dvfl_mobile.documents import Document
 from dvfl_mobile.metrics import logits_sqnr_db
-from dvfl_mobile.profiling.statistics import median_interval
 from dvfl_mobile.wording import decibels, plural
 from peer_programs.racing import Entrant, Worker
 
@@ -130,7 +130,7 @@ class Results(Document):
         """The table, the bars and where it was measured."""
         table = "\n".join("| " + " | ".join(row) + " |" for row in self.table())
         bars = "\n".join(f"| {' | '.join(_bar(bar, ratios))} |" for bar, ratios in self.bars())
-        head = "| ratio | runtime | | median | bar | |\n| --- | --- | --- | --- | --- | --- |"
+        head = "| ratio | runtime | precision | median | bar | |\n| --- | --- | --- | --- | --- | --- |"
         return f"{table}\n\n{head}\n{bars}\n\n{self.where()}\n"
 
     def where(self) -> str:
@@ -153,12 +153,6 @@ class Results(Document):
         pieces = "" if program.pieces is None else f"{program.pieces} ({program.outside})"
         median = f"{np.median(program.times) / 1e6:.1f} ms"
         return [name, program.engine, program.precision, median, *ratios, quality, same, pieces, size]
-
-
-def interval(ratios: NDArray[np.float64]) -> str:
-    """The median with its 95 % interval, which needs 6 rounds."""
-    found = median_interval(ratios)
-    return f"{np.median(ratios):.2f}" + ("" if found is None else " ({:.2f} to {:.2f})".format(*found))
 
 
 def machine() -> str:

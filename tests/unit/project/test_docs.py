@@ -116,7 +116,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("picture", ["life", "recipes"])
+@pytest.mark.parametrize("picture", ["life", "recipes", "peers"])
 def test_a_light_and_a_dark_picture_differ_in_their_colours_alone(picture):
     light, dark = (text_of(DOCS / "images" / f"{picture}-{look}.svg") for look in ("light", "dark"))
     assert light != dark
