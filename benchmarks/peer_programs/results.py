@@ -24,6 +24,7 @@ HEAD = [
     *("program", "engine", "precision", "median", "/ ours on TFLite", "/ ours on ExecuTorch"),
     *("SQNR", "top-1 as PyTorch", "pieces (operators outside)", "size"),
 ]
+BAR_HEAD = ["ratio", "runtime", "precision", "median", "bar", ""]
 
 
 class Measured(Document):
@@ -128,10 +129,12 @@ class Results(Document):
 
     def markdown(self) -> str:
         """The table, the bars and where it was measured."""
-        table = "\n".join("| " + " | ".join(row) + " |" for row in self.table())
-        bars = "\n".join(f"| {' | '.join(_bar(bar, ratios))} |" for bar, ratios in self.bars())
-        head = "| ratio | runtime | precision | median | bar | |\n| --- | --- | --- | --- | --- | --- |"
-        return f"{table}\n\n{head}\n{bars}\n\n{self.where()}\n"
+        parts = [self.table()]
+        bars = [_bar(bar, ratios) for bar, ratios in self.bars()]
+        if bars:
+            parts.append([BAR_HEAD, ["---"] * len(BAR_HEAD), *bars])
+        tables = ("\n".join(f"| {' | '.join(row)} |" for row in rows) for rows in parts)
+        return "\n\n".join([*tables, self.where()]) + "\n"
 
     def where(self) -> str:
         rounds = len(self.programs[0].round_ns)
