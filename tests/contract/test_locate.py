@@ -30,6 +30,7 @@ from dvfl_mobile.report import location as report
 from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.tracing import Trace, trace, trace_here
 from dvfl_mobile.targets import TARGETS, Target, target_named
+from tests import exports
 from tests.conversions import Make, skip_without
 from tests.planting import Fault, planted
 
@@ -129,6 +130,12 @@ def test_a_trace_ends_in_what_the_runtime_gives(made: Make, target: str, recipe:
     off = np.abs(traced.by_name[traced.output].floats.reshape(-1) - logits).max()
     # Other kernels: in int8 a sum that is off by its last bit rounds to the next integer now and then.
     assert off <= (1e-4 if recipe == "fp32" else 0.1) * np.abs(logits).max()
+
+
+@pytest.fixture(autouse=True)
+def _exported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One and the same few networks are what all artifacts here are compared with."""
+    monkeypatch.setattr(graphs, "exported", exports.remembered)
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from dvfl_mobile.model.network import VideoFocalNet
 from dvfl_mobile.model.rewrites import Normalizer
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.parity.thresholds import thresholds_for
-from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.forms import deploy_form
 from dvfl_mobile.runners.tracing import MOVE
+from tests import exports
 from tests.golden_cases import GOLDEN_CASES, GoldenCase
 from tests.threads import threads
 from tests.unit.model.test_deploy import each_case, each_small_case, logits, spec_of
@@ -191,7 +191,7 @@ def promised_db(form: DeployForm, clips: Tensor) -> float:
     expected = torch.cat([logits(exact, clip) for clip in clips])
     exact.half().float()
     by_weights = in_db(expected, torch.cat([logits(exact, clip) for clip in clips]))
-    nodes = graphs.exported(form, clips.shape[1:]).graph.nodes
+    nodes = exports.exported(form, clips.shape[1:]).graph.nodes
     operators = sum(node.op == "call_function" and kind_of(node) != MOVE for node in nodes)
     layers = sum(
         isinstance(layer, nn.Linear | nn.Conv2d) and not name.endswith(".mean") for name, layer in form.named_modules()
@@ -221,7 +221,7 @@ def in_db(expected: Tensor, found: Tensor) -> float:
 
 def beyond(form: DeployForm, clips: Tensor) -> dict[str, float]:
     """Operators whose largest value, 16 times, is beyond half precision; with that value."""
-    graph = graphs.exported(form, clips.shape[1:])
+    graph = exports.exported(form, clips.shape[1:])
     audit = _Audit(graph)
     with torch.no_grad():
         for clip in clips:
