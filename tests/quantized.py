@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 from functools import cache
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -37,10 +38,13 @@ def facts(clips: Any, observer: str = "mse") -> CalibrationFacts:
 
 @cache
 def small_form(observer: str = "mse", keep: tuple[str, ...] = (), recipe: str = "static_wi8_ai8") -> Any:
-    """The small student's quantized form: the same in each of a run's processes, whatever ran there before."""
-    from dvfl_mobile.quantization.calibrate import ptq
+    """The small student's quantized form: the same in each of a run's processes, whatever ran there before.
 
-    with threads(1):
+    Its last patches are scaled per token, as a trained nano's are.
+    """
+    from dvfl_mobile.quantization.calibrate import ptq, token_scaling
+
+    with threads(1), mock.patch.object(token_scaling, "LEAST_DB_INTO_LAST_STAGE", 200.0):
         return ptq.quantize(small_student(), recipe, drawn(), facts(drawn(), observer), keep)
 
 

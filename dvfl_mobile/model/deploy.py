@@ -309,7 +309,12 @@ class FeedForward(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Tokens to those of the next stage: `(T,N,C)` to `(T,N/4,2C)`, both shrunk."""
+    """Tokens to those of the next stage: `(T,N,C)` to `(T,N/4,2C)`, both shrunk.
+
+    Attributes:
+        proj: a convolution over pictures, or `rewrites.PerTokenScaledPatches` over tokens in its place.
+        is_over_patches: whether such can take its place.
+    """
 
     def __init__(self, embed: PatchEmbed, side: int, normalizer: Normalizer) -> None:
         super().__init__()
@@ -318,10 +323,13 @@ class Downsample(nn.Module):
         assert isinstance(embed.norm, nn.LayerNorm)
         assert proj.bias is not None
         self.side_in, self.side, self.normalizer = side, _conv_side(side, proj), normalizer
-        self.proj = rewrites.conv(proj.weight, proj.bias * SHRINK, proj.stride, proj.padding)
+        self.is_over_patches = rewrites.is_over_patches(proj, side)
+        self.proj: nn.Module = rewrites.conv(proj.weight, proj.bias * SHRINK, proj.stride, proj.padding)
         self.norm = rewrites.LayerNorm(embed.norm, normalizer, SHRINK, SHRINK)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        if isinstance(self.proj, rewrites.PerTokenScaledPatches):
+            return self.norm(self.proj(tokens))
         pictures = self.proj(_to_pictures(tokens, -1, self.side_in, self.side_in))
         return self.norm(_to_tokens(pictures, self.normalizer))
 

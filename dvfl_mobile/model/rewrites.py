@@ -220,6 +220,38 @@ class PerTokenScaledLinear(nn.Module):
         return self.linear(tokens * (root * root)) * size + self.bias
 
 
+class PerTokenScaledPatches(PerTokenScaledLinear):
+    """A convolution over patches as a per-token scaled linear layer: tokens `(T,N,C)` to `(T,N/k²,out)`.
+
+    Its kernel is as large as its stride and there is no padding, so that each place reads a patch of `k·k` tokens and
+    no other place does: a patch is one token of `k·k·C` channels. The patches are gathered by one transpose of four
+    dimensions, since the tokens of one row of a patch lie side by side already.
+
+    Args:
+        layer: the convolution that it replaces; see `is_over_patches`.
+        side: H = W of the pictures.
+        normalizer: how the mean is computed.
+    """
+
+    def __init__(self, layer: nn.Conv2d, side: int, normalizer: Normalizer) -> None:
+        weight = layer.weight.permute(0, 2, 3, 1).flatten(1)
+        super().__init__(linear(weight, layer.bias), normalizer)
+        self.kernel, self.side = int(layer.kernel_size[0]), side
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        kernel, side = self.kernel, self.side // self.kernel
+        frames, channels = tokens.shape[0], tokens.shape[-1]
+        rows = tokens.reshape(frames * side, kernel, side, kernel * channels).transpose(1, 2)
+        shape = (frames, side * side) if tokens.dim() == 3 else (frames, side, side)
+        return super().forward(rows.reshape(*shape, kernel * kernel * channels))
+
+
+def is_over_patches(layer: nn.Conv2d, side: int) -> bool:
+    """Whether a convolution reads each token of pictures of that side once: by patches that leave none out."""
+    kernel, stride, padding = _pair(layer.kernel_size), _pair(layer.stride), _pair(layer.padding)
+    return kernel == stride == (kernel[0], kernel[0]) and padding == (0, 0) and side % kernel[0] == 0
+
+
 class PooledMean(nn.Module):
     """The mean over the channels, `(T,N,C)` to `(T,N,1)`, as that of T·N pictures `(1,C,1)`.
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dvfl_mobile.model.deploy import DeployForm
-from dvfl_mobile.model.rewrites import PerTokenScaledLinear
+from dvfl_mobile.model.deploy import DeployForm, Downsample
+from dvfl_mobile.model.rewrites import PerTokenScaledLinear, PerTokenScaledPatches
 from dvfl_mobile.targets import Normalizer
 
 LEAST_DB = 12.0
@@ -19,7 +19,10 @@ LEAST_DB = 12.0
 LEAST_DB_IN_LAST_STAGE = 24.0
 """Likewise in the last stage, where tokens are fewest and no later layer averages the error away."""
 
-# What these read is a product or a gated sum: nothing before them brings its tokens to one size.
+LEAST_DB_INTO_LAST_STAGE = 30.0
+"""Likewise of the patches that become the last stage's tokens: all that it does begins with them."""
+
+# What these read is a product, a gated sum or the residual stream: nothing before them brings its tokens to one size.
 _CANDIDATES = re.compile(r"stage\d+\.block\d+\.modulation\.(proj|h|h_temporal)")
 
 
@@ -27,9 +30,11 @@ def layers_to_scale(form: DeployForm, clips: Iterable[Any]) -> tuple[str, ...]:
     """The paths of the linear layers to scale per token, from what they read of a few clips `(T,3,H,W)`.
 
     For each, the size of its median token (root mean square over channels) against the rounding error of a scale
-    that reaches the largest value: `20 log10(size · √12 · 255 / (max - min))`.
+    that reaches the largest value: `20 log10(size · √12 · 255 / (max - min))`. The convolution in front of the last
+    stage is one of them where it reads patches, each of which is a token then.
     """
-    reading = {name: _Reading() for name, _ in form.named_modules() if _CANDIDATES.fullmatch(name)}
+    least = _candidates(form)
+    reading = {name: _Reading(form.get_submodule(name)) for name in least}
     hooks = [form.get_submodule(name).register_forward_pre_hook(reading[name].watch) for name in reading]
     try:
         with torch.no_grad():
@@ -38,8 +43,6 @@ def layers_to_scale(form: DeployForm, clips: Iterable[Any]) -> tuple[str, ...]:
     finally:
         for hook in hooks:
             hook.remove()
-    last = max(name.split(".")[0] for name in reading)
-    least = {name: LEAST_DB_IN_LAST_STAGE if name.startswith(f"{last}.") else LEAST_DB for name in reading}
     return tuple(name for name, seen in reading.items() if seen.median_db < least[name])
 
 
@@ -47,22 +50,47 @@ def scale_per_token(form: DeployForm, paths: Collection[str], normalizer: Normal
     """Put layers with per-token scaling in the place of those at `paths`."""
     for path in paths:
         parent, _, name = path.rpartition(".")
-        layer = form.get_submodule(path)
-        assert isinstance(layer, nn.Linear)
-        scaled = PerTokenScaledLinear(layer, normalizer).requires_grad_(False)
-        setattr(form.get_submodule(parent), name, scaled)
+        owner, layer = form.get_submodule(parent), form.get_submodule(path)
+        if isinstance(owner, Downsample):
+            assert isinstance(layer, nn.Conv2d)
+            scaled: nn.Module = PerTokenScaledPatches(layer, owner.side_in, normalizer)
+        else:
+            assert isinstance(layer, nn.Linear)
+            scaled = PerTokenScaledLinear(layer, normalizer)
+        setattr(owner, name, scaled.requires_grad_(False))
+
+
+def _candidates(form: DeployForm) -> dict[str, float]:
+    """The paths of the layers that may need it, each with the decibels below which it does."""
+    stages = [name for name, _ in form.named_children() if name.startswith("stage")]
+    least = {}
+    for name, _ in form.named_modules():
+        if _CANDIDATES.fullmatch(name):
+            least[name] = LEAST_DB_IN_LAST_STAGE if name.startswith(f"{stages[-1]}.") else LEAST_DB
+    if len(stages) > 1:
+        path = f"{stages[-2]}.downsample"
+        downsample = form.get_submodule(path)
+        assert isinstance(downsample, Downsample)
+        if downsample.is_over_patches:
+            least[f"{path}.proj"] = LEAST_DB_INTO_LAST_STAGE
+    return least
 
 
 class _Reading:
-    """What one layer read: sizes of its tokens, and the largest range."""
+    """What one layer read: sizes of its tokens, or patches, and the largest range."""
 
-    def __init__(self) -> None:
+    def __init__(self, layer: nn.Module) -> None:
+        self._kernel = int(layer.kernel_size[0]) if isinstance(layer, nn.Conv2d) else None
         self._sizes: list[Tensor] = []
         self._low, self._high = 0.0, 0.0
 
     def watch(self, _module: nn.Module, inputs: Sequence[Tensor]) -> None:
         tokens = inputs[0]
-        self._sizes.append(tokens.square().mean(-1).sqrt().flatten())
+        if self._kernel is None:
+            squares = tokens.square().mean(-1)
+        else:
+            squares = nn.functional.avg_pool2d(tokens.square().mean(1, keepdim=True), self._kernel)
+        self._sizes.append(squares.sqrt().flatten())
         self._low, self._high = min(self._low, float(tokens.amin())), max(self._high, float(tokens.amax()))
 
     @property

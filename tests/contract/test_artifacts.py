@@ -434,7 +434,7 @@ def _scaled_norms(architecture: Architecture, stage: int) -> int:
 
 
 def _mean_of_a_token(path: str) -> int:
-    """A per-token scaled layer of the small student takes one mean more of its tokens."""
+    """A per-token scaled layer of the small student takes one mean more of its tokens, or of its patches of them."""
     stage = int(path.removeprefix("stage").split(".")[0])
     side = SMALL.img_size // SMALL.patch_size // 2**stage
     return SMALL.token_frames * side * side * SMALL.channels(stage)

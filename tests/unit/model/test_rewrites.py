@@ -181,6 +181,27 @@ def test_layer_norm_with_gamma(normalizer: Normalizer) -> None:
 SPEC = ClipSpec()
 
 
+@pytest.mark.parametrize("kernel", [2, 3])
+@both_normalizers
+def test_per_token_scaled_patches_compute_the_convolution(normalizer: Normalizer, kernel: int) -> None:
+    layer, side = nn.Conv2d(5, 7, kernel, kernel), 6
+    pictures = torch.randn(2, 5, side, side) * torch.logspace(-2, 2, side)
+    assert rewrites.is_over_patches(layer, side)
+    expected = layer(pictures).permute(0, 2, 3, 1)
+    tokens = pictures.permute(0, 2, 3, 1)
+    patches = rewrites.PerTokenScaledPatches(layer, side, normalizer)
+    # A patch's size is divided out and multiplied back: each rounds once more.
+    assert_close(patches(tokens), expected, STATISTICS)
+    flat = patches(tokens.reshape(2, side * side, 5))
+    assert_close(flat, expected.reshape(2, -1, 7), STATISTICS)
+
+
+def test_a_convolution_that_reads_a_token_twice_or_leaves_one_out_is_not_over_patches() -> None:
+    assert not rewrites.is_over_patches(nn.Conv2d(5, 7, 2, 2), 7)
+    assert not rewrites.is_over_patches(nn.Conv2d(5, 7, 3, 2, 1), 8)
+    assert not rewrites.is_over_patches(nn.Conv2d(5, 7, 2, 2, 1), 8)
+
+
 def assert_close(got: Tensor, expected: Tensor, tolerance: float) -> None:
     """`got` is float32 and nowhere further from `expected` than `tolerance` of its largest value."""
     assert got.dtype == torch.float32

@@ -12,7 +12,7 @@ from dvfl_mobile.delegation import module_path
 from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.deploy import DeployForm
-from dvfl_mobile.quantization.calibrate import ptq
+from dvfl_mobile.quantization.calibrate import ptq, token_scaling
 from dvfl_mobile.quantization.calibrate.observers import OBSERVERS, observer_named
 from dvfl_mobile.quantization.calibrate.token_scaling import layers_to_scale
 from dvfl_mobile.quantization.graph import graphs
@@ -187,7 +187,7 @@ def test_a_per_token_scaled_layer_computes_the_same_in_float() -> None:
     student = small_student()
     form = DeployForm(student.network, student.raw_clip)
     paths = [name for name, _ in form.named_modules() if name.endswith((".proj", ".h", ".h_temporal"))]
-    paths = [name for name in paths if "modulation" in name]
+    paths = [name for name in paths if "modulation" in name or "downsample" in name]
     clip = torch.from_numpy(drawn()[0]).float()
     for layout in ("products", "means", "native"):
         plain, scaled = deploy_form(student, (), layout)(clip), deploy_form(student, paths, layout)(clip)
@@ -204,6 +204,17 @@ def test_layers_are_scaled_per_token_where_one_scale_would_starve_most_tokens() 
         spiky = form.get_submodule("stage1.block0.modulation.query")
         spiky.weight.mul_(torch.logspace(0, 4, spiky.weight.shape[0])[:, None])
     assert "stage1.block0.modulation.proj" in layers_to_scale(form, drawn()[:2])
+
+
+def test_patches_that_become_the_last_stage_s_tokens_are_scaled_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(token_scaling, "LEAST_DB_INTO_LAST_STAGE", 200.0)
+    for architecture, expected in (
+        (SMALL, {"stage2.downsample.proj"}),
+        (SMALL.model_copy(update={"use_conv_embed": True}), set()),
+    ):
+        student = seeded_student(architecture)
+        found = layers_to_scale(DeployForm(student.network, student.raw_clip), drawn()[:1])
+        assert {path for path in found if "downsample" in path} == expected
 
 
 def test_per_token_scaling_is_worth_decibels_where_tokens_differ() -> None:
