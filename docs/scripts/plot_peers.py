@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
-import matplotlib
-
-matplotlib.use("svg")
 from matplotlib import pyplot
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from plots import draw_both, section
 
-DOCS = Path(__file__).parents[1]
 _PRECISIONS = {"fp32": "float32", "int8": "static int8"}
 # Of the bare products, of ours and of all others, on a light and on a dark page.
 _COLOURS = {
     "light": {"bare": "#8c959f", "ours": "#00798c", "other": "#c2405a"},
     "dark": {"bare": "#6e7681", "ours": "#3cc5d9", "other": "#ff7b8a"},
 }
-_INK = {"light": "#1f2328", "dark": "#e6edf3"}
 
 
 @dataclass(frozen=True)
@@ -37,10 +34,8 @@ class Row:
     median_ms: float
 
 
-def rows(page: str) -> list[Row]:
-    """The rows of the page's table of programs."""
-    table = page[page.index("<!-- benchmark:peers -->") :]
-    table = table[: table.index("<!-- /benchmark -->")]
+def rows(table: str) -> list[Row]:
+    """The rows of the table of programs."""
     found = []
     for line in re.findall(r"^\| (.+ ms \|.+) \|$", table, re.MULTILINE):
         name, _, precision, median, *_ = (cell.strip() for cell in line.split("|"))
@@ -49,35 +44,18 @@ def rows(page: str) -> list[Row]:
     return found
 
 
-def draw(found: list[Row], look: str, path: Path) -> None:
-    """Float and int8 one above the other, the fastest program first, as SVG."""
-    ink = _INK[look]
-    style = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "peers",
-        "font.family": "sans-serif",
-        "font.sans-serif": ["Helvetica", "Arial", "DejaVu Sans", "sans-serif"],
-        "font.size": 10,
-        "axes.spines.left": False,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": _COLOURS[look]["bare"],
-        "ytick.left": False,
-        **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), ink),
-    }
+def draw(found: list[Row], look: str) -> Figure:
+    """Float and int8 one above the other, the fastest program first."""
     parts = [[row for row in found if row.precision == precision] for precision in _PRECISIONS]
-    with pyplot.rc_context(style):
-        figure, axes = pyplot.subplots(
-            2, 1, figsize=(8.2, 6.0), sharex=True, layout="constrained", height_ratios=[len(part) for part in parts]
-        )
-        for place, part, title in zip(axes, parts, _PRECISIONS.values(), strict=True):
-            _bars(place, sorted(part, key=lambda row: row.median_ms), look)
-            place.set_title(title, fontsize=10, loc="left", fontweight="bold")
-        axes[-1].set_xlabel("milliseconds a clip")
-        axes[-1].set_xlim(0, 1.1 * max(row.median_ms for row in found))
-        figure.savefig(path, transparent=True, metadata={"Date": None, "Creator": None})
-        pyplot.close(figure)
-    path.write_text(re.sub(r"[ \t]+$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE), encoding="utf-8")
+    figure, axes = pyplot.subplots(
+        2, 1, figsize=(8.2, 6.0), sharex=True, layout="constrained", height_ratios=[len(part) for part in parts]
+    )
+    for place, part, title in zip(axes, parts, _PRECISIONS.values(), strict=True):
+        _bars(place, sorted(part, key=lambda row: row.median_ms), look)
+        place.set_title(title, fontsize=10, loc="left", fontweight="bold")
+    axes[-1].set_xlabel("milliseconds a clip")
+    axes[-1].set_xlim(0, 1.1 * max(row.median_ms for row in found))
+    return figure
 
 
 def _bars(axes: Axes, part: list[Row], look: str) -> None:
@@ -91,14 +69,5 @@ def _bars(axes: Axes, part: list[Row], look: str) -> None:
         label.set_fontweight("bold" if row.kind == "ours" else "normal")
 
 
-def main() -> None:
-    """Draw the picture for light and for dark pages."""
-    found = rows((DOCS / "benchmarks.md").read_text(encoding="utf-8"))
-    for look in ("light", "dark"):
-        path = DOCS / "images" / f"peers-{look}.svg"
-        draw(found, look, path)
-        print(path)
-
-
 if __name__ == "__main__":
-    main()
+    draw_both("peers", partial(draw, rows(section("peers"))))

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from math import sqrt
-from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("svg")
 from matplotlib import pyplot
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from plots import INK, draw_both, section
 
-DOCS = Path(__file__).parents[1]
 _Z = 1.959964
 _LABELS = {
     "dynamic_wi8_afp32": "dynamic int8",
@@ -31,8 +29,6 @@ _COLOURS = {
     "light": {"executorch": "#c2405a", "tflite": "#00798c", "coreml": "#6a4c93"},
     "dark": {"executorch": "#ff7b8a", "tflite": "#3cc5d9", "coreml": "#b79ae0"},
 }
-# Text, and lines that only help.
-_INK = {"light": ("#1f2328", "#8c959f"), "dark": ("#e6edf3", "#6e7681")}
 
 
 @dataclass(frozen=True)
@@ -47,10 +43,8 @@ class Row:
     speed: float | None
 
 
-def rows(page: str) -> list[Row]:
-    """The rows of the page's table of recipes."""
-    table = page[page.index("<!-- benchmark:quantization -->") :]
-    table = table[: table.index("<!-- /benchmark -->")]
+def rows(table: str) -> list[Row]:
+    """The rows of the table of recipes."""
     found = []
     for line in re.findall(r"^\| (?!recipe |---)(.+) \|$", table, re.MULTILINE):
         recipe, target, _, kept, _, size, *speed = (cell.strip(" *") for cell in line.split("|"))
@@ -67,55 +61,35 @@ def wilson(right: int, total: int) -> tuple[float, float]:
     return (middle - half) / (1 + square / total), (middle + half) / (1 + square / total)
 
 
-def draw(found: list[Row], look: str, path: Path) -> None:
-    """A line for each recipe and target, and what it keeps, gains and saves side by side, as SVG."""
-    ink, faint = _INK[look]
-    style = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "recipes",
-        "font.family": "sans-serif",
-        "font.sans-serif": ["Helvetica", "Arial", "DejaVu Sans", "sans-serif"],
-        "font.size": 10,
-        "axes.spines.left": False,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": faint,
-        "ytick.left": False,
-        **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), ink),
-    }
-    with pyplot.rc_context(style):
-        figure, axes = pyplot.subplots(
-            1, 3, figsize=(9.4, 4.4), sharey=True, layout="constrained", width_ratios=(4, 3, 3)
-        )
-        places = _places(found)
-        for row, y in zip(found, places, strict=True):
-            colour = _COLOURS[look][row.target]
-            low, high = wilson(row.kept, row.clips)
-            axes[0].plot(
-                [100 * low, 100 * high], [y, y], color=colour, alpha=0.4, linewidth=2.5, solid_capstyle="round"
-            )
-            axes[0].plot(100 * row.kept / row.clips, y, "o", color=colour, markersize=6.5)
-            _bar(axes[1], y, row.speed, "{:.2f}", colour)
-            _bar(axes[2], y, row.size_mb, "{:.1f}", colour)
-        axes[0].set_title("the same answer as float, of 112 clips", fontsize=10, loc="left")
-        axes[0].set(xlim=(89, 100.8), yticks=places, yticklabels=[row.target for row in found])
-        axes[0].xaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
-        axes[0].grid(axis="x", color=faint, alpha=0.25)
-        for label, row in zip(axes[0].get_yticklabels(), found, strict=True):
-            label.set_color(_COLOURS[look][row.target])
-        for recipe in dict.fromkeys(row.recipe for row in found):
-            first = min(y for row, y in zip(found, places, strict=True) if row.recipe == recipe)
-            axes[0].annotate(
-                _LABELS.get(recipe, recipe), (0, first), (-78, 0), ("axes fraction", "data"), "offset points",
-                ha="right", va="center", fontweight="bold",
-            )  # fmt: skip
-        axes[1].set_title("times as fast as fp32", fontsize=10, loc="left")
-        axes[1].set(xlim=(0, 3.2), xticks=(0, 1, 2, 3))
-        axes[2].set_title("size, MB", fontsize=10, loc="left")
-        axes[2].set(xlim=(0, 105), ylim=(max(places) + 0.7, -0.7))
-        figure.savefig(path, transparent=True, metadata={"Date": None, "Creator": None})
-        pyplot.close(figure)
-    path.write_text(re.sub(r"[ \t]+$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE), encoding="utf-8")
+def draw(found: list[Row], look: str) -> Figure:
+    """A line for each recipe and target, and what it keeps, gains and saves side by side."""
+    _, faint = INK[look]
+    figure, axes = pyplot.subplots(1, 3, figsize=(9.4, 4.4), sharey=True, layout="constrained", width_ratios=(4, 3, 3))
+    places = _places(found)
+    for row, y in zip(found, places, strict=True):
+        colour = _COLOURS[look][row.target]
+        low, high = wilson(row.kept, row.clips)
+        axes[0].plot([100 * low, 100 * high], [y, y], color=colour, alpha=0.4, linewidth=2.5, solid_capstyle="round")
+        axes[0].plot(100 * row.kept / row.clips, y, "o", color=colour, markersize=6.5)
+        _bar(axes[1], y, row.speed, "{:.2f}", colour)
+        _bar(axes[2], y, row.size_mb, "{:.1f}", colour)
+    axes[0].set_title("the same answer as float, of 112 clips", fontsize=10, loc="left")
+    axes[0].set(xlim=(89, 100.8), yticks=places, yticklabels=[row.target for row in found])
+    axes[0].xaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
+    axes[0].grid(axis="x", color=faint, alpha=0.25)
+    for label, row in zip(axes[0].get_yticklabels(), found, strict=True):
+        label.set_color(_COLOURS[look][row.target])
+    for recipe in dict.fromkeys(row.recipe for row in found):
+        first = min(y for row, y in zip(found, places, strict=True) if row.recipe == recipe)
+        axes[0].annotate(
+            _LABELS.get(recipe, recipe), (0, first), (-78, 0), ("axes fraction", "data"), "offset points",
+            ha="right", va="center", fontweight="bold",
+        )  # fmt: skip
+    axes[1].set_title("times as fast as fp32", fontsize=10, loc="left")
+    axes[1].set(xlim=(0, 3.2), xticks=(0, 1, 2, 3))
+    axes[2].set_title("size, MB", fontsize=10, loc="left")
+    axes[2].set(xlim=(0, 105), ylim=(max(places) + 0.7, -0.7))
+    return figure
 
 
 def _places(found: list[Row]) -> list[float]:
@@ -136,14 +110,5 @@ def _bar(axes: Axes, y: float, value: float | None, form: str, colour: str) -> N
     axes.annotate(form.format(value), (value, y), (4, 0), textcoords="offset points", va="center", fontsize=9)
 
 
-def main() -> None:
-    """Draw the picture for light and for dark pages."""
-    found = rows((DOCS / "benchmarks.md").read_text(encoding="utf-8"))
-    for look in ("light", "dark"):
-        path = DOCS / "images" / f"recipes-{look}.svg"
-        draw(found, look, path)
-        print(path)
-
-
 if __name__ == "__main__":
-    main()
+    draw_both("recipes", partial(draw, rows(section("quantization"))))
