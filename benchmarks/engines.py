@@ -17,10 +17,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from pages import write_between
+
 from dvfl_mobile import targets
 from dvfl_mobile.artifacts.make import open_artifact
 from dvfl_mobile.documents import Verdict
-from dvfl_mobile.files import write_text
 from dvfl_mobile.parity.report import ParityReport
 from dvfl_mobile.pipeline.engines import WITHOUT_A_PHONE
 from dvfl_mobile.pipeline.summary import DeployRow
@@ -109,13 +110,8 @@ def _sizes(rows: Sequence[DeployRow], recipes: Sequence[str]) -> Iterable[tuple[
 
 def write(models: Sequence[Path]) -> None:
     """Put the tables of all networks into the page, between its two marks."""
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        sys.exit(f"{PAGE} has no place for the tables: {BEGIN} and {END}")
     sections = "\n".join(map(tables, models))
-    write_text(PAGE, f"{before}{BEGIN}\n\n{sections}\n{END}{after}")
+    write_between(PAGE, BEGIN, f"\n\n{sections}\n", END)
 
 
 def main() -> None:

@@ -19,11 +19,11 @@ wrote in place of a race.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from pages import write_between
 from peer_programs.making import Making
 from peer_programs.programs import PROGRAMS
 from peer_programs.racing import Worker, race
@@ -77,15 +77,6 @@ def run(options: argparse.Namespace, step: Step) -> Results:
     return Results(machine=machine(), programs=tuple(programs), **chosen)
 
 
-def write_page(tables: str) -> None:
-    """Put the tables into the page, between its two marks."""
-    before, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        sys.exit(f"{PAGE} has no place for the tables: {BEGIN} and {END}")
-    write_text(PAGE, f"{before}{begin}\n{tables}{end}{after}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path, nargs="?")
@@ -114,7 +105,7 @@ def main() -> None:
     if options.json:
         write_text(options.json, results.model_dump_json(indent=2) + "\n")
     if options.page:
-        write_page(results.markdown())
+        write_between(PAGE, BEGIN, f"\n{results.markdown()}", END)
 
 
 if __name__ == "__main__":
