@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from peer_programs.lowering import Plain
 from torch import Tensor, nn
 
 from dvfl_mobile.cli.progress import steps
@@ -42,17 +43,6 @@ from dvfl_mobile.targets import target_named
 
 BARS = {"executorch": 1.4, "tflite": 1.3}
 MOST_OVER_PRODUCTS = 1.6
-
-
-class Plain(nn.Module):
-    """The reference form on one clip, as anyone would export it."""
-
-    def __init__(self, student: Student) -> None:
-        super().__init__()
-        self.network = student.network
-
-    def forward(self, clip: Tensor) -> Tensor:
-        return self.network(clip[None])
 
 
 class Products(nn.Module):
@@ -151,7 +141,7 @@ def prepare(target: str, student: Student, folder: Path) -> list[Contender]:
     normalized = torch.from_numpy(normalize(pixels, spec))
     raw = torch.from_numpy(pixels.astype(np.float32))
     plain, deploy, products = (folder / f"{target}-{name}" for name in ("plain", "deploy", "products"))
-    EXPORT[target](Plain(student), (normalized,), plain)
+    EXPORT[target](Plain(student.network), (normalized,), plain)
     kind = target_named(target)
     form = DeployForm(student.network, spec, kind.normalizer)
     lower(kind, Request(form, spec.shape, "fp32", "{}", kind.minimum_os), deploy)
