@@ -12,6 +12,7 @@ from torch.fx import GraphModule, Interpreter, Node
 from torch.overrides import TorchFunctionMode
 
 from dvfl_mobile.delegation import module_path
+from dvfl_mobile.model.kept_memory import kept_memory
 from dvfl_mobile.model.ranges import CONSTANT, MOST_HALF, Ranges
 
 _NAMES = """
@@ -39,7 +40,7 @@ def measure_ranges(form: nn.Module, clips: Any, source: str) -> Ranges:
     """
     constants = _constants(form)
     rows: Rows = {}
-    with torch.no_grad():
+    with torch.no_grad(), kept_memory():
         for clip in clips:
             pixels = torch.from_numpy(clip).float()
             if isinstance(form, GraphModule):

@@ -15,6 +15,7 @@ from dvfl_mobile.data.gather import ClipSet
 from dvfl_mobile.devices.base import Device, have_programs
 from dvfl_mobile.documents import leave
 from dvfl_mobile.errors import DvflMobileError
+from dvfl_mobile.model.kept_memory import kept_memory
 from dvfl_mobile.parity.measure import measure
 from dvfl_mobile.parity.report import ParityReport, SecondOpinion, decided, undecided
 from dvfl_mobile.parity.second_opinion import compared
@@ -37,7 +38,7 @@ def reference_logits(student: Student, clip_set: ClipSet, step: Step) -> Logits:
     """The reference form's logits of each clip, `(N,K)`."""
     from dvfl_mobile.runners.pytorch import TorchRunner
 
-    with step("reference logits (PyTorch)", len(clip_set.clips)) as advance:
+    with step("reference logits (PyTorch)", len(clip_set.clips)) as advance, kept_memory():
         return _run(TorchRunner(student), clip_set, advance)
 
 

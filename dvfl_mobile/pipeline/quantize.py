@@ -257,11 +257,12 @@ def _nothing_to_choose_by(clips: CalibrationClips, degenerate: Sequence[str]) ->
 def _looked_at(form: QuantizedForm, clips: CalibrationClips, step: Step) -> PooledMetrics:
     from dvfl_mobile.quantization.graph.forms import deploy_form
     from dvfl_mobile.quantization.graph.graphs import run_clips
+    from dvfl_mobile.quantization.graph.repeats import without_repeats
 
     some = clips.held_out[:LOOKED_AT]
     with step("compare with float", 2 * len(some)) as advance:
         expected = run_clips(deploy_form(form.student, ()), some, advance)
-        found = run_clips(form.graph(), some, advance)
+        found = run_clips(without_repeats(form.graph()), some, advance)
     return measure(expected.numpy(), found.numpy(), [str(index) for index in range(len(some))]).pooled
 
 

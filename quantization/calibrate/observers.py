@@ -8,45 +8,32 @@ from typing import Any
 
 from dvfl_mobile.errors import UsageError
 
+_Constructor = Callable[[int], Any]
 KEPT_PERCENT = 99.999
 
-_Constructor = Callable[[], Any]
 
-
-def _min_max() -> Any:
+def _min_max(_clips: int) -> Any:
     from torchao.quantization.pt2e.observer import MinMaxObserver
 
     return MinMaxObserver
 
 
-def _moving_average() -> Any:
+def _moving_average(_clips: int) -> Any:
     from torchao.quantization.pt2e.observer import MovingAverageMinMaxObserver
 
     return MovingAverageMinMaxObserver
 
 
-def _histogram() -> Any:
+def _histogram(_clips: int) -> Any:
     from torchao.quantization.pt2e.observer import HistogramObserver
 
     return HistogramObserver
 
 
-def _percentile() -> Any:
-    import torch
-    from torchao.quantization.pt2e.observer import HistogramObserver
+def _percentile(clips: int) -> Any:
+    from dvfl_mobile.quantization.calibrate.percentile import percentile_observer
 
-    class PercentileObserver(HistogramObserver):  # type: ignore[misc]
-        """The range that holds `KEPT_PERCENT` of the values, as much cut off below as above."""
-
-        def _non_linear_param_search(self) -> tuple[torch.Tensor, torch.Tensor]:
-            cut = (100 - KEPT_PERCENT) / 200
-            share = self.histogram.double().cumsum(0) / self.histogram.double().sum()
-            edges = torch.linspace(float(self.min_val), float(self.max_val), self.bins + 1)
-            low = int(torch.searchsorted(share, cut, right=True))
-            high = int(torch.searchsorted(share, 1 - cut))
-            return edges[min(low, self.bins - 1)], edges[min(high, self.bins - 1) + 1]
-
-    return PercentileObserver
+    return percentile_observer(clips)
 
 
 OBSERVERS: Mapping[str, tuple[_Constructor, str]] = MappingProxyType(
@@ -69,11 +56,14 @@ def observer_exists(name: str) -> None:
         raise UsageError(f"There is no observer {name!r}.", hint=f"Choose one of: {', '.join(OBSERVERS)}.")
 
 
-def observer_named(name: str) -> Any:
-    """The class of torchao's observer, or of one derived from it, for per-tensor ranges.
+def observer_named(name: str, clips: int) -> Any:
+    """The class of torchao's observer, or of one that is made like it, for per-tensor ranges.
+
+    Args:
+        clips: how many of them will pass.
 
     Raises:
         UsageError: there is none of that name.
     """
     observer_exists(name)
-    return OBSERVERS[name][0]()
+    return OBSERVERS[name][0](clips)

@@ -14,6 +14,7 @@ from dvfl_mobile.quantization.calibrate import cache
 from dvfl_mobile.quantization.calibrate.token_scaling import layers_to_scale
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.forms import QuantizedForm, deploy_form, freeze
+from dvfl_mobile.quantization.graph.repeats import without_repeats
 from dvfl_mobile.quantization.settings import CalibrationFacts, Quantization
 
 _CLIPS_FOR_TOKEN_SCALING = 16
@@ -62,8 +63,8 @@ def _find(student: Student, clips: NDArray[np.uint8], observer: str, keep: Seque
         per_token_scaled = layers_to_scale(deploy_form(student, ()), some)
     form = deploy_form(student, per_token_scaled)
     with step("calibrate", len(clips)) as advance:
-        graph, scales, products = graphs.watched(form, student.raw_clip.shape, observer, keep)
-        graphs.run_clips(graph, clips, advance)
+        graph, scales, products = graphs.watched(form, student.raw_clip.shape, observer, keep, len(clips))
+        graphs.run_clips(without_repeats(graph), clips, advance)
     return Quantization(
         recipe="static_wi8_ai8",
         method="ptq",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dvfl_mobile.model.deploy import DeployForm, Downsample
+from dvfl_mobile.model.kept_memory import kept_memory
 from dvfl_mobile.model.rewrites import PerTokenScaledLinear, PerTokenScaledPatches
 from dvfl_mobile.targets import Normalizer
 
@@ -37,7 +38,7 @@ def layers_to_scale(form: DeployForm, clips: Iterable[Any]) -> tuple[str, ...]:
     reading = {name: _Reading(form.get_submodule(name)) for name in least}
     hooks = [form.get_submodule(name).register_forward_pre_hook(reading[name].watch) for name in reading]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), kept_memory():
             for clip in clips:
                 form(torch.from_numpy(clip).float())
     finally:

@@ -34,7 +34,7 @@ from dvfl_mobile.quantization.floats import FLOAT_PARTS
 
 _aten = torch.ops.aten
 PRODUCTS = (_aten.linear.default, _aten.conv2d.default)
-_PASSING = (
+PASSING = (
     _aten.view.default,
     _aten.reshape.default,
     _aten.permute.default,
@@ -90,7 +90,7 @@ class FocalModulationQuantizer(Quantizer):  # type: ignore[misc]
                 continue
             if node.target in PRODUCTS:
                 self._product(node)
-            elif node.target in _PASSING:
+            elif node.target in PASSING:
                 self._passing(node)
             elif node.target == _aten.gelu.default:
                 self._gelu(node)

@@ -11,6 +11,7 @@ from torch.fx import GraphModule
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e, prepare_qat_pt2e
 from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
+from dvfl_mobile.model.kept_memory import kept_memory
 from dvfl_mobile.model.lean import lean_exports
 from dvfl_mobile.quantization.calibrate.observers import observer_named
 from dvfl_mobile.quantization.graph.annotate import FocalModulationQuantizer, Product
@@ -20,7 +21,7 @@ from dvfl_mobile.quantization.scales import ACTIVATION_RANGE, RAW_PIXELS, WEIGHT
 
 @lean_exports()
 def watched(
-    form: nn.Module, shape: Sequence[int], observer: str, keep: Sequence[str]
+    form: nn.Module, shape: Sequence[int], observer: str, keep: Sequence[str], clips: int
 ) -> tuple[GraphModule, Callable[[], dict[str, Scale]], tuple[Product, ...]]:
     """A graph that computes what `form` computes, and watches each tensor that is to become int8.
 
@@ -28,12 +29,13 @@ def watched(
         shape: (T, 3, H, W) of the input.
         observer: one of `OBSERVERS`.
         keep: patterns of modules that stay float.
+        clips: how many will pass.
 
     Returns:
         The graph; a function that gives the scales, by the edges' names, once clips have passed; the int8 products.
     """
     watchers: dict[str, Any] = {}
-    specs = _Watching(observer, watchers)
+    specs = _Watching(observer_named(observer, clips), watchers)
     quantizer = FocalModulationQuantizer(specs, keep)
     graph = prepare_pt2e(exported(form, shape), quantizer)
     return graph, lambda: {key: _scale_of(watcher) for key, watcher in watchers.items()}, tuple(quantizer.products)
@@ -102,7 +104,7 @@ def run_clips(graph: nn.Module, clips: Iterable[Any], advance: Callable[[], None
     """Logits, `(N,K)`, of clips `(T,3,H,W)` of 0-255 pixels, one after the other, in the graph's own numbers."""
     dtype = next(graph.parameters()).dtype
     logits = []
-    with torch.no_grad():
+    with torch.no_grad(), kept_memory():
         for clip in clips:
             logits.append(graph(torch.from_numpy(clip).to(dtype)))
             advance()
@@ -117,8 +119,8 @@ def exported(form: nn.Module, shape: Sequence[int]) -> GraphModule:
 class _Watching:
     """Specs that put an observer of torchao's on each edge."""
 
-    def __init__(self, observer: str, watchers: dict[str, Any]) -> None:
-        self._observer, self._watchers = observer_named(observer), watchers
+    def __init__(self, observer: Any, watchers: dict[str, Any]) -> None:
+        self._observer, self._watchers = observer, watchers
 
     def activation(self, key: str, *, is_pixels: bool) -> QuantizationSpec:
         if is_pixels:

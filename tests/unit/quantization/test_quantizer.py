@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torchao.quantization.pt2e.fake_quantize import FakeQuantizeBase
 
 from dvfl_mobile.delegation import module_path
 from dvfl_mobile.metrics import sqnr_db
@@ -18,6 +20,7 @@ from dvfl_mobile.quantization.calibrate.token_scaling import layers_to_scale
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.edges import PerChannelWeightEdge, weight_scales
 from dvfl_mobile.quantization.graph.forms import deploy_form
+from dvfl_mobile.quantization.graph.repeats import without_repeats
 from dvfl_mobile.quantization.scales import RAW_PIXELS, scale_of_range
 from tests import exports
 from tests.checkpoints import SMALL
@@ -75,7 +78,7 @@ def test_the_product_of_query_and_modulators_is_int8_unless_it_is_scaled_per_tok
     path = "stage0.block0.modulation"
     for per_token_scaled, expected in (((), 2), ((f"{path}.proj",), 0)):
         form = deploy_form(student, per_token_scaled)
-        watched, _, _ = graphs.watched(form, student.raw_clip.shape, "minmax", ())
+        watched, _, _ = graphs.watched(form, student.raw_clip.shape, "minmax", (), 1)
         graphs.run_clips(watched, drawn()[:1])
         keys = graphs.converted(watched, fold=True)
         int8 = [
@@ -141,18 +144,69 @@ def test_every_observer_finds_a_range_for_every_edge(observer: str) -> None:
     assert sqnr_db(expected, found) > 15
 
 
+def reach(name: str, clips: Sequence[torch.Tensor]) -> tuple[float, float]:
+    """The range that an observer chooses."""
+    least, most = -128, 127
+    observer = observer_named(name, len(clips))(
+        dtype=torch.int8, qscheme=torch.per_tensor_affine, quant_min=least, quant_max=most
+    )
+    for clip in clips:
+        assert observer(clip) is clip
+    scale, zero_point = map(float, observer.calculate_qparams())
+    return scale * (least - zero_point), scale * (most - zero_point)
+
+
 def test_percentile_leaves_a_rare_value_out_and_minmax_does_not() -> None:
     values = torch.cat([torch.linspace(-1, 1, 1_000_000), torch.tensor([100.0])])
-    reach = {}
-    for name in ("minmax", "percentile"):
-        observer = observer_named(name)(
-            dtype=torch.int8, qscheme=torch.per_tensor_affine, quant_min=-128, quant_max=127
-        )
-        observer(values)
-        scale, zero_point = observer.calculate_qparams()
-        reach[name] = float(scale) * (127 - int(zero_point))
-    assert reach["minmax"] > 99
-    assert 0.9 < reach["percentile"] < 1.2
+    assert reach("minmax", [values])[1] > 99
+    assert 0.9 < reach("percentile", [values])[1] < 1.2
+
+
+def test_percentile_is_exact_over_all_clips() -> None:
+    # Of 3 million numbers 15 are cut off at each end; the clips differ in size, and pictures lie channels last.
+    stream = torch.Generator().manual_seed(0)
+    clips = [torch.randn(1, 8, 250, 500, generator=stream) * size for size in (1, 3, 2)]
+    clips[1] = clips[1].to(memory_format=torch.channels_last)
+    values = torch.cat([clip.flatten() for clip in clips]).sort().values
+    low, high = float(values[15]), float(values[-16])
+    # The zero point is an integer, so that the range moves by up to half a step.
+    step = (high - low) / 255
+    assert reach("percentile", clips) == pytest.approx((low, high), abs=0.51 * step)
+    assert reach("percentile", clips)[1] - reach("percentile", clips)[0] == pytest.approx(high - low, rel=1e-5)
+
+
+def test_percentile_of_few_values_is_all_that_was_seen() -> None:
+    clips = [torch.tensor([[-1.0, 0.5]]), torch.tensor([[0.0, 3.0]])]
+    assert reach("percentile", clips) == pytest.approx(reach("minmax", clips))
+
+
+def test_rounding_is_torch_s_own_to_the_bit() -> None:
+    edge = graphs.edges_of(small_form().graph())["stage0.block0.mlp.fc1:out"]
+    values = torch.randn(1, 8, 30, 2000, generator=torch.Generator().manual_seed(0)) * 40 * edge.scale
+    values[0, 0, 0, :3] = torch.tensor([torch.inf, -torch.inf, 0.5 * float(edge.scale)])
+    for laid in (values, values.to(memory_format=torch.channels_last), values[:, ::2], values[..., 1:]):
+        expected = torch.fake_quantize_per_tensor_affine(laid, edge.scale, edge.zero_point, -128, 127)
+        with torch.no_grad():
+            assert torch.equal(edge(laid), expected)
+
+
+def test_no_value_is_rounded_or_watched_twice() -> None:
+    form = small_form()
+    clip = torch.from_numpy(drawn()[0]).float()
+    graph = form.graph()
+    with torch.no_grad():
+        expected = graph(clip)
+    before, tensors = len(watchers(graph)), len(graphs.edges_of(graph)) + len(form.integers)
+    once = without_repeats(graph)
+    with torch.no_grad():
+        assert torch.equal(once(clip), expected)
+    assert before > tensors == len(watchers(once))
+
+
+def watchers(graph: Any) -> list[Any]:
+    """The nodes that watch or round a value."""
+    modules = [node for node in graph.graph.nodes if node.op == "call_module"]
+    return [node for node in modules if isinstance(graph.get_submodule(node.target), FakeQuantizeBase)]
 
 
 def test_modules_that_are_kept_stay_float() -> None:
