@@ -33,10 +33,10 @@ def lower(request: Request, path: Path) -> Lowered:
     with tempfile.TemporaryDirectory(prefix="dvfl-mobile-") as work:
         source = Path(work, "model.tflite")
         # Hexagon computes floats in half precision, whichever way they are stored; stored whole, nothing unpacks them.
-        lowered = tflite.lower(replace(request, recipe=request.recipe if is_static else "fp32"), source)
+        tflite.write(replace(request, recipe=request.recipe if is_static else "fp32"), source)
         path.write_bytes(compiled(source, request.soc, Path(work)))
         tflite.attach(path, request.metadata)
-        return Lowered(_delegation(source, path, is_static=is_static), lowered.input_scale)
+        return Lowered(_delegation(source, path, is_static=is_static), tflite.input_scale(source))
 
 
 def _delegation(source: Path, path: Path, *, is_static: bool) -> Delegation:

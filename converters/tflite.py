@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dvfl_mobile.converters.base import Lowered, Request
+from dvfl_mobile.converters.tflite_lookups import lookups, spell_out_lookups
 from dvfl_mobile.converters.tflite_passes import traced_by_the_lowering_alone
 from dvfl_mobile.delegation import Delegation, Operation, module_of_operator
 from dvfl_mobile.recipes import RECIPES, Recipe, WeightRule
@@ -25,6 +26,16 @@ _IN_HALF = ("reduced_precision_support", b"fp16accfp16")
 
 def lower(request: Request, path: Path) -> Lowered:
     """Convert the deploy form and write it to `path`."""
+    recipe = RECIPES[request.recipe]
+    write(request, path)
+    if recipe.is_calibrated:
+        spell_out_lookups(path)
+    attach(path, request.metadata)
+    return _lowered(path, is_static=recipe.is_calibrated)
+
+
+def write(request: Request, path: Path) -> None:
+    """Convert the deploy form to a `.tflite` without metadata, in operators that any reader of it would choose."""
     import litert_torch
     import torch
 
@@ -39,8 +50,14 @@ def lower(request: Request, path: Path) -> Lowered:
         _allow_half(path)
     if recipe.weight_rules:
         _quantize_weights(path, recipe.weight_rules)
-    attach(path, request.metadata)
-    return _lowered(path, is_static=recipe.is_calibrated)
+
+
+def input_scale(path: Path) -> tuple[float, int] | None:
+    """Scale and zero point of a model's input; None of floats."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    scale, zero_point = Interpreter(str(path), num_threads=1).get_input_details()[0]["quantization"]
+    return (float(scale), int(zero_point)) if scale else None
 
 
 def attach(path: Path, metadata: str) -> None:
@@ -60,10 +77,7 @@ def operations(path: Path, *, is_static: bool) -> Iterator[tuple[str, Operation]
 
     plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     interpreter = Interpreter(str(path), num_threads=1, experimental_op_resolver_type=plain)
-    tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
-    for step in interpreter._get_ops_details():
-        operation = _operation(step, tensors, delegated=False, is_static=is_static)
-        yield tensors[int(step["outputs"][0])]["name"], operation
+    yield from _operations(interpreter, frozenset(), is_static=is_static)
 
 
 def _quantized(recipe: Recipe) -> Any:
@@ -124,20 +138,28 @@ def _lowered(path: Path, *, is_static: bool) -> Lowered:
     interpreter = Interpreter(str(path), num_threads=1)
     interpreter.allocate_tensors()
     details = interpreter._get_ops_details()
-    tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
     outputs = [output["index"] for output in interpreter.get_output_details()]
     delegates = [step for step in details if step["op_name"] == "DELEGATE"]
-    outside = _outside(details, outputs)
-    operations = (
-        _operation(step, tensors, delegated=step["index"] not in outside, is_static=is_static)
-        for step in details
-        if step not in delegates
-    )
-    taken = interpreter.get_input_details()[0]
-    scale, zero_point = taken["quantization"]
-    return Lowered(
-        Delegation.of("XNNPACK", len(delegates), operations), (float(scale), int(zero_point)) if scale else None
-    )
+    inside = {step["index"] for step in details} - _outside(details, outputs)
+    found = _operations(interpreter, inside, is_static=is_static)
+    return Lowered(Delegation.of("XNNPACK", len(delegates), (each for _, each in found)), input_scale(path))
+
+
+def _operations(interpreter: Any, inside: Collection[int], *, is_static: bool) -> Iterator[tuple[str, Operation]]:
+    """Every operator, each with the name of the tensor that it gives; `inside` are those of a delegate.
+
+    A GELU of int8 is one, though it is spelled out in three.
+    """
+    details = interpreter._get_ops_details()
+    tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
+    of_int8, around = lookups(details)
+    for step in details:
+        if step["op_name"] == "DELEGATE" or step["index"] in around:
+            continue
+        operation = _operation(step, tensors, delegated=step["index"] in inside, is_static=is_static)
+        if step["index"] in of_int8:
+            operation = operation._replace(is_int8=True)
+        yield tensors[int(step["outputs"][0])]["name"], operation
 
 
 def _outside(details: Sequence[dict[str, Any]], outputs: Sequence[int]) -> set[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from unittest import mock
 import pytest
 
 from dvfl_mobile.artifacts.make import Artifact, folder_of, open_artifact
-from dvfl_mobile.converters.base import Lowered, Request, versions
+from dvfl_mobile.converters.base import versions
 from dvfl_mobile.converters.operator_table import read_fast
 from dvfl_mobile.delegation import Delegation, Operation
 from dvfl_mobile.errors import MissingDependencyError
@@ -83,7 +82,7 @@ def shared_conversions(factory: pytest.TempPathFactory) -> Make:
         beside = folder / f"{target}-{recipe}.pickle"
         with directory_lock(folder / f"{target}-{recipe}", wait=True):
             if not beside.exists():
-                with _remembered_flatbuffers(folder, target), _compiling_what_stands(target, recipe, make):
+                with _remembered_flatbuffers(folder, target):
                     made = _converted(target, recipe, out)
                 incoming = beside.with_suffix(".incoming")
                 incoming.write_bytes(pickle.dumps((made.report, made.graphs, made.operations)))
@@ -144,7 +143,7 @@ def _remembered_flatbuffers(folder: Path, target: str) -> Iterator[None]:
     Args:
         folder: where what it gave lies for all of this run's processes.
     """
-    if target != "tflite":
+    if target != "tflite" and not target.startswith("qualcomm"):
         yield
         return
     import litert_torch
@@ -165,28 +164,6 @@ def _remembered_flatbuffers(folder: Path, target: str) -> Iterator[None]:
         return SimpleNamespace(model_content=kept.read_bytes)
 
     with mock.patch.object(litert_torch, "convert", remembering):
-        yield
-
-
-@contextmanager
-def _compiling_what_stands(target: str, recipe: str, make: Make) -> Iterator[None]:
-    """What is compiled for a chip is the `.tflite` that this run has anyway."""
-    if not target.startswith("qualcomm"):
-        yield
-        return
-    from dvfl_mobile.converters import qualcomm
-
-    # Before it is given in the converter's place, by which it is made.
-    found = make("tflite", "fp32" if recipe == "fp16" else recipe)
-
-    def lower(request: Request, path: Path) -> Lowered:
-        assert request.recipe == found.artifact.manifest.recipe
-        shutil.copy(found.file, path)
-        [entry] = found.artifact.manifest.inputs
-        scale = None if entry.scale is None or entry.zero_point is None else (entry.scale, entry.zero_point)
-        return Lowered(found.artifact.manifest.delegation, scale)
-
-    with mock.patch.object(qualcomm.tflite, "lower", lower):
         yield
 
 
