@@ -40,11 +40,11 @@ def facts(clips: Any, observer: str = "mse") -> CalibrationFacts:
 def small_form(observer: str = "mse", keep: tuple[str, ...] = (), recipe: str = "static_wi8_ai8") -> Any:
     """The small student's quantized form: the same in each of a run's processes, whatever ran there before.
 
-    Its last patches are scaled per token, as a trained nano's are.
+    The patches after its first stage are scaled per token, as some of a trained nano's are, and the others not.
     """
     from dvfl_mobile.quantization.calibrate import ptq, token_scaling
 
-    with threads(1), mock.patch.object(token_scaling, "LEAST_DB_INTO_LAST_STAGE", 200.0):
+    with threads(1), mock.patch.object(token_scaling, "LEAST_DB_OF_PATCHES", 34.0):
         return ptq.quantize(small_student(), recipe, drawn(), facts(drawn(), observer), keep)
 
 

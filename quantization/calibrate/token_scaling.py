@@ -20,8 +20,8 @@ LEAST_DB = 12.0
 LEAST_DB_IN_LAST_STAGE = 24.0
 """Likewise in the last stage, where tokens are fewest and no later layer averages the error away."""
 
-LEAST_DB_INTO_LAST_STAGE = 30.0
-"""Likewise of the patches that become the last stage's tokens: all that it does begins with them."""
+LEAST_DB_OF_PATCHES = 30.0
+"""Likewise of the patches that become a stage's tokens: all that it does begins with them."""
 
 # What these read is a product, a gated sum or the residual stream: nothing before them brings its tokens to one size.
 _CANDIDATES = re.compile(r"stage\d+\.block\d+\.modulation\.(proj|h|h_temporal)")
@@ -31,8 +31,8 @@ def layers_to_scale(form: DeployForm, clips: Iterable[Any]) -> tuple[str, ...]:
     """The paths of the linear layers to scale per token, from what they read of a few clips `(T,3,H,W)`.
 
     For each, the size of its median token (root mean square over channels) against the rounding error of a scale
-    that reaches the largest value: `20 log10(size · √12 · 255 / (max - min))`. The convolution in front of the last
-    stage is one of them where it reads patches, each of which is a token then.
+    that reaches the largest value: `20 log10(size · √12 · 255 / (max - min))`. The convolutions between stages are
+    among them where they read patches, each of which is a token then.
     """
     least = _candidates(form)
     reading = {name: _Reading(form.get_submodule(name)) for name in least}
@@ -65,15 +65,11 @@ def _candidates(form: DeployForm) -> dict[str, float]:
     """The paths of the layers that may need it, each with the decibels below which it does."""
     stages = [name for name, _ in form.named_children() if name.startswith("stage")]
     least = {}
-    for name, _ in form.named_modules():
+    for name, module in form.named_modules():
         if _CANDIDATES.fullmatch(name):
             least[name] = LEAST_DB_IN_LAST_STAGE if name.startswith(f"{stages[-1]}.") else LEAST_DB
-    if len(stages) > 1:
-        path = f"{stages[-2]}.downsample"
-        downsample = form.get_submodule(path)
-        assert isinstance(downsample, Downsample)
-        if downsample.is_over_patches:
-            least[f"{path}.proj"] = LEAST_DB_INTO_LAST_STAGE
+        elif isinstance(module, Downsample) and module.is_over_patches:
+            least[f"{name}.proj"] = LEAST_DB_OF_PATCHES
     return least
 
 

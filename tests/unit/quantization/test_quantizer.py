@@ -260,12 +260,17 @@ def test_layers_are_scaled_per_token_where_one_scale_would_starve_most_tokens() 
     assert "stage1.block0.modulation.proj" in layers_to_scale(form, drawn()[:2])
 
 
-def test_patches_that_become_the_last_stage_s_tokens_are_scaled_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_scaling, "LEAST_DB_INTO_LAST_STAGE", 200.0)
-    for architecture, expected in (
-        (SMALL, {"stage2.downsample.proj"}),
-        (SMALL.model_copy(update={"use_conv_embed": True}), set()),
+def test_patches_that_become_a_stage_s_tokens_are_scaled_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    overlapping = SMALL.model_copy(update={"use_conv_embed": True})
+    every = {f"stage{index}.downsample.proj" for index in range(3)}
+    # The last of them would be left with 41 dB, the others with 38.
+    for architecture, least, expected in (
+        (SMALL, 200.0, every),
+        (SMALL, 39.5, every - {"stage2.downsample.proj"}),
+        (SMALL, 30.0, set()),
+        (overlapping, 200.0, set()),
     ):
+        monkeypatch.setattr(token_scaling, "LEAST_DB_OF_PATCHES", least)
         student = seeded_student(architecture)
         found = layers_to_scale(DeployForm(student.network, student.raw_clip), drawn()[:1])
         assert {path for path in found if "downsample" in path} == expected
