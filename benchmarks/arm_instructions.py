@@ -17,21 +17,26 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 from arm_counting.results import MOST, PROGRAMS, RUNTIMES, Counting, Program, Results
-from arm_counting.running import Counted, count
-from arm_counting.tools import counter
+from arm_counting.running import count
+from arm_counting.tools import Counter, counter
+from arm_counting.tracing import kernels, traced
+from numpy.typing import NDArray
 from pages import write_between
 from peer_programs import making
 from peer_programs.making import Making
 from peer_programs.racing import Entrant
 from real_clips import write_lists
 
+from dvfl_mobile.artifacts.make import open_artifact
 from dvfl_mobile.cli.progress import steps
 from dvfl_mobile.data.gather import gather_clips
 from dvfl_mobile.devices.harness.build import bundle_for
+from dvfl_mobile.devices.values import OperatorTime
 from dvfl_mobile.metrics import logits_sqnr_db
 from dvfl_mobile.pipeline.load import load_student
 from dvfl_mobile.progress import Step
@@ -60,46 +65,52 @@ def entrant_of(given: Making, program: Program) -> Entrant:
     return make(given, f"{program.kind}-{program.runtime}-{program.precision}", program.runtime, program.precision)
 
 
-def taken(entrant: Entrant, counted: Counted) -> str:
-    """How much of a graph XNNPACK took: of LiteRT by its own words on that core, of a .pte by what is written in it."""
-    if counted.delegated is not None:
-        operators, all_of_them, partitions = counted.delegated
-        return f"{operators} of {all_of_them} operators, {partitions} partitions"
-    return "" if entrant.delegation is None else f"{entrant.delegation.calls} call, all operators"
-
-
 def run(options: argparse.Namespace, step: Step) -> Results:
     results = Results.read(options.json)
-    ours, given = counter(), making_of(options, step)
+    tool, given = counter(), making_of(options, step)
     with step("reference logits (PyTorch)"):
         reference = TorchRunner(given.student).run(given.clips)
-    wanted = [
-        Program(options.network, core, runtime, *which)
-        for core in options.cores
-        for runtime in options.targets
-        for which in PROGRAMS
-    ]
-    for program in wanted:
-        if results.of(program) is not None:
-            continue
-        entrant = entrant_of(given, program)
-        clip = np.load(entrant.clips)[0] if entrant.clips else given.clips[0]
-        bundle = bundle_for("linux-arm64", program.runtime, step)
-        with step(f"count {' '.join(program)}"):
-            counted = count(ours, bundle, program.runtime, program.core, entrant.model, clip, options.runs)
-        last = counted.runs[-1]
-        results = results.plus(
-            Counting(
-                **program._asdict(),
-                counts=last,
-                loading=counted.whole["all"] - sum(each["all"] for each in counted.runs),
-                xnnpack=taken(entrant, counted),
-                sqnr_db=logits_sqnr_db(reference, counted.logits),
-            )
-        )
-        print(program, [each["all"] for each in counted.runs], results.countings[-1], flush=True)
-        results.write(options.json)
+    for core, runtime, which in product(options.cores, options.targets, options.only):
+        program = Program(options.network, core, runtime, *which.split("-"))
+        if results.of(program) is None:
+            counting = counted(tool, given, program, reference, options, step)
+            results = results.plus(counting)
+            results.write(options.json)
     return results
+
+
+def counted(
+    tool: Counter,
+    given: Making,
+    program: Program,
+    reference: NDArray[np.float32],
+    options: argparse.Namespace,
+    step: Step,
+) -> Counting:
+    """Count one program, and trace it, if it is ours and traces are asked for."""
+    entrant = entrant_of(given, program)
+    assert entrant.clips is not None
+    bundle = bundle_for("linux-arm64", program.runtime, step)
+    with step(f"count {' '.join(program)}"):
+        found = count(
+            tool, bundle, program.runtime, program.core, entrant.model, np.load(entrant.clips)[0], options.runs
+        )
+    operators: tuple[OperatorTime, ...] = ()
+    if options.traces and program.kind == "ours":
+        with step(f"trace {' '.join(program)}"):
+            operators = traced(tool, program.core, open_artifact(entrant.model.parent), given.clips[0])
+        print(f"{' '.join(program)}: {kernels(operators)}", flush=True)
+    all_runs = sum(each["all"] for each in found.runs)
+    return Counting(
+        **program._asdict(),
+        counts=found.runs[-1],
+        first=found.runs[0]["all"],
+        loading=found.whole["all"] - all_runs,
+        calls=entrant.delegation and entrant.delegation.calls,
+        operators=len(operators) or None,
+        outside=sum(not each.delegated for each in operators) if operators else None,
+        sqnr_db=logits_sqnr_db(reference, found.logits),
+    )
 
 
 def main() -> int:
@@ -112,7 +123,10 @@ def main() -> int:
     )
     parser.add_argument("--cores", nargs="+", default=CORES, metavar="CPU", help=f"default: {' '.join(CORES)}")
     parser.add_argument("--targets", nargs="+", choices=sorted(RUNTIMES), default=sorted(RUNTIMES))
-    parser.add_argument("--runs", type=int, default=1, help="of the network in one process; the last is what counts")
+    names = {"-".join(which): which for which in PROGRAMS}
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="PROGRAM", help=", ".join(names))
+    parser.add_argument("--runs", type=int, default=2, help="of the network in one process; the last is what counts")
+    parser.add_argument("--traces", action="store_true", help="also look which operators ran in XNNPACK; six runs more")
     parser.add_argument("--json", type=Path, default=BUILD / "counted.json", help="what was counted, and is added to")
     parser.add_argument("--read", type=Path, nargs="+", metavar="FILE", help="show what --json wrote")
     parser.add_argument("--page", action="store_true", help="write the table into docs/benchmarks.md")

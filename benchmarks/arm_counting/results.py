@@ -21,7 +21,7 @@ MOST = {("ours", "fp32"): 0.60, ("ours", "int8"): 0.45}
 
 HEAD = [
     *("network", "core", "runtime", "program", "instructions a clip", "/ plain export, fp32", "at most"),
-    *("FMLA", "SDOT", "SMMLA", "XNNPACK", "SQNR"),
+    *("FMLA", "SDOT", "SMMLA", "calls of XNNPACK", "operators outside, traced", "SQNR"),
 ]
 
 
@@ -40,8 +40,11 @@ class Counting(Document):
 
     Attributes:
         counts: instructions by kind, of one run.
+        first: instructions of the first run, in which what is needed once is made.
         loading: of the process without its runs.
-        xnnpack: how much of the graph XNNPACK took.
+        calls: of XNNPACK, by the artifact's manifest; None of plain exports.
+        operators, outside: how many ran on that core, and how many of them outside of XNNPACK, by the trace of a run;
+            None where none was traced.
         sqnr_db: of its logits against PyTorch's.
     """
 
@@ -51,8 +54,11 @@ class Counting(Document):
     kind: str
     precision: str
     counts: Counts
+    first: int
     loading: int
-    xnnpack: str
+    calls: int | None = None
+    operators: int | None = None
+    outside: int | None = None
     sqnr_db: float
 
     @property
@@ -112,7 +118,8 @@ class Results(Document):
             "" if ratio is None or most is None else f"{ratio:.1%}".replace("%", " %"),
             held,
             *(_millions(counting.counts[kind]) for kind in ("float", "dot", "matrix")),
-            counting.xnnpack,
+            "" if counting.calls is None else str(counting.calls),
+            "" if counting.operators is None else f"{counting.outside} of {counting.operators}",
             decibels(counting.sqnr_db),
         ]
 

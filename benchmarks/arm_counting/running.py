@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +25,6 @@ RECORD = "instructions.txt"
 LONGEST_S = 4 * 3600.0
 _MOST_BYTES = 2**20
 
-_PIECES = re.compile(r"Replacing (\d+) out of (\d+) node\(s\) with delegate \(TfLiteXNNPackDelegate\).*?yielding (\d+)")
-
 
 @dataclass(frozen=True)
 class Counted:
@@ -37,16 +34,11 @@ class Counted:
         runs: of each run of the network, the model's load and the process around it left out.
         whole: of the process, from its start to its end.
         logits: float32, `(1,K)`.
-        features: of the core, as the program read them.
-        delegated: operators that LiteRT gave to XNNPACK, of how many, and the partitions that this made of them; None
-            where the runtime says nothing of it.
     """
 
     runs: tuple[Counts, ...]
     whole: Counts
     logits: NDArray[np.float32]
-    features: tuple[str, ...]
-    delegated: tuple[int, int, int] | None
 
 
 def count(
@@ -82,18 +74,8 @@ def count(
             raise DeviceError(f"{model} doesn't run on {device}: {said[-1]}")
         record = Record.read(place.get(RECORD, _MOST_BYTES).decode("ascii"))
         logits = np.frombuffer(place.get(OUTPUT, _MOST_BYTES), "<f4")[None]
-        log = place.get(LOG, _MOST_BYTES).decode("utf-8", errors="replace")
     timed = [event for event in said if event["event"] == "run"]
-    features = next(event["features"] for event in said if event["event"] == "device")
-    return Counted(
-        tuple(_between(record, event) for event in timed), record.end.counts, logits, tuple(features), delegated(log)
-    )
-
-
-def delegated(log: str) -> tuple[int, int, int] | None:
-    """Operators that LiteRT gave to XNNPACK, of how many, in how many partitions, by its log."""
-    found = _PIECES.search(log)
-    return None if found is None else (int(found[1]), int(found[2]), int(found[3]))
+    return Counted(tuple(_between(record, event) for event in timed), record.end.counts, logits)
 
 
 def _between(record: Record, event: dict[str, Any]) -> Counts:

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.benchmark_packages import BENCHMARKS, bring
 from tests.device_tools import tool
-
-BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
 pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="benchmarks are in a checkout, not in a wheel")
 
@@ -23,8 +22,8 @@ BEFORE, AROUND, AFTER = 6, 4, 3
 
 
 @pytest.fixture(autouse=True)
-def _on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(BENCHMARKS)
+def _brought() -> None:
+    bring("arm_counting")
 
 
 def made_known(times: int, folder: Path) -> Path:
@@ -108,8 +107,8 @@ def counting(**changed: Any) -> Any:
 
     plain = {
         **{"network": "pico", "core": "cortex-a76", "runtime": "tflite", "kind": "plain", "precision": "fp32"},
-        **{"counts": {"all": 1000, "dot": 0, "matrix": 0, "float": 500, "half": 0}, "loading": 7},
-        **{"xnnpack": "372 of 372 operators, 1 partition", "sqnr_db": 120.0},
+        **{"counts": {"all": 1000, "dot": 0, "matrix": 0, "float": 500, "half": 0}, "first": 1100},
+        **{"loading": 7, "calls": 1, "sqnr_db": 120.0},
     }
     return Counting.model_validate_json(json.dumps(plain | changed))
 
@@ -138,13 +137,3 @@ def test_what_has_no_plain_export_beside_it_misses_its_bar() -> None:
 
     ours = of_all(1, kind="ours")
     assert Results(countings=(ours, counting(core="cortex-a710"))).missed() == [ours.program]
-
-
-def test_litert_s_log_tells_how_much_xnnpack_took() -> None:
-    from arm_counting.running import delegated
-
-    said = (
-        "INFO: Replacing 503 out of 528 node(s) with delegate (TfLiteXNNPackDelegate) node, yielding 33 partitions for"
-    )
-    assert delegated(f"INFO: Created\n{said} subgraph 0.\n") == (503, 528, 33)
-    assert delegated("nothing") is None
