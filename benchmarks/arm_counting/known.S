@@ -46,7 +46,7 @@ _start:
     smlal v0.4s, v1.4h, v2.4h
     smlal v0.4s, v1.4h, v2.h[1]
     smull v0.8h, v1.8b, v2.8b
-    mov v0.16b, v1.16b
+    fmaxnm v0.4s, v1.4s, v2.4s
     subs x3, x3, 1
     b.ne 1b
     read_clock

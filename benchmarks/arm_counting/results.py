@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from arm_counting.record import Counts
+from dvfl_mobile.devices.emulated import CPUS
 from dvfl_mobile.documents import Document
 from dvfl_mobile.files import write_text
 from dvfl_mobile.wording import decibels
@@ -106,16 +107,16 @@ class Results(Document):
 
     def _row(self, counting: Counting) -> list[str]:
         ratio, most = self.ratio(counting), MOST.get((counting.kind, counting.precision))
-        held = "" if most is None or ratio is None else f"{most:.0%}".replace("%", " %")
-        if held:
-            held += ": met" if ratio is not None and ratio <= most else ": missed"
+        share, held = "", ""
+        if most is not None and ratio is not None:
+            share, held = _percent(ratio, 1), f"{_percent(most, 0)}: {'met' if ratio <= most else 'missed'}"
         return [
             counting.network,
             counting.core,
             RUNTIMES[counting.runtime],
             PROGRAMS[counting.kind, counting.precision],
             _millions(counting.counts["all"]),
-            "" if ratio is None or most is None else f"{ratio:.1%}".replace("%", " %"),
+            share,
             held,
             *(_millions(counting.counts[kind]) for kind in ("float", "dot", "matrix")),
             "" if counting.calls is None else str(counting.calls),
@@ -124,16 +125,20 @@ class Results(Document):
         ]
 
 
+def _percent(share: float, digits: int) -> str:
+    return f"{share * 100:.{digits}f} %"
+
+
 def _millions(count: int) -> str:
     return f"{count / 1e6:,.1f} M" if count else "0"
 
 
-def _place(counting: Counting) -> tuple[str, str, int, int]:
-    order = list(PROGRAMS)
-    runtimes = list(RUNTIMES)
+def _place(counting: Counting) -> tuple[bool, str, int, int, int]:
+    """The default student first, and older cores before newer ones."""
     return (
-        "" if counting.network == "pico" else counting.network,
-        counting.core,
-        runtimes.index(counting.runtime),
-        order.index((counting.kind, counting.precision)),
+        counting.network != "pico",
+        counting.network,
+        list(CPUS).index(counting.core),
+        list(RUNTIMES).index(counting.runtime),
+        list(PROGRAMS).index((counting.kind, counting.precision)),
     )
