@@ -44,6 +44,12 @@ _TOKENS = "Brings tokens that differ in size by thousands to one size, so that i
 _TOKEN_OPERATORS = ("abs", "add", "mean", "mul", "reduce_mean", "rsqrt")
 
 FLOAT_PARTS: tuple[FloatPart, ...] = (
+    FloatPart(
+        "stem",
+        "stem.proj",
+        "A two-hundredth of the work, and all that follows begins with its error.",
+        is_product=True,
+    ),
     FloatPart("gates", "*.gates", "Six columns; every context is multiplied by them.", is_product=True),
     FloatPart("global context", "*.mean_temporal", _CONTEXT, is_product=True),
     FloatPart("global context", "*.modulation", _CONTEXT, operators=("gelu",), most=2),

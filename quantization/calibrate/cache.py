@@ -14,7 +14,7 @@ from dvfl_mobile.errors import OutputError
 from dvfl_mobile.files import cache_folder, write_text
 from dvfl_mobile.quantization.settings import Quantization
 
-_VERSION = "4"  # to be raised when the same inputs are to give other scales
+_VERSION = "5"  # to be raised when the same inputs are to give other scales
 
 
 def key_of(parts: Mapping[str, str]) -> str:

@@ -104,6 +104,7 @@ class FocalModulationQuantizer(Quantizer):  # type: ignore[misc]
     def _product(self, node: Node) -> None:
         path = module_path(node)
         if any(fnmatchcase(path, pattern) for pattern in self._float):
+            self._pixels(node)
             return
         source, weight = node.all_input_nodes[:2]
         spec, reads = self._input(source, node)
@@ -111,6 +112,14 @@ class FocalModulationQuantizer(Quantizer):  # type: ignore[misc]
         inputs = {source: spec, weight: self._specs.weight(path)}
         self._set(node, inputs, self._specs.activation(gives, is_pixels=False), gives)
         self.products.append(Product(path, reads, gives))
+
+    def _pixels(self, node: Node) -> None:
+        """Raw pixels are integers whatever reads them: a float product that reads the network's input reads int8."""
+        source = node.all_input_nodes[0]
+        if source.op == "placeholder":
+            key = f"{module_path(node)}:in"
+            spec = self._specs.activation(key, is_pixels=True)
+            node.meta[_ANNOTATION] = QuantizationAnnotation(input_qspec_map={source: spec}, _annotated=True)
 
     def _input(self, source: Node, reader: Node) -> tuple[QuantizationSpecBase, str]:
         """How a product reads `source`: with its own scale where it is int8, else all of its int8 readers share one."""

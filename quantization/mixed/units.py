@@ -271,7 +271,9 @@ class _Naming:
 
 def _plan(nodes: Sequence[Node], products: Sequence[Product], specs: _Naming, scales: Mapping[str, Scale]) -> Plan:
     """What an annotated graph comes to."""
-    annotated = {node: node.meta[_ANNOTATION] for node in nodes if _ANNOTATION in node.meta}
+    # What gives no int8 reads raw pixels, which rounding leaves as they are.
+    known = {node: node.meta[_ANNOTATION] for node in nodes if _ANNOTATION in node.meta}
+    annotated = {node: annotation for node, annotation in known.items() if annotation.output_qspec is not None}
     keys = {node: specs.edge(annotation.output_qspec) for node, annotation in annotated.items()}
     inputs = {
         (source, node): specs.edge(spec)

@@ -84,12 +84,7 @@ def test_operators_are_the_int8_products_in_order(form, parts):
 
 
 def test_blocks_are_the_networks(parts):
-    assert [unit.name for unit in parts.units("block")][:4] == [
-        "stem",
-        "stage0.block0",
-        "stage0.downsample",
-        "stage1.block0",
-    ]
+    assert [unit.name for unit in parts.units("block")][:3] == ["stage0.block0", "stage0.downsample", "stage1.block0"]
 
 
 def test_every_product_is_in_one_unit_of_each_kind(form, parts):
@@ -123,12 +118,13 @@ def test_a_whole_group_in_float_adds_no_boundary_and_a_part_of_one_has_more(part
 
 
 def test_a_unit_tells_its_work_its_weights_and_its_edges(parts):
-    (stem,) = [unit for unit in parts.units("block") if unit.name == "stem"]
-    weight = parts.floats["stem.proj.weight"]
-    assert stem.multiply_adds == 8 * 16 * 16 * weight.numel()
-    assert (stem.int8_bytes, stem.float_bytes) == (weight.numel(), 4 * weight.numel())
-    assert stem.edges == ("stem.proj:in", "stem.proj:out")
-    assert stem.weights == ("stem.proj.weight",)
+    path = "stage1.downsample.proj"
+    (between,) = [unit for unit in parts.units("block") if f"{unit.name}.proj" == path]
+    weight = parts.floats[f"{path}.weight"]
+    assert between.multiply_adds == 8 * 4 * 4 * weight.numel()
+    assert (between.int8_bytes, between.float_bytes) == (weight.numel(), 4 * weight.numel())
+    assert between.edges == (f"{path}:in", f"{path}:out")
+    assert between.weights == (f"{path}.weight",)
 
 
 def test_an_edge_that_another_product_still_reads_stays_with_it(parts):
@@ -177,7 +173,7 @@ def test_the_planted_operator_its_group_and_its_block_are_worst(measured):
 
 def test_a_block_of_one_operator_is_measured_as_that_operator(measured):
     figures = {cost.unit.name: cost.figures for cost in (*measured.blocks, *measured.operators)}
-    assert figures["stem"] == figures["stem.proj"]
+    assert figures["stage1.downsample"] == figures["stage1.downsample.proj"]
 
 
 def test_shares_add_up(measured):
@@ -243,7 +239,7 @@ def test_the_terminal_shows_blocks_and_the_worst_operators(measured):
     console = Console(file=io.StringIO(), width=100)
     console.print(report.terminal(measured))
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "the 12 of 64 operators that cost most" in text
+    assert "the 12 of 63 operators that cost most" in text
     assert text.index("all int8") < text.index(PLANTED)
     assert "stage2.block1" in text
 
