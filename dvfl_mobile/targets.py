@@ -245,11 +245,12 @@ _TARGETS = (
         normalizer="products",
         folds_weights=True,
         meanings={
-            "fp32": Meaning("float32 weights and arithmetic"),
+            "fp32": Meaning("float32 weights and arithmetic", temporal="toom-cook"),
             "fp16": Meaning(
                 "float16 weights; float16 activations and arithmetic where the processor has it, float32 elsewhere",
                 "float16",
                 "half_products",
+                "toom-cook",
             ),
             "weight_only_wf16_afp32": Meaning(
                 "float16 weights of products and convolutions, unpacked once at load; float32 arithmetic"
@@ -327,11 +328,12 @@ _TARGETS = (
         output_name="output_0",
         gpu_rules=True,
         meanings={
-            "fp32": Meaning("float32 weights and arithmetic"),
+            "fp32": Meaning("float32 weights and arithmetic", temporal="toom-cook"),
             "fp16": Meaning(
                 "float16 weights of products and convolutions; float16 arithmetic where the processor has it, float32 "
                 "elsewhere",
                 normalizer="half_means",
+                temporal="toom-cook",
             ),
             "weight_only_wf16_afp32": Meaning(
                 "float16 weights of products and convolutions; float32 arithmetic on the CPU"
