@@ -444,7 +444,7 @@ def _depthwise(layer: nn.Conv2d) -> nn.Conv2d:
 def _temporal(layer: nn.Conv1d, frames: int, places: int, temporal: TemporalConvolution) -> nn.Module:
     kernel = int(layer.kernel_size[0])
     if temporal == "toom-cook" and toom_cook.is_faster(layer.in_channels, kernel, frames, places):
-        return toom_cook.ToomCookConvolution(layer, frames)
+        return toom_cook.ToomCookConvolution(layer)
     return rewrites.temporal_as_conv2d(layer)
 
 

@@ -58,17 +58,16 @@ class ToomCookConvolution(nn.Module):
     are the products, each of `(1,C,T/4,N)`. The rest are sums. Nothing is transposed.
 
     Args:
-        layer: the convolution that it replaces, with `kernel // 2` moments of zeros at each end.
-        frames: T, divisible by four.
+        layer: the convolution that it replaces, with `kernel // 2` moments of zeros at each end; T has to be divisible
+            by four.
     """
 
-    def __init__(self, layer: nn.Conv1d, frames: int) -> None:
+    def __init__(self, layer: nn.Conv1d) -> None:
         super().__init__()
         kernel = int(layer.kernel_size[0])
         pairs = POINTS[kernel]
         filters = minimal_filter(kernel)
         weights = torch.einsum("pk,oik->poi", _matrix(filters.weights), layer.weight.double()).float()
-        self.tiles = frames // MOMENTS
         self.powers = tuple(tuple(float(point**power) for power in range(MOMENTS)) for point in pairs)
         self._layers = [(f"input{index}", f"product{index}") for index in range(len(weights))]
         for (row, product), values, weight in zip(self._layers, filters.inputs, weights, strict=True):
@@ -88,9 +87,11 @@ class ToomCookConvolution(nn.Module):
         moments[0], moments[-1] = zero + moments[0], moments[-1] + infinity
         return torch.cat(moments, 1).reshape(1, frames, places, channels).permute(0, 3, 1, 2)
 
-    def _tokens(self, product: Tensor) -> Tensor:
+    @staticmethod
+    def _tokens(product: Tensor) -> Tensor:
         """`(T/4,1,N·C)` of `(1,C,T/4,N)`: nothing moves."""
-        return product.permute(0, 2, 3, 1).reshape(self.tiles, 1, -1)
+        _, channels, tiles, places = product.shape
+        return product.permute(0, 2, 3, 1).reshape(tiles, 1, places * channels)
 
     def _sum(self, halves: Sequence[Tensor], power: int) -> Tensor:
         """The sums, or the differences, of all pairs, each by that power of its point."""
