@@ -250,7 +250,6 @@ _TARGETS = (
                 "float16 weights; float16 activations and arithmetic where the processor has it, float32 elsewhere",
                 "float16",
                 "half_products",
-                "toom-cook",
             ),
             "weight_only_wf16_afp32": Meaning(
                 "float16 weights of products and convolutions, unpacked once at load; float32 arithmetic"
