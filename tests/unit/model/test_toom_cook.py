@@ -14,10 +14,10 @@ from dvfl_mobile.model.deploy import DeployForm
 from dvfl_mobile.model.toom_cook import ToomCookConvolution, is_faster, minimal_filter
 from tests.unit.model.test_deploy import golden_network, spec_of
 
-# Kernels are three or five moments: the matrices enlarge what each of the products rounds (6e-8) by the sizes of their
-# rows, up to 15 for three moments and 21 for five, half of which points of both signs cancel. Of the largest value.
+# By moments of the kernel, of the largest value. A rounding of 6e-8 is enlarged by rows of Bᵀ, which add up to 10 and 15,
+# and of Aᵀ, up to 19: 1.1e-5 and 1.7e-5 if all of them had one sign, and about a fifth of that since they don't.
 ENLARGED = {3: 2e-6, 5: 4e-6}
-# In double precision, where nothing is left but what the transformed weights, rounded once to float32, are off by.
+# In double precision nothing rounds but the transformed weights, once: half as much is left of many roundings.
 WEIGHTS_ROUNDED = {3: 1e-6, 5: 2e-6}
 
 each_kernel = pytest.mark.parametrize("kernel", [3, 5])
