@@ -14,8 +14,8 @@ from dvfl_mobile.model.deploy import DeployForm
 from dvfl_mobile.model.toom_cook import ToomCookConvolution, is_faster, minimal_filter
 from tests.unit.model.test_deploy import golden_network, spec_of
 
-# By moments of the kernel, of the largest value. A rounding of 6e-8 is enlarged by rows of Bᵀ, which add up to 10 and 15,
-# and of Aᵀ, up to 19: 1.1e-5 and 1.7e-5 if all of them had one sign, and about a fifth of that since they don't.
+# By moments of the kernel, of the largest value. A rounding of 6e-8 is enlarged by rows of Bᵀ, which add up to 10 and
+# 15, and of Aᵀ, up to 19: 1.1e-5 and 1.7e-5 if all had one sign, and about a fifth of that since they don't.
 ENLARGED = {3: 2e-6, 5: 4e-6}
 # In double precision nothing rounds but the transformed weights, once: half as much is left of many roundings.
 WEIGHTS_ROUNDED = {3: 1e-6, 5: 2e-6}
