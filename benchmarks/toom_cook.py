@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dvfl_mobile.cli.progress import quiet_vendors
 from dvfl_mobile.converters.base import Request, lower
 from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.model import rewrites
@@ -86,9 +87,9 @@ def race_networks(checkpoint: Path, recipe: str, folder: Path, threads: int, run
     print(f"{recipe}, {threads} thread(s), {runs} runs\n\n| target | ratio | milliseconds | megabytes |")
     print("| --- | --- | --- | --- |")
     for target in TARGETS:
-        made = [
-            convert(student, make_plan([target], recipe, folder / way, toom_cook=way == "toom-cook"))[0] for way in WAYS
-        ]
+        plans = [make_plan([target], recipe, folder / way, toom_cook=way == "toom-cook") for way in WAYS]
+        with quiet_vendors():
+            made = [convert(student, plan)[0] for plan in plans]
         paths = [artifact.folder / artifact.manifest.file for artifact in made]
         found = race([_opened(path, target, clip, threads) for path in paths], runs)
         least = " to ".join(f"{1e3 * processor:.0f}" for processor, _ in found)
@@ -124,7 +125,8 @@ class _Layer(nn.Module):
 def _lower(form: nn.Module, tokens: Tensor, target: str, path: Path) -> None:
     shape: Any = tuple(tokens.shape)
     request = Request(form=form, shape=shape, recipe="fp32", metadata="{}", minimum_os="")
-    lower(target_named(target), request, path)
+    with quiet_vendors():
+        lower(target_named(target), request, path)
 
 
 def _opened(path: Path, target: str, values: Tensor, threads: int) -> Run:
