@@ -62,8 +62,8 @@ def test_weights_are_transformed_in_double_precision_and_rounded_once(kernel: in
         factors = torch.tensor([float(value) for value in row], dtype=torch.float64)
         expected = (layer.weight.double() @ factors).float()
         off = made.get_parameter(f"product{index}.weight")[..., 0, 0] - expected
-        # A last bit in one of a hundred: sums of a few floats often lie midway between two, and doubles in another order
-        # decide. Were the factors float32, it would be one of three.
+        # A last bit in one of a hundred: sums of a few floats often lie midway between two, and doubles in another
+        # order decide. Were the factors float32, it would be one of three.
         assert (off != 0).float().mean() < 0.05
         assert off.abs().max() <= 1e-7 * expected.abs().max()
 
