@@ -1,6 +1,6 @@
 """The deploy form in half precision: what it keeps of float32 on real clips, and the room that its values have.
 
-    python benchmarks/half_precision.py [CHECKPOINT] --clips FOLDER [--count 8]
+    python benchmarks/half_precision.py [CHECKPOINT] --clips FOLDER [--count 8] [--temporal toom-cook]
 
 CHECKPOINT is one of real weights; without it the embedded default student is measured. For each way to spell a layer
 norm, three figures:
@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ from dvfl_mobile.model.checkpoint.load import load_checkpoint
 from dvfl_mobile.model.default import default_student
 from dvfl_mobile.model.deploy import DeployForm
 from dvfl_mobile.quantization.graph import graphs
-from dvfl_mobile.targets import Normalizer
+from dvfl_mobile.targets import Normalizer, TemporalConvolution
 
 LEAST_DB, LEAST_ROOM = 55.0, 16.0
 LARGEST = torch.finfo(torch.half).max
@@ -43,6 +43,7 @@ def main() -> int:
     parser.add_argument("checkpoint", type=Path, nargs="?")
     parser.add_argument("--clips", type=Path, required=True)
     parser.add_argument("--count", type=int, default=8)
+    parser.add_argument("--temporal", choices=get_args(TemporalConvolution), default="direct")
     options = parser.parse_args()
     student = load_checkpoint(options.checkpoint) if options.checkpoint else default_student()
     with steps() as step:
@@ -53,7 +54,7 @@ def main() -> int:
     print("| --- | --- | --- | --- | --- | --- |")
     is_kept = True
     for normalizer in NORMALIZERS:
-        form = student.form(normalizer)
+        form = student.form(normalizer, options.temporal)
         largest, where = _largest(form, clips)
         expected = _logits(form, clips)
         form.half()

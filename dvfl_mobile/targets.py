@@ -17,6 +17,9 @@ from dvfl_mobile.spelling import command, option
 
 Normalizer = Literal["products", "half_products", "means", "half_means", "native"]
 """How the deploy form computes layer norms: see `model.rewrites`."""
+TemporalConvolution = Literal["direct", "toom-cook"]
+"""How the deploy form computes the dense convolutions along time: `toom-cook` is for those that are faster by it; see
+`model.toom_cook`."""
 Precision = Literal["float32", "float16"]
 
 _FLOATS = "normalization, gates, residual sums and head stay float"
@@ -32,12 +35,14 @@ class Meaning:
         text: how numbers are stored and computed there; it goes into the manifest.
         computes_in: the type of what isn't integer; None: what the recipe's name says.
         normalizer: how the deploy form computes layer norms for it; None: as for all else on the target.
+        temporal: how it computes temporal convolutions; `toom-cook` where a measurement and its error speak for it.
         min_sqnr_db, sqnr_reason: least SQNR there, and why that much; None: as everywhere.
     """
 
     text: str
     computes_in: Precision | None = None
     normalizer: Normalizer | None = None
+    temporal: TemporalConvolution = "direct"
     min_sqnr_db: float | None = None
     sqnr_reason: str = ""
 
@@ -125,6 +130,11 @@ class Target:
         """How the deploy form computes layer norms for one of its recipes."""
         meaning = self.meanings.get(recipe)
         return (meaning.normalizer if meaning else None) or self.normalizer
+
+    def temporal_of(self, recipe: str) -> TemporalConvolution:
+        """How the deploy form computes temporal convolutions for one of its recipes."""
+        meaning = self.meanings.get(recipe)
+        return meaning.temporal if meaning else "direct"
 
     def refusal(self, recipe: str) -> tuple[str, str]:
         """Why it doesn't carry a recipe, and which would do."""
@@ -235,7 +245,7 @@ _TARGETS = (
         normalizer="products",
         folds_weights=True,
         meanings={
-            "fp32": Meaning("float32 weights and arithmetic"),
+            "fp32": Meaning("float32 weights and arithmetic", temporal="toom-cook"),
             "fp16": Meaning(
                 "float16 weights; float16 activations and arithmetic where the processor has it, float32 elsewhere",
                 "float16",
@@ -317,11 +327,12 @@ _TARGETS = (
         output_name="output_0",
         gpu_rules=True,
         meanings={
-            "fp32": Meaning("float32 weights and arithmetic"),
+            "fp32": Meaning("float32 weights and arithmetic", temporal="toom-cook"),
             "fp16": Meaning(
                 "float16 weights of products and convolutions; float16 arithmetic where the processor has it, float32 "
                 "elsewhere",
                 normalizer="half_means",
+                temporal="toom-cook",
             ),
             "weight_only_wf16_afp32": Meaning(
                 "float16 weights of products and convolutions; float32 arithmetic on the CPU"

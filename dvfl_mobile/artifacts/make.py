@@ -19,7 +19,7 @@ from dvfl_mobile.files import atomic_directory, directory_lock
 from dvfl_mobile.model.ranges import Ranges
 from dvfl_mobile.quantization.lowerable import Lowerable
 from dvfl_mobile.recipes import Recipe
-from dvfl_mobile.targets import Target
+from dvfl_mobile.targets import Target, TemporalConvolution
 from dvfl_mobile.version import __version__
 
 if TYPE_CHECKING:
@@ -43,13 +43,21 @@ def folder_of(student: Student, target: Target, recipe: Recipe, out: Path) -> Pa
 
 
 def make_artifact(
-    model: Lowerable, target: Target, recipe: Recipe, out: Path, reference: Path, minimum_os: str, clips: ClipSet
+    model: Lowerable,
+    target: Target,
+    recipe: Recipe,
+    out: Path,
+    reference: Path,
+    minimum_os: str,
+    temporal: TemporalConvolution,
+    clips: ClipSet,
 ) -> Artifact:
     """Lower a student, or its quantized form, and write `out/<model>/<target>/<recipe>/`, the manifest last.
 
     Args:
         reference: what `save_reference` wrote for this student.
         minimum_os: the oldest system to run on; only Core ML lets one choose.
+        temporal: how temporal convolutions are computed.
         clips: to find on how large its values become: a few of them, spread over all.
 
     Raises:
@@ -57,12 +65,12 @@ def make_artifact(
         OutputError: the place can't be written, or another run is writing it.
     """
     student = model.student
-    known = _known_fields(model, target, recipe, reference, minimum_os)
+    known = _known_fields(model, target, recipe, reference, minimum_os, temporal)
     folder = folder_of(student, target, recipe, out)
     spec = known["clip"]
     with directory_lock(folder), atomic_directory(folder) as partial:
         request = Request(
-            form=lowered_form(model, target, recipe, spec),
+            form=lowered_form(model, target, recipe, spec, temporal),
             shape=spec.shape,
             recipe=recipe.name,
             metadata=_metadata(student, spec, recipe).model_dump_json(),
@@ -86,11 +94,18 @@ def make_artifact(
 
 
 def standing_artifact(
-    model: Lowerable, target: Target, recipe: Recipe, out: Path, reference: Path, minimum_os: str
+    model: Lowerable,
+    target: Target,
+    recipe: Recipe,
+    out: Path,
+    reference: Path,
+    minimum_os: str,
+    temporal: TemporalConvolution,
 ) -> Artifact | None:
     """The artifact that `make_artifact` would make, if it stands there whole and its manifest differs in nothing.
 
-    What must be the same: weights, classes, ClipSpec, recipe, scales, the oldest system, and the version of every tool.
+    What must be the same: weights, classes, ClipSpec, recipe, scales, the oldest system, how temporal convolutions are
+    computed, and the version of every tool.
     """
     folder = folder_of(model.student, target, recipe, out)
     try:
@@ -98,7 +113,7 @@ def standing_artifact(
         manifests.verify(found.manifest, folder)
     except ArtifactError:
         return None
-    known = _known_fields(model, target, recipe, reference, minimum_os)
+    known = _known_fields(model, target, recipe, reference, minimum_os, temporal)
     return found if all(getattr(found.manifest, name) == value for name, value in known.items()) else None
 
 
@@ -111,9 +126,13 @@ def open_artifact(folder: Path) -> Artifact:
     return Artifact(folder, manifests.read(folder))
 
 
-def lowered_form(model: Lowerable, target: Target, recipe: Recipe, spec: ClipSpec) -> Any:
+def lowered_form(
+    model: Lowerable, target: Target, recipe: Recipe, spec: ClipSpec, temporal: TemporalConvolution
+) -> Any:
     """What the target's converter lowers: the deploy form, or the quantized graph of it."""
-    form = (model if recipe.is_calibrated else model.student).to_lower(target, recipe.name)
+    if recipe.is_calibrated:
+        return model.to_lower(target, recipe.name)
+    form = model.student.to_lower(target, recipe.name, temporal)
     if recipe.mode == "dynamic" and target.folds_weights:
         from dvfl_mobile.quantization.graph.dynamic import dynamic_graph
 
@@ -128,7 +147,9 @@ def _ranges(form: Any, clips: ClipSet) -> Ranges:
     return measure_ranges(form, clips.pixels[::step][:_MEASURED_CLIPS], clips.facts.source)
 
 
-def _known_fields(model: Lowerable, target: Target, recipe: Recipe, reference: Path, minimum_os: str) -> dict[str, Any]:
+def _known_fields(
+    model: Lowerable, target: Target, recipe: Recipe, reference: Path, minimum_os: str, temporal: TemporalConvolution
+) -> dict[str, Any]:
     """The fields of a manifest that are known before anything is lowered."""
     student = model.student
     return {
@@ -142,6 +163,7 @@ def _known_fields(model: Lowerable, target: Target, recipe: Recipe, reference: P
         "weights": student.source,
         "reference": manifests.entry_of(reference, f"../../{reference.name}"),
         "minimum_os": minimum_os,
+        "temporal": temporal,
         "quantization": model.quantization,
         "tools": {"dvfl-mobile": __version__, "python": platform.python_version(), **versions(target)},
     }

@@ -21,6 +21,7 @@ from dvfl_mobile.model.ranges import Ranges
 from dvfl_mobile.model.source import WeightSource
 from dvfl_mobile.quantization.settings import Quantization
 from dvfl_mobile.spelling import command, option
+from dvfl_mobile.targets import TemporalConvolution
 from dvfl_mobile.wording import first_problem
 
 NAME = "manifest.json"
@@ -68,6 +69,7 @@ class Manifest(Document):
         weights: where its weights come from; `seeded` ones were never trained.
         reference: the reference form's weights, relative to the artifact's folder, for parity.
         minimum_os: the oldest systems that run it.
+        temporal: whether those temporal convolutions that are faster by Toom-Cook are computed so.
         delegation: where its operators run.
         quantization: for recipes that were calibrated, how, on what, and every scale.
         ranges: how large the values of what was lowered became, on a few clips; None in those of before.
@@ -90,6 +92,7 @@ class Manifest(Document):
     weights: WeightSource
     reference: FileEntry
     minimum_os: str
+    temporal: TemporalConvolution = "direct"
     delegation: Delegation
     quantization: Quantization | None = None
     ranges: Ranges | None = None

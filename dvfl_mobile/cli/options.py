@@ -231,6 +231,13 @@ Soc = Annotated[
     str | None,
     typer.Option("--soc", metavar="SOC", help=soc_help(), show_default=False),
 ]
+NoToomCook = Annotated[
+    bool,
+    typer.Option(
+        "--no-toom-cook",
+        help="Compute all temporal convolutions directly, also those that are faster by Toom-Cook: a smaller file.",
+    ),
+]
 MinDelegated = Annotated[
     float | None,
     typer.Option(

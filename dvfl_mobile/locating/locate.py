@@ -93,7 +93,7 @@ def _reference_of(artifact: Artifact, path: Path | None) -> tuple[ReferenceGraph
     target, recipe, known = target_named(manifest.target), manifest.recipe, manifest.quantization
     model = reference_model(artifact, path)
     if model.quantization is not None or known is None:
-        return reference_graph(model, target, recipe), ()
+        return reference_graph(model, target, recipe, manifest.temporal), ()
     # The weights are float, and the manifest tells how to round them; training with rounding in place changed others.
     notes = (_about_qat(),) if known.method == "qat" else ()
     return reference_graph(freeze(model.student, known) if known.scales else model, target, recipe), notes

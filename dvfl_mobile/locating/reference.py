@@ -16,7 +16,7 @@ from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.forms import deploy_form
 from dvfl_mobile.quantization.lowerable import Lowerable
 from dvfl_mobile.runners.tracing import MOVE
-from dvfl_mobile.targets import Target
+from dvfl_mobile.targets import Target, TemporalConvolution
 
 _aten = torch.ops.aten
 _KINDS: Mapping[Any, str] = {
@@ -91,13 +91,20 @@ class ReferenceGraph:
         return values.reshape(shape)
 
 
-def reference_graph(model: Lowerable, target: Target, recipe: str) -> ReferenceGraph:
-    """The graph that a target's artifact of a model, by a recipe, has to compute."""
+def reference_graph(
+    model: Lowerable, target: Target, recipe: str, temporal: TemporalConvolution = "direct"
+) -> ReferenceGraph:
+    """The graph that a target's artifact of a model, by a recipe, has to compute.
+
+    Args:
+        temporal: how it computes temporal convolutions; another way than `direct` only of a float student.
+    """
     student, quantization, normalizer = model.student, model.quantization, target.normalizer_of(recipe)
     floats: dict[str, nn.Parameter] = {}
     if quantization is not None:
         floats = dict(deploy_form(student, quantization.per_token_scaled, normalizer).named_parameters())
-    return ReferenceGraph(model.form(normalizer), student.raw_clip.shape, floats)
+    form = model.form(normalizer) if temporal == "direct" else student.form(normalizer, temporal)
+    return ReferenceGraph(form, student.raw_clip.shape, floats)
 
 
 def kind_of(node: Node) -> str:

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dvfl_mobile.data.clips import ClipSpec
-from dvfl_mobile.model import rewrites
+from dvfl_mobile.model import rewrites, toom_cook
 from dvfl_mobile.model.network import Block, Mlp, PatchEmbed, SpatioTemporalFocalModulation, Stage, VideoFocalNet
-from dvfl_mobile.targets import Normalizer
+from dvfl_mobile.targets import Normalizer, TemporalConvolution
 
 SHRINK = 2.0**-4
 """What the tokens between the blocks, and the product of query and modulators, are multiplied by.
@@ -52,9 +52,16 @@ class DeployForm(nn.Module):
         clip: what the input holds; `pixels="raw"` takes 0-255 and folds the normalization in.
         normalizer: how means are computed and tokens laid out: `products` or `half_products` for ExecuTorch, `means` or
             `half_means` for LiteRT, `native` where the target has a layer norm.
+        temporal: `toom-cook`: those temporal convolutions by Toom-Cook that are faster by it; `direct`: none.
     """
 
-    def __init__(self, network: VideoFocalNet, clip: ClipSpec, normalizer: Normalizer = "products") -> None:
+    def __init__(
+        self,
+        network: VideoFocalNet,
+        clip: ClipSpec,
+        normalizer: Normalizer = "products",
+        temporal: TemporalConvolution = "direct",
+    ) -> None:
         super().__init__()
         frames = network.architecture.token_frames
         with torch.no_grad():
@@ -66,7 +73,9 @@ class DeployForm(nn.Module):
                 # Only the last stage's products reach sizes whose squares no power of two brings into half precision
                 # together with those of its smallest tokens. It has the fewest tokens: to scale them costs next to
                 # nothing.
-                layers = _blocks(stage.blocks, frames, side, normalizer, per_token_scaled=stage is network.layers[-1])
+                layers = _blocks(
+                    stage.blocks, frames, side, normalizer, temporal, per_token_scaled=stage is network.layers[-1]
+                )
                 if stage.downsample is not None:
                     downsample = Downsample(stage.downsample, side, normalizer)
                     side = downsample.side
@@ -127,7 +136,15 @@ class DeployBlock(nn.Module):
     """
 
     def __init__(
-        self, block: Block, frames: int, side: int, normalizer: Normalizer, *, is_first: bool, per_token_scaled: bool
+        self,
+        block: Block,
+        frames: int,
+        side: int,
+        normalizer: Normalizer,
+        temporal: TemporalConvolution,
+        *,
+        is_first: bool,
+        per_token_scaled: bool,
     ) -> None:
         super().__init__()
         post, gammas = block.use_postln, (block.gamma_1, block.gamma_2)
@@ -146,6 +163,7 @@ class DeployBlock(nn.Module):
             frames,
             side,
             normalizer,
+            temporal,
             per_token_scaled=per_token_scaled and not is_first,
         )
         self.mlp = FeedForward(block.mlp, before[1], inner[1], normalizer, per_token_scaled=per_token_scaled)
@@ -170,6 +188,7 @@ class FocalModulation(nn.Module):
         norm: the layer norm before it, whose scale and shift are folded into the projections; None: none.
         gamma: layer scale after it, folded into the last projection.
         frames, side: T, and H = W, of the tokens.
+        temporal: how the temporal convolutions are computed.
         per_token_scaled: whether the norm before it scales each token to one size.
     """
 
@@ -181,26 +200,28 @@ class FocalModulation(nn.Module):
         frames: int,
         side: int,
         normalizer: Normalizer,
+        temporal: TemporalConvolution,
         *,
         per_token_scaled: bool,
     ) -> None:
         super().__init__()
         dim, self.levels = modulation.dim, modulation.levels
-        self.normalizer = normalizer
+        self.normalizer, places = normalizer, side * side
         self.standardize = _standardize(norm, dim, normalizer, per_token_scaled=per_token_scaled)
         spatial = _fold_norm(norm, modulation.f)
-        temporal = _fold_norm(norm, modulation.f_temporal)
+        in_time = _fold_norm(norm, modulation.f_temporal)
         self.query = rewrites.linear(*_shrunk(spatial[0][:dim], spatial[1][:dim]))
         self.context = rewrites.linear(spatial[0][dim : 2 * dim], spatial[1][dim : 2 * dim])
-        self.context_temporal = rewrites.linear(temporal[0][:dim], temporal[1][:dim])
-        gates = tuple(torch.cat((s[2 * dim :], t[dim:])) for s, t in zip(spatial, temporal, strict=True))
+        self.context_temporal = rewrites.linear(in_time[0][:dim], in_time[1][:dim])
+        gates = tuple(torch.cat((s[2 * dim :], t[dim:])) for s, t in zip(spatial, in_time, strict=True))
         self.gates = rewrites.linear(*gates)
         self._focal = self._add_layers("focal", map(_depthwise, _convolutions(modulation.focal_layers)))
         self._focal_temporal = self._add_layers(
-            "focal_temporal", map(rewrites.temporal_as_conv2d, _convolutions(modulation.focal_layers_temporal))
+            "focal_temporal",
+            (_temporal(layer, frames, places, temporal) for layer in _convolutions(modulation.focal_layers_temporal)),
         )
         self.mean_temporal = rewrites.temporal_mean_as_conv2d(dim, frames)
-        places, flat = side * side, _is_flat(normalizer)
+        flat = _is_flat(normalizer)
         self._spatial = _Sight((frames, side, side), (frames, places) if flat else (frames, side, side), in_lines=False)
         self._temporal = _Sight((1, frames, places), (frames, places) if flat else (1, frames, places), in_lines=True)
         share = 1 / (self.levels + 1) if modulation.normalize_modulator else 1.0
@@ -396,10 +417,16 @@ def _shrunk(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _blocks(
-    blocks: Iterable[Any], frames: int, side: int, normalizer: Normalizer, *, per_token_scaled: bool
+    blocks: Iterable[Any],
+    frames: int,
+    side: int,
+    normalizer: Normalizer,
+    temporal: TemporalConvolution,
+    *,
+    per_token_scaled: bool,
 ) -> OrderedDict[str, nn.Module]:
     made = (
-        DeployBlock(block, frames, side, normalizer, is_first=index == 0, per_token_scaled=per_token_scaled)
+        DeployBlock(block, frames, side, normalizer, temporal, is_first=index == 0, per_token_scaled=per_token_scaled)
         for index, block in enumerate(blocks)
     )
     return OrderedDict((f"block{index}", block) for index, block in enumerate(made))
@@ -412,6 +439,13 @@ def _convolutions(focal_layers: Iterable[Any]) -> Iterable[Any]:
 
 def _depthwise(layer: nn.Conv2d) -> nn.Conv2d:
     return rewrites.conv(layer.weight, None, padding=layer.padding, groups=layer.groups)
+
+
+def _temporal(layer: nn.Conv1d, frames: int, places: int, temporal: TemporalConvolution) -> nn.Module:
+    kernel = int(layer.kernel_size[0])
+    if temporal == "toom-cook" and toom_cook.is_faster(layer.in_channels, kernel, frames, places):
+        return toom_cook.ToomCookConvolution(layer)
+    return rewrites.temporal_as_conv2d(layer)
 
 
 def _conv_side(side: int, proj: nn.Conv2d) -> int:

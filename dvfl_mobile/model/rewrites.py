@@ -37,6 +37,7 @@ def conv(
     stride: Sequence[int] = (1, 1),
     padding: Sequence[int] | str = (0, 0),
     groups: int = 1,
+    dilation: Sequence[int] = (1, 1),
 ) -> nn.Conv2d:
     """A 2-D convolution that holds exactly `weight`, `(out,in/groups,kh,kw)`, and `bias`, `(out,)`."""
     layer = nn.Conv2d(
@@ -45,6 +46,7 @@ def conv(
         kernel_size=_pair(weight.shape[2:]),
         stride=_pair(stride),
         padding=_pair(padding),
+        dilation=_pair(dilation),
         groups=groups,
         bias=bias is not None,
     )

@@ -12,7 +12,7 @@ from dvfl_mobile.errors import needs
 from dvfl_mobile.files import atomic_file
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.source import WeightSource
-from dvfl_mobile.targets import Normalizer, Target
+from dvfl_mobile.targets import Normalizer, Target, TemporalConvolution
 
 if TYPE_CHECKING:
     from dvfl_mobile.model.deploy import DeployForm
@@ -68,15 +68,15 @@ class Student:
         """None: nothing was quantized."""
         return ()
 
-    def form(self, normalizer: Normalizer) -> DeployForm:
-        """The deploy form in a target's layout."""
+    def form(self, normalizer: Normalizer, temporal: TemporalConvolution = "direct") -> DeployForm:
+        """The deploy form in a target's layout, its temporal convolutions computed in one way or the other."""
         from dvfl_mobile.model.deploy import DeployForm
 
-        return DeployForm(self.network, self.raw_clip, normalizer)
+        return DeployForm(self.network, self.raw_clip, normalizer, temporal)
 
-    def to_lower(self, target: Target, recipe: str) -> DeployForm:
+    def to_lower(self, target: Target, recipe: str, temporal: TemporalConvolution = "direct") -> DeployForm:
         """The deploy form in the target's layout, as one of its recipes wants it."""
-        return self.form(target.normalizer_of(recipe))
+        return self.form(target.normalizer_of(recipe), temporal)
 
 
 class StudentMetadata(Document):

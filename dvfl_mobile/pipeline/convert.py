@@ -46,13 +46,14 @@ def convert_one(
         clips: to find on how large its values become.
     """
     minimum_os = f"iOS {plan.minimum_ios}" if target.ios else target.minimum_os
+    temporal = target.temporal_of(plan.recipe.name) if plan.toom_cook else "direct"
     if reuse:
         with step(f"look for {target.name} {plan.recipe.name}"):
-            found = standing_artifact(model, target, plan.recipe, plan.out, reference, minimum_os)
+            found = standing_artifact(model, target, plan.recipe, plan.out, reference, minimum_os, temporal)
         if found is not None:
             return found
     with step(f"convert to {target.name} {plan.recipe.name}"):
-        return make_artifact(model, target, plan.recipe, plan.out, reference, minimum_os, clips)
+        return make_artifact(model, target, plan.recipe, plan.out, reference, minimum_os, temporal, clips)
 
 
 def check_delegated(made: Sequence[Artifact], least: float | None, max_calls: int | None = None) -> None:

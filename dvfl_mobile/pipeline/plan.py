@@ -26,6 +26,8 @@ class Plan:
         recipe: for all of them.
         out: results go to `out/<model>/<target>/<recipe>/`.
         minimum_ios: 16, 17 or 18: the oldest iOS that a Core ML package is to run on.
+        toom_cook: whether temporal convolutions that are faster by Toom-Cook are computed so, where a target has them
+            for the recipe; False: a smaller file.
         notes: what was left out of the plan, and why.
     """
 
@@ -33,6 +35,7 @@ class Plan:
     recipe: Recipe
     out: Path
     minimum_ios: int = 17
+    toom_cook: bool = True
     notes: tuple[str, ...] = ()
 
 
@@ -43,6 +46,7 @@ def make_plan(
     minimum_ios: int | None = None,
     soc: str | None = None,
     *,
+    toom_cook: bool = True,
     by_name_too: bool = False,
 ) -> Plan:
     """Resolve names, before any work.
@@ -54,6 +58,7 @@ def make_plan(
         targets: their names.
         minimum_ios: None: 17, or the oldest that has what the recipe needs.
         soc: the chip to compile for, such as `SM8750`, for the targets that are compiled for one.
+        toom_cook: see `Plan`.
         by_name_too: with no target named, also take those that are only made by name.
 
     Raises:
@@ -80,7 +85,7 @@ def make_plan(
         if not chosen:
             raise next(error for error in left_out.values() if isinstance(error, MissingDependencyError))
         notes = [f"{name} was left out: {error.problem} {error.hint}" for name, error in left_out.items()]
-    return Plan(tuple(chosen), kind, out, oldest, tuple(notes))
+    return Plan(tuple(chosen), kind, out, oldest, toom_cook, tuple(notes))
 
 
 def _minimum_ios(recipe: Recipe, asked: int | None, named: Sequence[Target]) -> int:

@@ -34,7 +34,7 @@ def ranges_on(artifact: Artifact, clips: Path, step: Step = silent, most: int = 
     with step("measure ranges"):
         student, target, recipe = reference_of(artifact), target_named(manifest.target), recipe_named(manifest.recipe)
         if manifest.quantization is None:
-            form = lowered_form(student, target, recipe, manifest.clip)
+            form = lowered_form(student, target, recipe, manifest.clip, manifest.temporal)
         else:
             from dvfl_mobile.quantization.graph.forms import deploy_form
 

@@ -29,7 +29,7 @@ from dvfl_mobile.quantization.lowerable import Lowerable
 from dvfl_mobile.report import location as report
 from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.tracing import Trace, trace, trace_here
-from dvfl_mobile.targets import TARGETS, Target, target_named
+from dvfl_mobile.targets import TARGETS, Target, TemporalConvolution, target_named
 from tests import exports
 from tests.conversions import Make, skip_without
 from tests.planting import Fault, planted
@@ -148,18 +148,21 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
         verify(manifest, folder)
         return trace_here(str(target_named(manifest.target).tracer), folder / manifest.file, manifest, clip)
 
-    graphs: dict[tuple[str, str, str], ReferenceGraph] = {}
+    graphs: dict[tuple[str, ...], ReferenceGraph] = {}
 
-    def reference(model: Lowerable, target: Target, recipe: str) -> ReferenceGraph:
+    def reference(
+        model: Lowerable, target: Target, recipe: str, temporal: TemporalConvolution = "direct"
+    ) -> ReferenceGraph:
         weights = b"".join(value.numpy().tobytes() for value in model.student.network.state_dict().values())
         settings = model.quantization
         key = (
             sha256(weights).hexdigest(),
             target.normalizer_of(recipe),
+            temporal,
             "" if settings is None else settings.model_dump_json(),
         )
         if key not in graphs:
-            graphs[key] = reference_graph(model, target, recipe)
+            graphs[key] = reference_graph(model, target, recipe, temporal)
         return graphs[key]
 
     monkeypatch.setattr(locating, "trace", traced)

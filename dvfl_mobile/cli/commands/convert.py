@@ -19,6 +19,7 @@ from dvfl_mobile.cli.options import (
     MaxCalls,
     MinDelegated,
     MinimumIos,
+    NoToomCook,
     Out,
     Recipe,
     Samples,
@@ -54,6 +55,7 @@ def convert(
     size: Size = None,
     weights: Weights = None,
     minimum_ios: MinimumIos = None,
+    no_toom_cook: NoToomCook = False,
     min_delegated: MinDelegated = None,
     max_calls: MaxCalls = None,
     reuse: Reuse = False,
@@ -76,7 +78,8 @@ def convert(
     from dvfl_mobile.pipeline.quantize_plan import plan_for_deploy
 
     with opened(checkpoint) as file:
-        plan = make_plan(targets or [], recipe_of(file, recipe, has_clips=calib is not None), out, minimum_ios, soc)
+        meant = recipe_of(file, recipe, has_clips=calib is not None)
+        plan = make_plan(targets or [], meant, out, minimum_ios, soc, toom_cook=not no_toom_cook)
         calibration = plan_for_deploy(plan.recipe, calib, data_root=data_root, samples=samples)
         with steps() as step:
             with step("load"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,7 @@ from dvfl_mobile.cli.options import (
     MaxClips,
     MinDelegated,
     MinimumIos,
+    NoToomCook,
     Out,
     Recipes,
     Samples,
@@ -98,6 +100,7 @@ def deploy(
     size: Size = None,
     weights: Weights = None,
     minimum_ios: MinimumIos = None,
+    no_toom_cook: NoToomCook = False,
     min_delegated: MinDelegated = None,
     max_calls: MaxCalls = None,
     strict: Strict = False,
@@ -130,7 +133,8 @@ def deploy(
     asked = engines or []
     with opened(checkpoint) as file:
         meant = recipes_of(file, recipes or [], has_clips=calib is not None, each_kind=ALL in asked)
-        plans = [make_plan(targets or [], name, out, minimum_ios, soc, by_name_too=ALL in asked) for name in meant]
+        plan = partial(make_plan, toom_cook=not no_toom_cook, by_name_too=ALL in asked)
+        plans = [plan(targets or [], name, out, minimum_ios, soc) for name in meant]
         calibrations = plans_for_deploy([plan.recipe for plan in plans], calib, data_root=data_root, samples=samples)
         places = engines_named(asked, engine_clips)
         with steps() as step:

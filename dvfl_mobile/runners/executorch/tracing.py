@@ -27,7 +27,7 @@ from dvfl_mobile.runners.values import Pixels
 
 _NONE = 0xFFFFFFFF
 _TRANSPOSED = 1
-_INPUTS = ("input_id", "input1_id", "input2_id")
+_INPUTS = ("input_id", "input1_id", "input2_id", "input3_id", "input4_id", "input5_id")
 _KINDS = {
     "XNNFullyConnected": "linear",
     "XNNConv2d": "conv",
@@ -246,6 +246,8 @@ class _Graph:
         if kind == "XNNStaticSlice":
             bounds = zip(about["offsets"], about["sizes"], strict=True)
             return given[0][tuple(slice(start, start + size) for start, size in bounds)]
+        if kind.startswith("XNNConcatenate"):
+            return torch.cat(given, about.get("axis", 0))
         if kind == "XNNClamp":
             return given[0]
         raise ArtifactError(

@@ -20,6 +20,7 @@ from torch.fx import Node
 
 from dvfl_mobile.data import clips
 from dvfl_mobile.data.clips import ClipSpec
+from dvfl_mobile.model import toom_cook
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.build import build_network, sha256_of_weights
 from dvfl_mobile.model.deploy import DeployForm
@@ -56,6 +57,18 @@ def test_it_equals_the_reference_on_normalized_clips(case: GoldenCase) -> None:
         form = DeployForm(network, spec, normalizer)
         off[normalizer] = distance(torch.cat([logits(form, clip) for clip in clips]), expected)
     assert max(off.values()) < PROMISED, off
+
+
+@each_case
+def test_it_equals_the_reference_by_toom_cook(case: GoldenCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Every temporal convolution that there are points for.
+    monkeypatch.setattr(toom_cook, "LEAST_CHANNELS", 1)
+    monkeypatch.setattr(toom_cook, "LEAST_PLACES", 1)
+    network, clips = case.network(), few_clips(case)
+    form = DeployForm(network, spec_of(case.architecture, pixels="normalized"), "products", "toom-cook")
+    assert any(isinstance(module, toom_cook.ToomCookConvolution) for module in form.modules())
+    off = distance(torch.cat([logits(form, clip) for clip in clips]), exact_logits(network, clips))
+    assert off < PROMISED
 
 
 @both_normalizers

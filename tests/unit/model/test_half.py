@@ -24,6 +24,7 @@ from dvfl_mobile.model.student import Student
 from dvfl_mobile.parity.thresholds import thresholds_for
 from dvfl_mobile.quantization.graph.forms import deploy_form
 from dvfl_mobile.runners.tracing import MOVE
+from dvfl_mobile.targets import TemporalConvolution
 from tests import exports
 from tests.golden_cases import GOLDEN_CASES, GoldenCase
 from tests.threads import threads
@@ -39,6 +40,7 @@ LARGEST_PRODUCT = 27_000.0  # of query and modulators, in the nano
 # And of a few logits (the base has 7, on two clips) either figure is off by some decibels by chance.
 UNLIKE_DB = 6.0
 
+each_temporal = pytest.mark.parametrize("temporal", ["direct", "toom-cook"])
 each_normalizer = pytest.mark.parametrize("normalizer", NORMALIZERS)
 
 
@@ -81,9 +83,12 @@ def test_what_is_computed_in_half_on_a_cpu_keeps_as_much(ucf8: Path, normalizer:
     assert in_half_db(form_of(student, normalizer), real_clips(student, ucf8, 1)) >= PROMISED_DB
 
 
-def test_the_nano_in_half_precision_on_real_clips(ucf8: Path, real_checkpoint: Path) -> None:
+@each_temporal
+def test_the_nano_in_half_precision_on_real_clips(
+    ucf8: Path, real_checkpoint: Path, temporal: TemporalConvolution
+) -> None:
     student = load_checkpoint(real_checkpoint)
-    assert in_half_db(form_of(student, "products"), real_clips(student, ucf8, 2)) >= PROMISED_DB
+    assert in_half_db(form_of(student, "products", temporal), real_clips(student, ucf8, 2)) >= PROMISED_DB
 
 
 def test_a_per_token_scaled_form_in_half_precision(ucf8: Path) -> None:
@@ -107,9 +112,12 @@ def test_no_value_of_the_pico_leaves_half_precision_by_growing(ucf8: Path, norma
     assert beyond(form_of(student, normalizer), real_clips(student, ucf8, 8)) == {}
 
 
-def test_no_value_of_the_nano_leaves_half_precision_by_growing(ucf8: Path, real_checkpoint: Path) -> None:
+@each_temporal
+def test_no_value_of_the_nano_leaves_half_precision_by_growing(
+    ucf8: Path, real_checkpoint: Path, temporal: TemporalConvolution
+) -> None:
     student = load_checkpoint(real_checkpoint)
-    assert beyond(form_of(student, "products"), real_clips(student, ucf8, 4)) == {}
+    assert beyond(form_of(student, "products", temporal), real_clips(student, ucf8, 4)) == {}
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
@@ -159,8 +167,8 @@ def clips_of(case: GoldenCase) -> Tensor:
     return torch.cat((clips, torch.from_numpy(drawn.astype(np.float32))))
 
 
-def form_of(student: Student, normalizer: Normalizer) -> DeployForm:
-    return DeployForm(student.network, student.clip.model_copy(update={"pixels": "raw"}), normalizer)
+def form_of(student: Student, normalizer: Normalizer, temporal: TemporalConvolution = "direct") -> DeployForm:
+    return student.form(normalizer, temporal)
 
 
 def grown(network: VideoFocalNet, spec: ClipSpec, clips: Tensor) -> VideoFocalNet:
