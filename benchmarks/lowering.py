@@ -29,7 +29,7 @@ def lower(*, lean: bool) -> tuple[float, str]:
     from dvfl_mobile.pipeline.plan import make_plan
 
     student = default_student()
-    plain = [] if lean else ["dvfl_mobile.model.lean.lean_exports", f"{converter.__name__}.passes_that_apply"]
+    plain = [] if lean else ["dvfl_mobile.model.lean.exports.lean_exports", f"{converter.__name__}.passes_that_apply"]
     for name in plain:
         mock.patch(name, return_value=nullcontext()).start()
     with tempfile.TemporaryDirectory() as folder:

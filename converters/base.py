@@ -81,7 +81,7 @@ def lower(target: Target, request: Request, path: Path) -> Lowered:
     Raises:
         MissingDependencyError: a package that the target needs isn't installed.
     """
-    from dvfl_mobile.model.lean import lean_exports
+    from dvfl_mobile.model.lean.exports import lean_exports
 
     versions(target)
     converter: Converter = importlib.import_module(target.converter)

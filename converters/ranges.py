@@ -12,7 +12,7 @@ from torch.fx import GraphModule, Interpreter, Node
 from torch.overrides import TorchFunctionMode
 
 from dvfl_mobile.delegation import module_path
-from dvfl_mobile.model.kept_memory import kept_memory
+from dvfl_mobile.model.lean.memory import kept_memory
 from dvfl_mobile.model.ranges import CONSTANT, MOST_HALF, Ranges
 
 _NAMES = """

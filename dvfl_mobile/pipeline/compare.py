@@ -15,7 +15,7 @@ from dvfl_mobile.data.gather import ClipSet
 from dvfl_mobile.devices.base import Device, have_programs
 from dvfl_mobile.documents import leave
 from dvfl_mobile.errors import DvflMobileError
-from dvfl_mobile.model.kept_memory import kept_memory
+from dvfl_mobile.model.lean.memory import kept_memory
 from dvfl_mobile.parity.measure import measure
 from dvfl_mobile.parity.report import ParityReport, SecondOpinion, decided, undecided
 from dvfl_mobile.parity.second_opinion import compared

@@ -33,7 +33,7 @@ def _histogram(_clips: int) -> Any:
 def _percentile(clips: int) -> Any:
     from dvfl_mobile.quantization.calibrate.percentile import percentile_observer
 
-    return percentile_observer(clips)
+    return percentile_observer(clips, KEPT_PERCENT)
 
 
 OBSERVERS: Mapping[str, tuple[_Constructor, str]] = MappingProxyType(

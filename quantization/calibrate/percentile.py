@@ -8,17 +8,16 @@ import torch
 from torch import Tensor
 from torchao.quantization.pt2e.observer import UniformQuantizationObserverBase
 
-from dvfl_mobile.quantization.calibrate.observers import KEPT_PERCENT
 from dvfl_mobile.quantization.graph.memory_order import in_memory_order
 
 _ROW = 256  # numbers of which only the largest is looked at, unless it is one of the rarest
 
 
-def percentile_observer(clips: int) -> type[UniformQuantizationObserverBase]:
-    """The class of observers for tensors of which so many clips will pass."""
+def percentile_observer(clips: int, kept_percent: float) -> type[UniformQuantizationObserverBase]:
+    """The class of observers that keep `kept_percent` of the values of tensors of which so many clips will pass."""
 
     class PercentileObserver(UniformQuantizationObserverBase):  # type: ignore[misc]
-        """The range that holds `KEPT_PERCENT` of the values of all clips, as much cut off below as above: exactly.
+        """The range that holds that much of the values of all clips, as much cut off below as above: exactly.
 
         Nothing but the values beyond it has to be kept, a few thousand, where a histogram would sort each number into
         its bin: five times the time of all else that calibration does.
@@ -33,7 +32,7 @@ def percentile_observer(clips: int) -> type[UniformQuantizationObserverBase]:
             if not values.numel():
                 return values
             if self._above is None or self._below is None:
-                cut = int(values.numel() * clips * (100 - KEPT_PERCENT) / 200)
+                cut = int(values.numel() * clips * (100 - kept_percent) / 200)
                 self._above, self._below = Tail(cut + 1), Tail(cut + 1, sign=-1)
             numbers = in_memory_order(values.detach().float())
             whole = len(numbers) // _ROW * _ROW

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dvfl_mobile.model.deploy import DeployForm, Downsample
-from dvfl_mobile.model.kept_memory import kept_memory
+from dvfl_mobile.model.lean.memory import kept_memory
 from dvfl_mobile.model.rewrites import PerTokenScaledLinear, PerTokenScaledPatches
 from dvfl_mobile.targets import Normalizer
 

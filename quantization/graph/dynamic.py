@@ -13,7 +13,7 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, QuantizationSpec, Quantizer
 
 from dvfl_mobile.delegation import module_path
-from dvfl_mobile.model.lean import lean_exports
+from dvfl_mobile.model.lean.exports import lean_exports
 from dvfl_mobile.quantization.floats import FLOAT_PARTS
 from dvfl_mobile.quantization.graph.edges import weight_scales
 from dvfl_mobile.quantization.graph.graphs import exported, weight_spec

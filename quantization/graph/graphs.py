@@ -11,8 +11,8 @@ from torch.fx import GraphModule
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e, prepare_qat_pt2e
 from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
-from dvfl_mobile.model.kept_memory import kept_memory
-from dvfl_mobile.model.lean import lean_exports
+from dvfl_mobile.model.lean.exports import lean_exports
+from dvfl_mobile.model.lean.memory import kept_memory
 from dvfl_mobile.quantization.calibrate.observers import observer_named
 from dvfl_mobile.quantization.graph.annotate import FocalModulationQuantizer, Product
 from dvfl_mobile.quantization.graph.edges import Edge, PerChannelWeightEdge

@@ -113,7 +113,7 @@ def made(folder: Path) -> tuple[bytes, Counter[str]]:
 def test_fewer_steps_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     skip_without("executorch")
     lean, steps = made(tmp_path / "lean")
-    monkeypatch.setattr("dvfl_mobile.model.lean.lean_exports", as_they_are)
+    monkeypatch.setattr("dvfl_mobile.model.lean.exports.lean_exports", as_they_are)
     monkeypatch.setattr("dvfl_mobile.converters.executorch.passes_that_apply", as_they_are)
     plain, all_steps = made(tmp_path / "plain")
     assert lean == plain
@@ -168,7 +168,7 @@ def test_executorch_s_table_of_operators_reads_the_same() -> None:
 def test_a_graph_becomes_code_when_somebody_asks() -> None:
     import torch
 
-    from dvfl_mobile.model.lazily import code_when_it_is_asked_for
+    from dvfl_mobile.model.lean.lazily import code_when_it_is_asked_for
 
     def squared() -> Any:
         graph = torch.fx.Graph()
@@ -203,7 +203,7 @@ def test_what_quantizes_is_remembered_by_its_shape() -> None:
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torchao.quantization.pt2e.quantizer import QuantizationAnnotation  # noqa: F401 (it brings the operators)
 
-    from dvfl_mobile.model.lean import lean_exports
+    from dvfl_mobile.model.lean.exports import lean_exports
 
     quantize = torch.ops.quantized_decomposed.quantize_per_tensor.default
     FakeTensorMode.cache_clear()
@@ -281,7 +281,7 @@ def test_a_graph_is_traced_and_checked_anew_once_it_has_changed() -> None:
 
 
 def test_garbage_is_looked_for_seldom_meanwhile() -> None:
-    from dvfl_mobile.model.lean import SELDOM, lean_exports
+    from dvfl_mobile.model.lean.exports import SELDOM, lean_exports
 
     before = gc.get_threshold()
     with lean_exports():
@@ -296,7 +296,7 @@ def test_garbage_is_looked_for_seldom_meanwhile() -> None:
 def test_an_origin_is_copied_by_reference() -> None:
     from torch.fx.traceback import NodeSource
 
-    from dvfl_mobile.model.lean import lean_exports
+    from dvfl_mobile.model.lean.exports import lean_exports
 
     link = NodeSource(None, "a pass")
     assert deepcopy(link) is not link

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from dvfl_mobile.model.lazily import code_when_it_is_asked_for
+from dvfl_mobile.model.lean.lazily import code_when_it_is_asked_for
 
 QUANTIZED = "quantized_decomposed"
 """The namespace of the operators by which a graph quantizes and dequantizes."""
