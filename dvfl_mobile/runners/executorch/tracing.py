@@ -242,7 +242,7 @@ class _Graph:
         if kind == "XNNStaticTranspose":
             return given[0].permute(about["perm"])
         if kind == "XNNStaticReshape":
-            return given[0].reshape(about["new_shape"])
+            return given[0].reshape([side or -1 for side in about["new_shape"]])  # 0: what is left
         if kind == "XNNStaticSlice":
             bounds = zip(about["offsets"], about["sizes"], strict=True)
             return given[0][tuple(slice(start, start + size) for start, size in bounds)]
