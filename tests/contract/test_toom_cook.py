@@ -1,4 +1,4 @@
-"""Temporal convolutions by Toom-Cook in artifacts: of the small network, with layers of 128 channels taken for large."""
+"""Temporal convolutions by Toom-Cook in artifacts: the small network, with layers of 128 channels taken for large."""
 
 from __future__ import annotations
 
