@@ -68,9 +68,9 @@ class Tail:
 
     def _least(self, largest: Tensor) -> float:
         """What is below it is none of the largest: there are as many in `_values`, or as many rows that reach it."""
-        known = self._values, largest
-        full = [float(values.topk(self._count).values[-1]) for values in known if len(values) >= self._count]
-        return max(full, default=-torch.inf)
+        if len(self._values) == self._count:
+            return float(self._values[-1])
+        return float(largest.topk(self._count).values[-1]) if len(largest) >= self._count else -torch.inf
 
     @property
     def end(self) -> Tensor:

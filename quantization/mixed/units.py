@@ -25,8 +25,9 @@ from dvfl_mobile.delegation import module_path
 from dvfl_mobile.documents import Document
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.annotate import PRODUCTS, FocalModulationQuantizer, Product
+from dvfl_mobile.quantization.graph.edges import round_to_scale
 from dvfl_mobile.quantization.graph.forms import LAYOUT, QuantizedForm, deploy_form
-from dvfl_mobile.quantization.scales import ACTIVATION_RANGE, Scale
+from dvfl_mobile.quantization.scales import Scale
 
 _ANNOTATION = "quantization_annotation"
 _FLOAT_BYTES = 4
@@ -341,8 +342,5 @@ def _attribute(graph: GraphModule, node: Node) -> Tensor:
 
 
 def _round(values: Tensor, scale: Scale) -> Tensor:
-    least, most = ACTIVATION_RANGE
     # As tensors, not numbers: in float32, as the edges of a graph have them.
-    return torch.fake_quantize_per_tensor_affine(
-        values, torch.tensor([scale.scale]), torch.tensor([scale.zero_point], dtype=torch.int32), least, most
-    )
+    return round_to_scale(values, torch.tensor([scale.scale]), torch.tensor([scale.zero_point]))
