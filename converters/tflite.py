@@ -56,7 +56,11 @@ def input_scale(path: Path) -> tuple[float, int] | None:
     """Scale and zero point of a model's input; None of floats."""
     from ai_edge_litert.interpreter import Interpreter
 
-    scale, zero_point = Interpreter(str(path), num_threads=1).get_input_details()[0]["quantization"]
+    return _input_scale(Interpreter(str(path), num_threads=1))
+
+
+def _input_scale(interpreter: Any) -> tuple[float, int] | None:
+    scale, zero_point = interpreter.get_input_details()[0]["quantization"]
     return (float(scale), int(zero_point)) if scale else None
 
 
@@ -77,7 +81,7 @@ def operations(path: Path, *, is_static: bool) -> Iterator[tuple[str, Operation]
 
     plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     interpreter = Interpreter(str(path), num_threads=1, experimental_op_resolver_type=plain)
-    yield from _operations(interpreter, frozenset(), is_static=is_static)
+    yield from _operations(interpreter, interpreter._get_ops_details(), frozenset(), is_static=is_static)
 
 
 def _quantized(recipe: Recipe) -> Any:
@@ -141,16 +145,18 @@ def _lowered(path: Path, *, is_static: bool) -> Lowered:
     outputs = [output["index"] for output in interpreter.get_output_details()]
     delegates = [step for step in details if step["op_name"] == "DELEGATE"]
     inside = {step["index"] for step in details} - _outside(details, outputs)
-    found = _operations(interpreter, inside, is_static=is_static)
-    return Lowered(Delegation.of("XNNPACK", len(delegates), (each for _, each in found)), input_scale(path))
+    found = _operations(interpreter, details, inside, is_static=is_static)
+    delegation = Delegation.of("XNNPACK", len(delegates), (operation for _, operation in found))
+    return Lowered(delegation, _input_scale(interpreter))
 
 
-def _operations(interpreter: Any, inside: Collection[int], *, is_static: bool) -> Iterator[tuple[str, Operation]]:
-    """Every operator, each with the name of the tensor that it gives; `inside` are those of a delegate.
+def _operations(
+    interpreter: Any, details: Sequence[dict[str, Any]], inside: Collection[int], *, is_static: bool
+) -> Iterator[tuple[str, Operation]]:
+    """Every operator of `details`, each with the name of the tensor that it gives; `inside` are those of a delegate.
 
     A GELU of int8 is one, though it is spelled out in three.
     """
-    details = interpreter._get_ops_details()
     tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
     of_int8, around = lookups(details)
     for step in details:

@@ -7,9 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-# DEQUANTIZE and QUANTIZE, and the versions that know int8.
-_VERSION_OF_INT8 = {6: 2, 114: 1}
-
 
 def spell_out_lookups(path: Path) -> None:
     """Let each GELU of int8 be three operators: to floats, GELU of them, and back to int8.
@@ -55,7 +52,7 @@ def _spelled_out(model: Any, graph: Any, operator: Any) -> list[Any]:
     taken, given = int(operator.inputs[0]), int(operator.outputs[0])
     before, after = _floats_beside(graph, taken), _floats_beside(graph, given)
     operator.inputs, operator.outputs = [before], [after]
-    dequantize, quantize = _code(model, kinds.DEQUANTIZE), _code(model, kinds.QUANTIZE)
+    dequantize, quantize = _code(model, kinds.DEQUANTIZE, 2), _code(model, kinds.QUANTIZE, 1)
     return [
         schema.OperatorT(opcodeIndex=dequantize, inputs=[taken], outputs=[before]),
         operator,
@@ -74,14 +71,12 @@ def _floats_beside(graph: Any, index: int) -> int:
     return len(graph.tensors) - 1
 
 
-def _code(model: Any, kind: int) -> int:
-    """The index by which operators of a kind, one that converts, are named."""
+def _code(model: Any, kind: int, version: int) -> int:
+    """The index by which operators of a kind are named; `version` is the first that knows int8."""
     from ai_edge_litert import schema_py_generated as schema
 
     for index, code in enumerate(model.operatorCodes):
         if code.builtinCode == kind:
             return index
-    model.operatorCodes.append(
-        schema.OperatorCodeT(deprecatedBuiltinCode=kind, builtinCode=kind, version=_VERSION_OF_INT8[kind])
-    )
+    model.operatorCodes.append(schema.OperatorCodeT(deprecatedBuiltinCode=kind, builtinCode=kind, version=version))
     return len(model.operatorCodes) - 1
