@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,8 @@ from arm_counting.record import Counts, Record
 from arm_counting.tools import Counter
 from dvfl_mobile.devices.emulated import check_products
 from dvfl_mobile.devices.harness.bundle import Bundle
-from dvfl_mobile.devices.harness.options import INPUT, LOG, MODEL, OPTIONS, OUTPUT, ProgramOptions, PushedFile
+from dvfl_mobile.devices.harness.options import INPUT, LOG, MODEL, OPTIONS, OUTPUT, ProgramOptions
+from dvfl_mobile.devices.harness.runner import put_bytes
 from dvfl_mobile.devices.host_native import LocalPlace
 from dvfl_mobile.devices.values import DeviceFacts
 from dvfl_mobile.errors import DeviceError
@@ -58,15 +57,15 @@ def count(
         check_products(place, bundle, facts)
         options = ProgramOptions(
             mode="time",
-            model=_put(place, MODEL, model.read_bytes()),
-            input=_put(place, INPUT, clip.tobytes()),
+            model=put_bytes(place, MODEL, model.read_bytes()),
+            input=put_bytes(place, INPUT, clip.tobytes()),
             clips=1,
             output=OUTPUT,
             log=LOG,
             runs=runs,
             threads=1,
         )
-        _put(place, OPTIONS, options.text().encode("ascii"))
+        put_bytes(place, OPTIONS, options.text().encode("ascii"))
         lines: list[str] = []
         status = place.run(bundle.program(target), (OPTIONS,), LONGEST_S, lines.append, bundle.starter)
         said = [json.loads(line) for line in lines]
@@ -80,11 +79,3 @@ def count(
 
 def _between(record: Record, event: dict[str, Any]) -> Counts:
     return record.between(event["start_ns"], event["start_ns"] + event["duration_ns"])
-
-
-def _put(place: LocalPlace, name: str, data: bytes) -> PushedFile:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, name)
-        path.write_bytes(data)
-        place.put(path, name)
-    return PushedFile(name, len(data), hashlib.sha256(data).hexdigest())

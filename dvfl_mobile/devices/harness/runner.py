@@ -134,7 +134,7 @@ class NativeRunner:
         program = ProgramOptions(
             mode=mode,
             model=self._model,
-            input=self._put_bytes(INPUT, b"".join(as_input(clip, self._manifest).tobytes() for clip in clips)),
+            input=put_bytes(self._place, INPUT, b"".join(as_input(clip, self._manifest).tobytes() for clip in clips)),
             clips=len(clips),
             output=OUTPUT,
             log=LOG,
@@ -145,7 +145,7 @@ class NativeRunner:
             trace=TRACE if options.operators else None,
             gpu=self._gpu,
         )
-        self._put_bytes(OPTIONS, program.text().encode("ascii"))
+        put_bytes(self._place, OPTIONS, program.text().encode("ascii"))
         # What an earlier start left could be taken for this one's.
         for name in (OUTPUT, LOG, TRACE):
             self._place.remove(name)
@@ -195,13 +195,6 @@ class NativeRunner:
                 f"The {what} that came from {self._device.device} aren't the bytes that its program wrote.", hint=_AGAIN
             )
 
-    def _put_bytes(self, name: str, data: bytes) -> PushedFile:
-        with tempfile.TemporaryDirectory(prefix="dvfl-mobile-") as folder:
-            path = Path(folder, name)
-            path.write_bytes(data)
-            self._place.put(path, name)
-        return PushedFile(name, len(data), hashlib.sha256(data).hexdigest())
-
     def _with_log(self, error: DeviceError) -> DeviceError:
         """The error, with the end of what the runtime printed, which often says more."""
         with suppress(DeviceError):
@@ -216,6 +209,15 @@ def _timed(answer: _Answer) -> list[Timed]:
     if answer.trace is not None:
         return [Timed(*operator) for operator in read_operators(answer.trace)]
     return [Timed(each.name, each.delegated, each.duration_ns, each.node) for each in answer.heard.operators]
+
+
+def put_bytes(place: Place, name: str, data: bytes) -> PushedFile:
+    """Put a file into the program's folder."""
+    with tempfile.TemporaryDirectory(prefix="dvfl-mobile-") as folder:
+        path = Path(folder, name)
+        path.write_bytes(data)
+        place.put(path, name)
+    return PushedFile(name, len(data), hashlib.sha256(data).hexdigest())
 
 
 def _as_pushed(manifest: Manifest, name: str) -> PushedFile:
