@@ -42,39 +42,51 @@ def folder_of(student: Student, target: Target, recipe: Recipe, out: Path) -> Pa
     return out / student.architecture.name / target.name / recipe.name
 
 
-def make_artifact(
-    model: Lowerable,
-    target: Target,
-    recipe: Recipe,
-    out: Path,
-    reference: Path,
-    minimum_os: str,
-    temporal: TemporalConvolution,
-    clips: ClipSet,
-) -> Artifact:
-    """Lower a student, or its quantized form, and write `out/<model>/<target>/<recipe>/`, the manifest last.
+@dataclass(frozen=True)
+class Wanted:
+    """An artifact that is to be made, or to be found made already.
 
-    Args:
+    Attributes:
+        model: a student, or its quantized form.
+        out: the artifact goes to `out/<model>/<target>/<recipe>/`.
         reference: what `save_reference` wrote for this student.
         minimum_os: the oldest system to run on; only Core ML lets one choose.
         temporal: how temporal convolutions are computed.
+    """
+
+    model: Lowerable
+    target: Target
+    recipe: Recipe
+    out: Path
+    reference: Path
+    minimum_os: str
+    temporal: TemporalConvolution
+
+    @property
+    def folder(self) -> Path:
+        return folder_of(self.model.student, self.target, self.recipe, self.out)
+
+
+def make_artifact(wanted: Wanted, clips: ClipSet) -> Artifact:
+    """Lower a student, or its quantized form, and write the artifact's folder, the manifest last.
+
+    Args:
         clips: to find on how large its values become: a few of them, spread over all.
 
     Raises:
         MissingDependencyError: the target's packages aren't installed.
         OutputError: the place can't be written, or another run is writing it.
     """
-    student = model.student
-    known = _known_fields(model, target, recipe, reference, minimum_os, temporal)
-    folder = folder_of(student, target, recipe, out)
+    student, target, recipe, folder = wanted.model.student, wanted.target, wanted.recipe, wanted.folder
+    known = _known_fields(wanted)
     spec = known["clip"]
     with directory_lock(folder), atomic_directory(folder) as partial:
         request = Request(
-            form=lowered_form(model, target, recipe, spec, temporal),
+            form=lowered_form(wanted.model, target, recipe, spec, wanted.temporal),
             shape=spec.shape,
             recipe=recipe.name,
             metadata=_metadata(student, spec, recipe).model_dump_json(),
-            minimum_os=minimum_os,
+            minimum_os=wanted.minimum_os,
             soc=target.soc,
         )
         ranges = _ranges(request.form, clips)
@@ -93,28 +105,19 @@ def make_artifact(
     return Artifact(folder, manifest)
 
 
-def standing_artifact(
-    model: Lowerable,
-    target: Target,
-    recipe: Recipe,
-    out: Path,
-    reference: Path,
-    minimum_os: str,
-    temporal: TemporalConvolution,
-) -> Artifact | None:
+def standing_artifact(wanted: Wanted) -> Artifact | None:
     """The artifact that `make_artifact` would make, if it stands there whole and its manifest differs in nothing.
 
     What must be the same: weights, classes, ClipSpec, recipe, scales, the oldest system, how temporal convolutions are
     computed, and the version of every tool.
     """
-    folder = folder_of(model.student, target, recipe, out)
     try:
-        found = open_artifact(folder)
-        manifests.verify(found.manifest, folder)
+        found = open_artifact(wanted.folder)
+        manifests.verify(found.manifest, wanted.folder)
     except ArtifactError:
         return None
-    known = _known_fields(model, target, recipe, reference, minimum_os, temporal)
-    return found if all(getattr(found.manifest, name) == value for name, value in known.items()) else None
+    known = _known_fields(wanted).items()
+    return found if all(getattr(found.manifest, name) == value for name, value in known) else None
 
 
 def open_artifact(folder: Path) -> Artifact:
@@ -147,11 +150,9 @@ def _ranges(form: Any, clips: ClipSet) -> Ranges:
     return measure_ranges(form, clips.pixels[::step][:_MEASURED_CLIPS], clips.facts.source)
 
 
-def _known_fields(
-    model: Lowerable, target: Target, recipe: Recipe, reference: Path, minimum_os: str, temporal: TemporalConvolution
-) -> dict[str, Any]:
+def _known_fields(wanted: Wanted) -> dict[str, Any]:
     """The fields of a manifest that are known before anything is lowered."""
-    student = model.student
+    student, target, recipe, reference = wanted.model.student, wanted.target, wanted.recipe, wanted.reference
     return {
         "model": student.architecture.name,
         "target": target.name,
@@ -162,9 +163,9 @@ def _known_fields(
         "clip": student.raw_clip,
         "weights": student.source,
         "reference": manifests.entry_of(reference, f"../../{reference.name}"),
-        "minimum_os": minimum_os,
-        "temporal": temporal,
-        "quantization": model.quantization,
+        "minimum_os": wanted.minimum_os,
+        "temporal": wanted.temporal,
+        "quantization": wanted.model.quantization,
         "tools": {"dvfl-mobile": __version__, "python": platform.python_version(), **versions(target)},
     }
 

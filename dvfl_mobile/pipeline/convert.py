@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dvfl_mobile.artifacts.make import Artifact, make_artifact, standing_artifact
+from dvfl_mobile.artifacts.make import Artifact, Wanted, make_artifact, standing_artifact
 from dvfl_mobile.artifacts.reference import save_reference
 from dvfl_mobile.data.gather import ClipSet, gather_clips
 from dvfl_mobile.errors import CheckFailedError, InconclusiveError
@@ -47,13 +47,14 @@ def convert_one(
     """
     minimum_os = f"iOS {plan.minimum_ios}" if target.ios else target.minimum_os
     temporal = target.temporal_of(plan.recipe.name) if plan.toom_cook else "direct"
+    wanted = Wanted(model, target, plan.recipe, plan.out, reference, minimum_os, temporal)
     if reuse:
         with step(f"look for {target.name} {plan.recipe.name}"):
-            found = standing_artifact(model, target, plan.recipe, plan.out, reference, minimum_os, temporal)
+            found = standing_artifact(wanted)
         if found is not None:
             return found
     with step(f"convert to {target.name} {plan.recipe.name}"):
-        return make_artifact(model, target, plan.recipe, plan.out, reference, minimum_os, temporal, clips)
+        return make_artifact(wanted, clips)
 
 
 def check_delegated(made: Sequence[Artifact], least: float | None, max_calls: int | None = None) -> None:

@@ -8,20 +8,18 @@ from functools import cache
 from hashlib import sha256
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from torch.fx import Node
 
 from dvfl_mobile.artifacts.make import Artifact
-from dvfl_mobile.artifacts.manifest import ArtifactFacts, Manifest, verify
+from dvfl_mobile.artifacts.manifest import Manifest, verify
 from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.delegation import module_path
 from dvfl_mobile.errors import ArtifactError
 from dvfl_mobile.locating import locate as locating
-from dvfl_mobile.locating.document import Cause, Location
-from dvfl_mobile.locating.locate import locate
+from dvfl_mobile.locating.document import Cause
 from dvfl_mobile.locating.reference import ReferenceGraph, reference_graph
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.forms import deploy_form
@@ -32,6 +30,7 @@ from dvfl_mobile.runners.tracing import Trace, trace, trace_here
 from dvfl_mobile.targets import TARGETS, Target, TemporalConvolution, target_named
 from tests import exports
 from tests.conversions import Make, skip_without
+from tests.located import locate_in
 from tests.planting import Fault, planted
 
 TRACED = ("executorch", "coreml", "tflite")
@@ -100,15 +99,6 @@ def nodes(made: Make) -> Nodes:
         return weights, [node for node in graph.graph.nodes if node.op == "call_function"]
 
     return find
-
-
-def locate_in(artifact: Artifact, logits: Any = None) -> Location:
-    manifest = artifact.manifest
-    facts = ArtifactFacts(
-        model=manifest.model, target=manifest.target, recipe=manifest.recipe, path=str(artifact.folder)
-    )
-    [*_, clip] = moving_shapes(manifest.clip, 2, seed=5)
-    return locate(artifact, clip.pixels, clip.name, facts, logits=logits)
 
 
 @pytest.mark.parametrize("recipe", ["fp32", "fp16", "static_wi8_ai8"])

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dvfl_mobile.artifacts.make import Artifact, standing_artifact
-from dvfl_mobile.artifacts.manifest import ArtifactFacts
+from dvfl_mobile.artifacts.make import Artifact, Wanted, standing_artifact
 from dvfl_mobile.artifacts.reference import save_reference
-from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.documents import Verdict
 from dvfl_mobile.gpu_delegate.report import gpu_delegate_report
 from dvfl_mobile.gpu_delegate.rules import Fate
 from dvfl_mobile.locating.document import Cause, Location
-from dvfl_mobile.locating.locate import locate
 from dvfl_mobile.model import toom_cook
 from dvfl_mobile.pipeline.check import check
 from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.targets import every, target_named
 from tests.conversions import Make, recorded_graphs, skip_without
+from tests.located import locate_in
 from tests.planting import Fault, planted
 from tests.quantized import small_student
 
@@ -83,8 +81,7 @@ def test_the_manifest_says_how_and_the_delegate_takes_all_in_one_call(pair: Make
     assert made.temporal == "toom-cook"
     assert made.delegation.calls == direct.delegation.calls
     assert made.delegation.outside == direct.delegation.outside
-    if recipe == "fp32":
-        assert (made.delegation.calls, made.delegation.outside) == (1, 0)
+    assert (made.delegation.calls, made.delegation.outside) == (1, 0)
     assert modules(made.delegation.rows, ".product") == {
         f"{layer}.product{index}" for layer in LAYERS for index in range(6 if layer.endswith("0") else 8)
     }
@@ -97,14 +94,12 @@ def test_the_manifest_says_how_and_the_delegate_takes_all_in_one_call(pair: Make
 @each_target
 def test_there_are_fewer_multiply_adds_and_more_bytes(pair: MakePair, target: str) -> None:
     made, direct = pair(target, "fp32").by_toom_cook.manifest, pair(target, "fp32").direct.manifest
-    weights, work = 0, 0
-    for stage, blocks in ((3, 1),):
-        channels, places = 16 * 2**stage, (16 // 2**stage) ** 2
-        # Six and eight matrices in place of three and five, each for two tiles of four moments.
-        weights += blocks * 6 * channels**2
-        work += blocks * places * channels**2 * (8 * (3 + 5) - 2 * (6 + 8))
-        # Beside them, what rows of Bᵀ read: five of four moments and one of three; five and four, and six of six.
-        work -= blocks * places * channels * 2 * ((5 * 4 + 3) + (5 + 4 + 6 * 6))
+    channels, places = 128, 4
+    # Six and eight matrices in place of three and five, each for two tiles of four moments.
+    weights = 6 * channels**2
+    work = places * channels**2 * (8 * (3 + 5) - 2 * (6 + 8))
+    # Beside them, what rows of Bᵀ read: five of four moments and one of three; five and four, and six of six.
+    work -= places * channels * 2 * ((5 * 4 + 3) + (5 + 4 + 6 * 6))
     assert direct.delegation.multiply_adds - made.delegation.multiply_adds == work
     # Constants and operators beside the weights: well below a quarter of a megabyte.
     assert 0 <= made.size_bytes - direct.size_bytes - 4 * weights < 2**18
@@ -148,9 +143,9 @@ def test_an_artifact_that_stands_is_another_if_it_was_made_the_other_way(pair: M
     target, artifact = target_named("tflite"), pair("tflite", "fp32").by_toom_cook
     plan, out = make_plan(["tflite"], "fp32", tmp_path), artifact.folder.parents[2]
     reference = save_reference(small_student(), out)
-    known = small_student(), target, plan.recipe, out, reference, target.minimum_os
-    assert standing_artifact(*known, "toom-cook") is not None
-    assert standing_artifact(*known, "direct") is None
+    wanted = Wanted(small_student(), target, plan.recipe, out, reference, target.minimum_os, "toom-cook")
+    assert standing_artifact(wanted) is not None
+    assert standing_artifact(replace(wanted, temporal="direct")) is None
 
 
 def test_a_plan_without_it_makes_the_smaller_file(pair: MakePair, tmp_path: Path) -> None:
@@ -177,10 +172,5 @@ def modules(rows: Any, part: str) -> set[str]:
 
 
 def located(artifact: Artifact) -> Location:
-    manifest = artifact.manifest
-    facts = ArtifactFacts(
-        model=manifest.model, target=manifest.target, recipe=manifest.recipe, path=str(artifact.folder)
-    )
-    [*_, clip] = moving_shapes(manifest.clip, 2, seed=5)
     with small_layers_as_large():
-        return locate(artifact, clip.pixels, clip.name, facts)
+        return locate_in(artifact)
