@@ -56,7 +56,8 @@ VIDEOS = (DrawnVideo("drawn-turned", 0, turn=90), DrawnVideo("drawn-uneven", 1, 
 def formula_pictures(frames: int, width: int, height: int) -> NDArray[np.uint8]:
     """`(frames,height,width,3)`: channel c of column x and row y of picture t is (3x + 5y + 7c + 11t + xy) mod 256."""
     t, y, x, c = np.ogrid[:frames, :height, :width, :3]
-    return ((3 * x + 5 * y + 7 * c + 11 * t + x * y) % 256).astype(np.uint8)
+    # Sums of bytes are modulo 256.
+    return (3 * x + 5 * y + x * y).astype(np.uint8) + (7 * c + 11 * t).astype(np.uint8)
 
 
 def video_pictures(seed: int) -> NDArray[np.uint8]:
