@@ -34,14 +34,22 @@ ALL_TARGETS = ("executorch", "coreml", "tflite")
 RUN_HERE = ("executorch", "tflite")
 
 
-@pytest.fixture
-def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a quick artifact of each target."""
+@pytest.fixture(scope="module")
+def quick_artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output folder with a quick artifact of each target; nobody changes it."""
     for target in ALL_TARGETS:
         skip_without(target)
-    with monkeypatch.context() as patch:
+    folder = tmp_path_factory.mktemp("quick") / "out"
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dvfl_mobile.artifacts.make.lower", quick.lower)
-        convert(seeded_student(TINY), make_plan(ALL_TARGETS, "fp32", tmp_path / "out"))
+        convert(seeded_student(TINY), make_plan(ALL_TARGETS, "fp32", folder))
+    return folder
+
+
+@pytest.fixture
+def out(quick_artifacts: Path, tmp_path: Path) -> Path:
+    """A test's own copy of them: the folder of the model."""
+    shutil.copytree(quick_artifacts, tmp_path / "out")
     return tmp_path / "out" / TINY.name
 
 
