@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ from dvfl_mobile.model.network import VideoFocalNet
 _DOCUMENT = json.loads((Path(__file__).parent / "golden" / "official_logits.json").read_text())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GoldenCase:
-    """One configuration, and what the official implementation gives for it.
+    """One configuration, and what the official implementation gives for it; equal to itself alone.
 
     Attributes:
         parameters: how many there are.
@@ -56,6 +57,12 @@ class GoldenCase:
 
 def golden_weights(architecture: Architecture) -> dict[str, Tensor]:
     """Weights for any architecture, by the recipe: one stream of normals for all keys in sorted order."""
+    return {key: values.clone() for key, values in _last_weights(architecture).items()}
+
+
+@lru_cache(maxsize=1)
+def _last_weights(architecture: Architecture) -> dict[str, Tensor]:
+    """Those that were made last: the large networks' take seconds, and much memory."""
     stream, shapes = np.random.RandomState(7), weight_shapes(architecture)
     made = {key: torch.from_numpy(_scaled(key, _normal(stream, shapes[key]))) for key in sorted(shapes)}
     return {key: made[key] for key in shapes}

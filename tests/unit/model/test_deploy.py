@@ -37,7 +37,8 @@ PROMISED = 1e-5
 NORMALIZERS: tuple[Normalizer, ...] = ("products", "half_products", "means", "half_means", "native")
 SMALL = [case for case in GOLDEN_CASES if case.architecture.embed_dim == 16]
 
-each_case = pytest.mark.parametrize("case", GOLDEN_CASES, ids=lambda case: case.name)
+# One case after the other, not one test: the weights of a large one take seconds to make.
+each_case = pytest.mark.parametrize("case", GOLDEN_CASES, ids=lambda case: case.name, scope="module")
 each_small_case = pytest.mark.parametrize("case", SMALL, ids=lambda case: case.name)
 both_normalizers = pytest.mark.parametrize("normalizer", NORMALIZERS)
 
@@ -51,7 +52,7 @@ def _one_thread() -> Iterator[None]:
 @each_case
 def test_it_equals_the_reference_on_normalized_clips(case: GoldenCase) -> None:
     network, clips = case.network(), few_clips(case)
-    expected = exact_logits(network, clips)
+    expected = exact_logits_of(case)
     spec, off = spec_of(case.architecture, pixels="normalized"), {}
     for normalizer in NORMALIZERS:
         form = DeployForm(network, spec, normalizer)
@@ -67,7 +68,7 @@ def test_it_equals_the_reference_by_toom_cook(case: GoldenCase, monkeypatch: pyt
     network, clips = case.network(), few_clips(case)
     form = DeployForm(network, spec_of(case.architecture, pixels="normalized"), "products", "toom-cook")
     assert any(isinstance(module, toom_cook.ToomCookConvolution) for module in form.modules())
-    off = distance(torch.cat([logits(form, clip) for clip in clips]), exact_logits(network, clips))
+    off = distance(torch.cat([logits(form, clip) for clip in clips]), exact_logits_of(case))
     assert off < PROMISED
 
 
@@ -294,6 +295,12 @@ def exact_logits(network: VideoFocalNet, clips: Tensor) -> Tensor:
     computed = logits(network.double(), clips.double())
     network.float()
     return computed
+
+
+@cache
+def exact_logits_of(case: GoldenCase) -> Tensor:
+    """Those of a golden case for its few clips."""
+    return exact_logits(case.network(), few_clips(case))
 
 
 def distance(got: Tensor, expected: Tensor) -> float:
