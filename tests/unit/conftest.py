@@ -21,6 +21,21 @@ def remembered_exports() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def written_form(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small student's quantized form as a file, written once for all of this run's processes; nobody changes it."""
+    from dvfl_mobile.files import directory_lock
+    from dvfl_mobile.quantization.graph.stored import save_form
+    from tests.conversions import shared_folder
+    from tests.quantized import small_form
+
+    path = shared_folder(tmp_path_factory, "forms") / "small-static_wi8_ai8.pt2"
+    with directory_lock(path, wait=True):
+        if not path.exists():
+            save_form(small_form(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def golden_folder(tmp_path_factory: pytest.TempPathFactory, write_video) -> Path:  # type: ignore[no-untyped-def]
     """Two videos to take golden ones from: one that phones play as it is, and one that has to be encoded anew."""
     from dvfl_mobile.pack.making.drawn import video_pictures

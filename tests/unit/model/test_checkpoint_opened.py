@@ -17,11 +17,9 @@ from dvfl_mobile.model.checkpoint.opened import CheckpointFile, opened
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
 from dvfl_mobile.pipeline.load import load_model, recipe_of
-from dvfl_mobile.quantization.graph.stored import save_form
 from tests.checkpoints import SMALL, config_of, save_official, small_weights
 from tests.conversions import skip_without
 from tests.faults import quick
-from tests.quantized import small_form
 
 Outcome = tuple[int, str, str]
 
@@ -31,7 +29,6 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "bare": lambda path: torch.save(small_weights(), path),
     "safetensors": lambda path: save_file(small_weights(), path),
     "student": lambda path: save_student(seeded_student(SMALL), path),
-    "quantized": lambda path: save_form(small_form(), path),
 }
 _watched: list[str] = []
 _counting = False
@@ -59,8 +56,11 @@ def opens_of(path: Path) -> Iterator[list[str]]:
         found += [name for name in _watched if Path(name).name == path.name]
 
 
-@pytest.fixture(scope="module", params=WRITERS)
+@pytest.fixture(scope="module", params=[*WRITERS, "quantized"])
 def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if request.param == "quantized":
+        form: Path = request.getfixturevalue("written_form")
+        return form
     path = tmp_path_factory.mktemp("written") / "the-checkpoint"
     WRITERS[request.param](path)
     return path
@@ -69,7 +69,7 @@ def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture
 def checkpoint(written: Path, tmp_path: Path) -> Path:
     """A copy of its own: it may be removed."""
-    return Path(shutil.copy(written, tmp_path))
+    return Path(shutil.copy(written, tmp_path / "the-checkpoint"))
 
 
 def test_it_is_opened_once_on_the_way_to_a_model(checkpoint: Path) -> None:

@@ -13,7 +13,6 @@ from dvfl_mobile.model.deploy import DeployForm
 from dvfl_mobile.model.student import save_student
 from dvfl_mobile.pipeline.load import check_scales
 from dvfl_mobile.quantization.graph.forms import freeze
-from dvfl_mobile.quantization.graph.stored import save_form
 from dvfl_mobile.quantization.lowerable import Lowerable, load_lowerable
 from dvfl_mobile.quantization.settings import Quantization
 from dvfl_mobile.recipes import RECIPES
@@ -49,11 +48,10 @@ def test_a_form_of_a_recipe_without_scales_is_refused_where_scales_are_needed() 
         check_scales(form, STATIC)
 
 
-def test_the_file_tells_which_of_both_it_holds(tmp_path: Path) -> None:
+def test_the_file_tells_which_of_both_it_holds(written_form: Path, tmp_path: Path) -> None:
     save_student(small_student(), tmp_path / "student.safetensors")
-    save_form(small_form(), tmp_path / "form.pt2")
     assert load_lowerable(tmp_path / "student.safetensors").quantization is None
-    found = load_lowerable(tmp_path / "form.pt2")
+    found = load_lowerable(written_form)
     assert found.quantization == small_form().quantization
     ours, theirs = found.student.network.state_dict(), small_form().student.network.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

@@ -15,11 +15,11 @@ from dvfl_mobile.pipeline.quantized import QuantizeSummary, summarize_form
 from dvfl_mobile.quantization.graph import stored
 from tests.checkpoints import SMALL
 from tests.conversions import skip_without
-from tests.quantized import small_form, small_student
+from tests.quantized import small_form
 
 pytestmark = pytest.mark.usefixtures("remembered_exports")
 
-MODEL = "focalnet-16-1_1_2_1"
+MODEL = "focalnet-16-1"
 TINY = SMALL.model_copy(update={"depths": (1,), "focal_levels": (1,), "focal_windows": (3,)})
 
 
@@ -32,15 +32,8 @@ def run(*arguments: object) -> int:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
-    save_student(small_student(), path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def form(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("form") / "small.pt2"
-    stored.save_form(small_form(), path)
+    path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
+    save_student(seeded_student(TINY), path)
     return path
 
 
@@ -79,11 +72,11 @@ def test_what_cannot_be_is_refused_with_a_next_step(
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").rglob("*.pt2"))
 
 
-def test_a_form_keeps_its_own_recipe(form: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert run("convert", form, "--recipe", "fp16", "-o", tmp_path) == 2
+def test_a_form_keeps_its_own_recipe(written_form: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run("convert", written_form, "--recipe", "fp16", "-o", tmp_path) == 2
     assert "was quantized as static_wi8_ai8" in capfd.readouterr().err
-    assert run("convert", form, "--size", "64", "-o", tmp_path) == 2
-    assert run("deploy", form, "--calib", "noise", "-o", tmp_path) == 2
+    assert run("convert", written_form, "--size", "64", "-o", tmp_path) == 2
+    assert run("deploy", written_form, "--calib", "noise", "-o", tmp_path) == 2
     assert "has its scales already" in capfd.readouterr().err
 
 
@@ -122,11 +115,9 @@ def test_a_recipe_without_scales_needs_no_clips(
 
 @pytest.mark.usefixtures("warm_children")
 def test_deploy_quantizes_first_and_inspect_says_what_stayed_float(
-    capfd: pytest.CaptureFixture[str], tmp_path: Path
+    checkpoint: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     skip_without("executorch")
-    checkpoint = tmp_path / "tiny.safetensors"
-    save_student(seeded_student(TINY), checkpoint)
     command = ("deploy", checkpoint, "--calib", "noise", "--num-calibration-samples", 8, "--target", "executorch")
     code = run(*command, "-o", tmp_path)  # clips without a recipe mean static int8
     printed = capfd.readouterr().out

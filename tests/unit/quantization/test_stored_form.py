@@ -20,11 +20,9 @@ from tests.quantized import drawn, small_form
 pytestmark = pytest.mark.usefixtures("remembered_exports")
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("forms") / "small-static_wi8_ai8.pt2"
-    stored.save_form(small_form(), path)
-    return path
+@pytest.fixture
+def written(written_form: Path) -> Path:
+    return written_form
 
 
 def is_form(path: Path) -> bool:
