@@ -67,13 +67,18 @@ def shared_folder(factory: pytest.TempPathFactory, name: str) -> Path:
     return folder
 
 
+def conversions_folder(factory: pytest.TempPathFactory) -> Path:
+    """Where `shared_conversions` keeps them."""
+    return shared_folder(factory, "conversions")
+
+
 def shared_conversions(factory: pytest.TempPathFactory) -> Make:
     """A function that gives the small student's artifact for a target and a recipe.
 
     It is made when a test first asks, by one of this run's processes, and shared by all: who asks meanwhile waits.
     Whoever changes an artifact changes a copy.
     """
-    folder = shared_folder(factory, "conversions")
+    folder = conversions_folder(factory)
     out = folder / "out"
 
     @cache
@@ -82,7 +87,7 @@ def shared_conversions(factory: pytest.TempPathFactory) -> Make:
         beside = folder / f"{target}-{recipe}.pickle"
         with directory_lock(folder / f"{target}-{recipe}", wait=True):
             if not beside.exists():
-                with _remembered_flatbuffers(folder, target):
+                with remembered_flatbuffers(folder, target):
                     made = _converted(target, recipe, out)
                 incoming = beside.with_suffix(".incoming")
                 incoming.write_bytes(pickle.dumps((made.report, made.graphs, made.operations)))
@@ -137,7 +142,7 @@ def recorded_graphs(target: str) -> Any:
 
 
 @contextmanager
-def _remembered_flatbuffers(folder: Path, target: str) -> Iterator[None]:
+def remembered_flatbuffers(folder: Path, target: str) -> Iterator[None]:
     """litert-torch is asked for each float network once: recipes differ by what is done with the file afterwards.
 
     Args:

@@ -21,8 +21,10 @@ from dvfl_mobile.model import toom_cook
 from dvfl_mobile.pipeline.check import check
 from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
+from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.targets import every, target_named
-from tests.conversions import Make, recorded_graphs, skip_without
+from tests import exports
+from tests.conversions import Make, conversions_folder, recorded_graphs, remembered_flatbuffers, skip_without
 from tests.located import locate_in
 from tests.planting import Fault, planted
 from tests.quantized import small_student
@@ -45,6 +47,12 @@ class Pair:
 
 
 MakePair = Callable[[str, str], Pair]
+
+
+@pytest.fixture(autouse=True)
+def _exported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is located in one test and in another is held against the same network."""
+    monkeypatch.setattr(graphs, "exported", exports.remembered)
 
 
 @contextmanager
@@ -148,9 +156,12 @@ def test_an_artifact_that_stands_is_another_if_it_was_made_the_other_way(pair: M
     assert standing_artifact(replace(wanted, temporal="direct")) is None
 
 
-def test_a_plan_without_it_makes_the_smaller_file(pair: MakePair, tmp_path: Path) -> None:
+def test_a_plan_without_it_makes_the_smaller_file(
+    pair: MakePair, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     direct = pair("tflite", "fp32").direct
-    with small_layers_as_large():
+    # Any other network than the one that was converted directly is converted anew.
+    with small_layers_as_large(), remembered_flatbuffers(conversions_folder(tmp_path_factory), "tflite"):
         [made] = convert(small_student(), make_plan(["tflite"], "fp32", tmp_path, toom_cook=False))
     assert made.manifest.temporal == "direct"
     assert [entry.sha256 for entry in made.manifest.files] == [entry.sha256 for entry in direct.manifest.files]
