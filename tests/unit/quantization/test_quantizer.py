@@ -24,7 +24,7 @@ from dvfl_mobile.quantization.graph.repeats import without_repeats
 from dvfl_mobile.quantization.scales import RAW_PIXELS, scale_of_range
 from tests import exports
 from tests.checkpoints import SMALL
-from tests.quantized import CLIPS, drawn, facts, small_form, small_student
+from tests.quantized import drawn, facts, small_form, small_student
 
 pytestmark = pytest.mark.usefixtures("remembered_exports")
 
@@ -229,12 +229,13 @@ def test_scales_are_kept_by_content(monkeypatch: pytest.MonkeyPatch, tmp_path: A
     found: list[int] = []
     find = ptq._find
     monkeypatch.setattr(ptq, "_find", lambda *arguments: found.append(1) or find(*arguments))
-    for clips in (drawn(), drawn(), drawn(CLIPS, 5)):
+    few = drawn(1)
+    for clips in (few, few, drawn(1, 5)):
         ptq.quantize(small_student(), "static_wi8_ai8", clips, facts(clips))
     assert len(found) == 2, "the second time they were remembered; other clips are another matter"
     [first, _] = sorted(tmp_path.glob("scales/*.json"))
     first.write_text("{}")
-    ptq.quantize(small_student(), "static_wi8_ai8", drawn(), facts(drawn()))
+    ptq.quantize(small_student(), "static_wi8_ai8", few, facts(few))
     assert len(found) <= 3, "what can't be read is found again"
 
 
