@@ -103,6 +103,12 @@ def trained(
         return train(network, task(settings, **changes), settings, keeping, processes, workers=workers, **more)
 
 
+@cache
+def whole() -> Outcome:
+    """What `QUICK` comes to without a kill."""
+    return trained()
+
+
 def distilling(settings: TrainSettings = QUICK, **changes: Any) -> TrainSettings:
     return settings.model_copy(update={"distillation": Distillation(**changes)})
 
