@@ -30,6 +30,7 @@ class Request:
         metadata: classes and ClipSpec as a JSON document, to go into the file itself.
         minimum_os: the oldest system that it is to run on: for Core ML `iOS 16`, `iOS 17` or `iOS 18`.
         soc: the chip to compile for, where the target is compiled for one.
+        by_token: paths of the int8 linear layers for which the runtime quantizes each token by its own range.
     """
 
     form: nn.Module
@@ -38,6 +39,7 @@ class Request:
     metadata: str
     minimum_os: str
     soc: str | None = None
+    by_token: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

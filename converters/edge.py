@@ -30,17 +30,18 @@ def delegation_of(delegate: str, graph_module: Any, *, is_static: bool, undecide
 
 def _operations(graph_module: Any, *, is_static: bool) -> Iterator[Operation]:
     """Every operator: those left in the graph, and those inside of each call of the delegate."""
-    for node in graph_module.graph.nodes:
-        if node.op != "call_function" or "getitem" in str(node.target):
-            continue
+    for node in filter(_is_operator, graph_module.graph.nodes):
         if "executorch_call_delegate" in str(node.target):
             yield Operation(_CALL, "", True)
             lowered = getattr(graph_module, node.args[0].target)
-            for inner in lowered.original_module.graph_module.graph.nodes:
-                if inner.op == "call_function":
-                    yield _operation(inner, delegated=True, is_static=is_static)
+            for inner in filter(_is_operator, lowered.original_module.graph_module.graph.nodes):
+                yield _operation(inner, delegated=True, is_static=is_static)
         else:
             yield _operation(node, delegated=False, is_static=is_static)
+
+
+def _is_operator(node: Any) -> bool:
+    return node.op == "call_function" and "getitem" not in str(node.target)
 
 
 def _operation(node: Any, *, delegated: bool, is_static: bool) -> Operation:
@@ -49,14 +50,23 @@ def _operation(node: Any, *, delegated: bool, is_static: bool) -> Operation:
 
 
 def _is_int8(node: Any) -> bool:
-    """Whether an operator reads what was dequantized and gives what is quantized: then it runs on the integers."""
+    """Whether an operator reads what was dequantized and gives what is quantized: then it runs on the integers.
+
+    A product may give floats, where the runtime quantizes each token that it reads by its own range.
+    """
     reads = [argument for argument in node.all_input_nodes if argument.op == "call_function"]
     gives = [_operator_name(user) for user in node.users]
+    is_by_token = _multiply_adds(node) > 0 and any(_has_scale_at_run_time(argument) for argument in reads)
     return (
         bool(reads)
         and all(_operator_name(argument).startswith("dequantize") for argument in reads)
-        and all(name.startswith("quantize") for name in gives)
+        and (is_by_token or all(name.startswith("quantize") for name in gives))
     )
+
+
+def _has_scale_at_run_time(node: Any) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and str(schema.overload_name) == "tensor"
 
 
 def _operator_name(node: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dvfl_mobile.converters.base import Lowered, Request
+from dvfl_mobile.converters.tflite_by_token import quantize_by_token
 from dvfl_mobile.converters.tflite_lookups import lookups, spell_out_lookups
 from dvfl_mobile.converters.tflite_passes import traced_by_the_lowering_alone
 from dvfl_mobile.delegation import Delegation, Operation, module_of_operator
@@ -29,6 +30,7 @@ def lower(request: Request, path: Path) -> Lowered:
     recipe = RECIPES[request.recipe]
     write(request, path)
     if recipe.is_calibrated:
+        quantize_by_token(path, request.by_token)
         spell_out_lookups(path)
     attach(path, request.metadata)
     return _lowered(path, is_static=recipe.is_calibrated)
@@ -201,4 +203,6 @@ def _operation(step: dict[str, Any], tensors: dict[int, Any], *, delegated: bool
     else:
         work = 0
     module = module_of_operator(operator, output["name"], weight.get("name", ""))
-    return Operation(operator, module, delegated, work, output["dtype"] == np.int8 if is_static else None)
+    # One that gives floats nevertheless reads int8 where its weights are: it quantizes each token by itself.
+    is_int8 = output["dtype"] == np.int8 or (operator == "fully_connected" and weight["dtype"] == np.int8)
+    return Operation(operator, module, delegated, work, is_int8 if is_static else None)

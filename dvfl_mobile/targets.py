@@ -20,6 +20,9 @@ Normalizer = Literal["products", "half_products", "means", "half_means", "native
 TemporalConvolution = Literal["direct", "toom-cook"]
 """How the deploy form computes the dense convolutions along time: `toom-cook` is for those that are faster by it; see
 `model.toom_cook`."""
+TokenScaling = Literal["written", "runtime"]
+"""How an int8 linear layer is given tokens of one size: by operators in the graph around it, or by the runtime, which
+quantizes each token by its own range as it comes and gives floats."""
 Precision = Literal["float32", "float16"]
 
 _FLOATS = "normalization, gates, residual sums and head stay float"
@@ -71,6 +74,7 @@ class Target:
         minimum_os: the oldest systems that run the artifact.
         ios: the oldest iOS that one may choose with --minimum-ios; empty: there is no choice.
         normalizer: how the deploy form computes layer norms for it, but for recipes that have their own.
+        token_scaling: how layers that are scaled per token are, in a statically quantized network.
         folds_weights: whether its converter takes quantized weights as integers, or as floats with the operators that
             quantize them.
         input_name, output_name: what the artifact calls them.
@@ -104,6 +108,7 @@ class Target:
     minimum_os: str
     ios: tuple[int, ...] = ()
     normalizer: Normalizer
+    token_scaling: TokenScaling = "written"
     folds_weights: bool
     input_name: str = "clip"
     output_name: str = "logits"
@@ -243,6 +248,7 @@ _TARGETS = (
         purpose="convert to ExecuTorch, and run it",
         minimum_os="Android 6 (API 23), iOS 17",
         normalizer="products",
+        token_scaling="runtime",
         folds_weights=True,
         meanings={
             "fp32": Meaning("float32 weights and arithmetic", temporal="toom-cook"),
@@ -258,7 +264,7 @@ _TARGETS = (
                 "int8 weights of linear layers by channel, their activations to int8 as they come, with a "
                 "scale for each row; convolutions and the rest float32"
             ),
-            **_static("int8 weights by channel and int8 activations through XNNPACK; {floats}"),
+            **_static("int8 weights by channel and int8 activations through XNNPACK, some token by token; {floats}"),
         },
         instead={
             "weight_only_wi8_afp32": (
@@ -323,6 +329,7 @@ _TARGETS = (
         purpose="convert to TFLite, and run it",
         minimum_os="Android 6 (API 23), iOS 12",
         normalizer="means",
+        token_scaling="runtime",
         folds_weights=False,
         output_name="output_0",
         gpu_rules=True,
@@ -340,7 +347,7 @@ _TARGETS = (
             "dynamic_wi8_afp32": Meaning(
                 "int8 weights by channel; activations of products to int8 as they come; the rest float32"
             ),
-            **_static("int8 weights by channel, int8 activations and int8 input; {floats}"),
+            **_static("int8 weights by channel, int8 activations, some token by token, and int8 input; {floats}"),
             "weight_only_wi8_afp32": Meaning("int8 weights by channel, unpacked once at load; float32 arithmetic"),
             "weight_only_wi4_afp32": Meaning(
                 "int4 weights of linear layers by channel, unpacked on each run outside of XNNPACK; int8 weights "

@@ -9,9 +9,9 @@ from fnmatch import fnmatchcase
 from dvfl_mobile.spelling import option
 
 _MOVES = """
-_clone_dim_order cast clone constexpr_affine_dequantize dequantize dequantize_per_channel dequantize_per_tensor expand
-expand_dims permute_copy quantize quantize_per_tensor reshape slice slice_by_index slice_copy split squeeze
-squeeze_copy transpose unsqueeze_copy view_copy
+_clone_dim_order cast choose_qparams clone constexpr_affine_dequantize dequantize dequantize_per_channel
+dequantize_per_tensor expand expand_dims permute_copy quantize quantize_per_tensor reshape slice slice_by_index
+slice_copy split squeeze squeeze_copy transpose unsqueeze_copy view_copy
 """
 MOVES = frozenset(_MOVES.split())
 """Operators that compute nothing: they move, cut or convert."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from dvfl_mobile.model.checkpoint.opened import CheckpointFile
 from dvfl_mobile.quantization.archive import is_form
 from dvfl_mobile.quantization.settings import Quantization
-from dvfl_mobile.targets import Normalizer, Target
+from dvfl_mobile.targets import Target, TokenScaling
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,8 +32,11 @@ class Lowerable(Protocol):
     def warnings(self) -> tuple[str, ...]:
         """What whoever ships it must know of its quantization."""
 
-    def form(self, normalizer: Normalizer) -> DeployForm:
-        """The deploy form in a target's layout, its weights rounded if they are quantized."""
+    def form_for(self, target: Target, recipe: str) -> DeployForm:
+        """The deploy form as a target wants it for a recipe, its weights rounded if they are quantized."""
+
+    def by_token(self, scaling: TokenScaling) -> tuple[str, ...]:
+        """The paths of the int8 products for which the runtime quantizes each token by its own range."""
 
     def to_lower(self, target: Target, recipe: str) -> nn.Module:
         """What a target's converter takes for a recipe: the deploy form, or its graph with quantized operators."""

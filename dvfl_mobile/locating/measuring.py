@@ -207,8 +207,11 @@ class _Measuring:
 
     def _explained_by_grid(self, before: Tensor, step: Step) -> float:
         noisy = self._noise.activation(before)
-        # Where the recipe is dynamic, what stands for no known scale was converted token by token.
-        noisy = self._noise.read_by_product(noisy) if step.scale is None else self._noise.on_grid(noisy, step.scale)
+        # Where products read what is quantized at run time, what stands for no known scale was so, token by token.
+        if step.scale is not None:
+            noisy = self._noise.on_grid(noisy, step.scale)
+        elif self._rounding.is_dynamic or self._reference.by_token:
+            noisy = self._noise.by_token(noisy)
         return float((noisy - before).square().mean())
 
     def _computed(self, node: Node, anchors: Mapping[Node, Tensor], computed: dict[Node, Tensor]) -> Tensor:
@@ -227,13 +230,14 @@ class _Measuring:
 
     def _noisy(self, node: Node, anchors: Mapping[Node, Tensor], computed: dict[Node, Tensor]) -> Tensor:
         is_product = kind_of(node) in ("linear", "conv")
+        is_by_token = node in self._reference.by_token or (is_product and self._rounding.is_dynamic)
 
         def read(source: Node) -> Tensor:
             if source in self._reference.constants:
                 return self._noise.constant(id(source), self._reference.constants[source])
             known = anchors.get(source, self._default.get(source))
             values = self._noise.activation(known) if known is not None else self._noisy(source, anchors, computed)
-            return self._noise.read_by_product(values) if is_product else values
+            return self._noise.by_token(values) if is_by_token else values
 
         if node not in computed:
             computed[node] = self._noise.activation(compute(node, read))

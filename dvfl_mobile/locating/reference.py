@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -42,18 +42,23 @@ class ReferenceGraph:
     Attributes:
         clip: the node of the input.
         nodes: all that compute or move, in order.
+        by_token: the products that read tokens each quantized by its own range.
         logits: the last of them.
     """
 
-    def __init__(self, form: nn.Module, shape: tuple[int, ...], floats: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self, form: nn.Module, shape: tuple[int, ...], floats: Mapping[str, Tensor], by_token: Sequence[str] = ()
+    ) -> None:
         """Take a form apart.
 
         Args:
             form: with the weights that the artifact should have: rounded ones, where its recipe rounds them.
             floats: the student's own parameters of the same form, by name.
+            by_token: paths of the products for which the runtime quantizes each token by its own range.
         """
         graph = graphs.exported(form, shape)
         self.nodes: tuple[Node, ...] = tuple(node for node in graph.graph.nodes if node.op == "call_function")
+        self.by_token = frozenset(node for node in self.nodes if module_path(node) in by_token)
         self.clip: Node = next(node for node in graph.graph.nodes if node.op == "placeholder")
         self.logits: Node = self.nodes[-1]
         self.constants: Mapping[Node, Tensor] = {
@@ -102,9 +107,11 @@ def reference_graph(
     student, quantization, normalizer = model.student, model.quantization, target.normalizer_of(recipe)
     floats: dict[str, nn.Parameter] = {}
     if quantization is not None:
-        floats = dict(deploy_form(student, quantization.per_token_scaled, normalizer).named_parameters())
-    form = model.form(normalizer) if temporal == "direct" else student.form(normalizer, temporal)
-    return ReferenceGraph(form, student.raw_clip.shape, floats)
+        plain = deploy_form(student, quantization.per_token_scaled, normalizer, target.token_scaling)
+        floats = dict(plain.named_parameters())
+    form = model.form_for(target, recipe) if temporal == "direct" else student.form(normalizer, temporal)
+    by_token = model.by_token(target.token_scaling) if quantization is not None else ()
+    return ReferenceGraph(form, student.raw_clip.shape, floats, by_token)
 
 
 def kind_of(node: Node) -> str:

@@ -87,10 +87,8 @@ class Noise:
         """Values, each off by up to half the distance of the numbers around it."""
         return values + self._uniform(values) * _distances(values, self._rounding.step) / 2
 
-    def read_by_product(self, values: Tensor) -> Tensor:
-        """What a product reads: rounded token by token where the recipe is dynamic."""
-        if not self._rounding.is_dynamic:
-            return values
+    def by_token(self, values: Tensor) -> Tensor:
+        """Values, `(...,C)`, each off by up to half a step of its token's own range."""
         span = values.amax(-1, keepdim=True).clamp_min(0) - values.amin(-1, keepdim=True).clamp_max(0)
         return values + self._uniform(values) * span / 255 / 2
 

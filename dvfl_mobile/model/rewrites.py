@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dvfl_mobile.targets import Normalizer
+from dvfl_mobile.targets import Normalizer, TokenScaling
 
 # Keeps the size of an empty token from being divided by. Half precision's least normal number: one over it fits too.
 _LEAST_SIZE = 2.0**-14
@@ -205,21 +205,40 @@ class PerTokenScaledLinear(nn.Module):
     thousands from token to token, and one scale for all of them leaves the small ones nothing. Not the root mean
     square, whose squares leave float16.
 
+    A runtime that quantizes each token by its own range, as XNNPACK does, needs none of that: given the plain layer, it
+    does the same in two passes over the tokens, where these are eight.
+
     Args:
         layer: the linear layer that it replaces.
         normalizer: how the mean is computed.
+        scaling: `written`: as above; `runtime`: the plain layer, under the names of its parameters here.
     """
 
-    def __init__(self, layer: nn.Linear, normalizer: Normalizer) -> None:
+    def __init__(self, layer: nn.Linear, normalizer: Normalizer, scaling: TokenScaling = "written") -> None:
         super().__init__()
-        self.mean = _mean_layer(layer.in_features, normalizer)
-        self.linear = linear(layer.weight, None)
+        self.scaling = scaling
+        self.mean = _mean_layer(layer.in_features, normalizer) if scaling == "written" else None
+        self.linear = UnbiasedLinear(layer.weight)
         self.bias = _frozen(layer.bias)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        if self.scaling == "runtime":
+            result: Tensor = self.linear(tokens, self.bias)
+            return result
         size = _mean(tokens.abs(), self.mean) + _LEAST_SIZE
         root = torch.rsqrt(size)
         return self.linear(tokens * (root * root)) * size + self.bias
+
+
+class UnbiasedLinear(nn.Linear):
+    """A linear layer that holds a weight, `(out,in)`, and may be given a bias, `(out,)`, that another holds."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__(weight.shape[1], weight.shape[0], bias=False)
+        self.weight = _frozen(weight)
+
+    def forward(self, tokens: Tensor, bias: Tensor | None = None) -> Tensor:
+        return nn.functional.linear(tokens, self.weight, bias)
 
 
 class PerTokenScaledPatches(PerTokenScaledLinear):
@@ -232,12 +251,12 @@ class PerTokenScaledPatches(PerTokenScaledLinear):
     Args:
         layer: the convolution that it replaces; see `is_over_patches`.
         side: H = W of the pictures.
-        normalizer: how the mean is computed.
+        normalizer, scaling: of `PerTokenScaledLinear`.
     """
 
-    def __init__(self, layer: nn.Conv2d, side: int, normalizer: Normalizer) -> None:
+    def __init__(self, layer: nn.Conv2d, side: int, normalizer: Normalizer, scaling: TokenScaling = "written") -> None:
         weight = layer.weight.permute(0, 2, 3, 1).flatten(1)
-        super().__init__(linear(weight, layer.bias), normalizer)
+        super().__init__(linear(weight, layer.bias), normalizer, scaling)
         self.kernel, self.side = int(layer.kernel_size[0]), side
 
     def forward(self, tokens: Tensor) -> Tensor:

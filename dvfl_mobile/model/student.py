@@ -12,7 +12,7 @@ from dvfl_mobile.errors import needs
 from dvfl_mobile.files import atomic_file
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.source import WeightSource
-from dvfl_mobile.targets import Normalizer, Target, TemporalConvolution
+from dvfl_mobile.targets import Normalizer, Target, TemporalConvolution, TokenScaling
 
 if TYPE_CHECKING:
     from dvfl_mobile.model.deploy import DeployForm
@@ -73,6 +73,14 @@ class Student:
         from dvfl_mobile.model.deploy import DeployForm
 
         return DeployForm(self.network, self.raw_clip, normalizer, temporal)
+
+    def form_for(self, target: Target, recipe: str) -> DeployForm:
+        """The deploy form in the target's layout, every convolution direct."""
+        return self.form(target.normalizer_of(recipe))
+
+    def by_token(self, _scaling: TokenScaling) -> tuple[str, ...]:
+        """None: it has no int8 products."""
+        return ()
 
     def to_lower(self, target: Target, recipe: str, temporal: TemporalConvolution = "direct") -> DeployForm:
         """The deploy form in the target's layout, as one of its recipes wants it."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dvfl_mobile.model.deploy import DeployForm, Downsample
 from dvfl_mobile.model.lean.memory import kept_memory
 from dvfl_mobile.model.rewrites import PerTokenScaledLinear, PerTokenScaledPatches
-from dvfl_mobile.targets import Normalizer
+from dvfl_mobile.targets import Normalizer, TokenScaling
 
 LEAST_DB = 12.0
 """Below so many dB of the median token against the rounding of one common scale, a layer is scaled per token."""
@@ -47,17 +47,19 @@ def layers_to_scale(form: DeployForm, clips: Iterable[Any]) -> tuple[str, ...]:
     return tuple(name for name, seen in reading.items() if seen.median_db < least[name])
 
 
-def scale_per_token(form: DeployForm, paths: Collection[str], normalizer: Normalizer) -> None:
+def scale_per_token(
+    form: DeployForm, paths: Collection[str], normalizer: Normalizer, scaling: TokenScaling = "written"
+) -> None:
     """Put layers with per-token scaling in the place of those at `paths`."""
     for path in paths:
         parent, _, name = path.rpartition(".")
         owner, layer = form.get_submodule(parent), form.get_submodule(path)
         if isinstance(owner, Downsample):
             assert isinstance(layer, nn.Conv2d)
-            scaled: nn.Module = PerTokenScaledPatches(layer, owner.side_in, normalizer)
+            scaled: nn.Module = PerTokenScaledPatches(layer, owner.side_in, normalizer, scaling)
         else:
             assert isinstance(layer, nn.Linear)
-            scaled = PerTokenScaledLinear(layer, normalizer)
+            scaled = PerTokenScaledLinear(layer, normalizer, scaling)
         setattr(owner, name, scaled.requires_grad_(False))
 
 

@@ -6,7 +6,8 @@ It walks an exported graph once and annotates it for torchao's PT2E. What it kno
 - **GELU** between two products stays in int8: 256 values in, 256 values out, a table on every runtime.
 - **Reshapes and permutes** pass the scale on: the integers stay as they are.
 - **The product of query and modulators** is int8 where all of its factors are. Where the projection that reads it is
-  scaled per token (`rewrites.PerTokenScaledLinear`), it stays float until its tokens are of one size.
+  scaled per token (`rewrites.PerTokenScaledLinear`), it stays float until its tokens are of one size, or up to the
+  projection where the runtime quantizes each token by its own range.
 - **Sums of gated contexts** requantize once, where the next product reads them, not at each addend: gates reach
   both signs and the addends differ in size, so a shared scale would be that of the largest.
 - What stays float stands in `FLOAT_PARTS`, each with its reason.
@@ -14,9 +15,10 @@ It walks an exported graph once and annotates it for torchao's PT2E. What it kno
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Protocol
 
 import torch
@@ -69,14 +71,21 @@ class FocalModulationQuantizer(Quantizer):  # type: ignore[misc]
     Args:
         specs: makes the spec of each edge.
         keep: patterns of module paths (`stage3.*`, `*.modulation.proj`) whose products stay float too.
+        by_token: of the linear layers that quantize each token by its own range, and give floats: by their paths, the
+            spec of what they read; None leaves them float.
 
     Attributes:
         products: those that were annotated, in order; filled by `annotate`.
     """
 
-    def __init__(self, specs: SpecMaker, keep: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        specs: SpecMaker,
+        keep: Sequence[str] = (),
+        by_token: Mapping[str, QuantizationSpec | None] = MappingProxyType({}),
+    ) -> None:
         super().__init__()
-        self._specs = specs
+        self._specs, self._by_token = specs, by_token
         self._float = (*(part.modules for part in FLOAT_PARTS if part.is_product), *keep)
         self._keys: dict[Node, str] = {}
         self._readers: dict[Node, Node] = {}
@@ -107,6 +116,12 @@ class FocalModulationQuantizer(Quantizer):  # type: ignore[misc]
             self._pixels(node)
             return
         source, weight = node.all_input_nodes[:2]
+        if path in self._by_token:
+            by_token = self._by_token[path]
+            if by_token is not None:
+                qspecs = {source: by_token, weight: self._specs.weight(path)}
+                node.meta[_ANNOTATION] = QuantizationAnnotation(input_qspec_map=qspecs, _annotated=True)
+            return
         spec, reads = self._input(source, node)
         gives = f"{path}:out"
         inputs = {source: spec, weight: self._specs.weight(path)}
@@ -146,13 +161,24 @@ class FocalModulationQuantizer(Quantizer):  # type: ignore[misc]
 
     def _multiplication(self, node: Node) -> None:
         factors = node.all_input_nodes
-        if len(factors) != 2 or any(factor not in self._keys for factor in factors) or _is_scaled_per_token(node):
+        if len(factors) != 2 or any(factor not in self._keys for factor in factors):
+            return
+        if self._is_scaled_per_token(node):
             return
         path = module_path(node)
         index = self._multiplications[path] = self._multiplications.get(path, -1) + 1
         key = f"{path}:mul{index}"
         inputs: dict[Node, QuantizationSpecBase] = {factor: SharedQuantizationSpec(factor) for factor in factors}
         self._set(node, inputs, self._specs.activation(key, is_pixels=False), key)
+
+    def _is_scaled_per_token(self, node: Node) -> bool:
+        """Whether a per-token scaled layer reads it, at once or through further factors: int8 would come too early."""
+        return any(
+            user.target == _aten.abs.default
+            or (user.target in PRODUCTS and module_path(user) in self._by_token)
+            or (user.target == _aten.mul.Tensor and self._is_scaled_per_token(user))
+            for user in node.users
+        )
 
     def _set(
         self, node: Node, inputs: dict[Node, QuantizationSpecBase], output: QuantizationSpecBase, key: str
@@ -161,11 +187,3 @@ class FocalModulationQuantizer(Quantizer):  # type: ignore[misc]
             input_qspec_map=dict(inputs), output_qspec=output, _annotated=True
         )
         self._keys[node] = key
-
-
-def _is_scaled_per_token(node: Node) -> bool:
-    """Whether a per-token scaled layer reads it, at once or through further factors: then int8 would come too early."""
-    return any(
-        user.target == _aten.abs.default or (user.target == _aten.mul.Tensor and _is_scaled_per_token(user))
-        for user in node.users
-    )

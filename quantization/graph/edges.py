@@ -96,6 +96,30 @@ class Edge(FakeQuantizeBase):  # type: ignore[misc]
         return Scale(scale=float(self.scale), zero_point=int(self.zero_point))
 
 
+class TokenEdge(FakeQuantizeBase):  # type: ignore[misc]
+    """Tokens that are rounded each by its own range, `(...,C)`, as XNNPACK quantizes them when they come.
+
+    The range holds zero; its ends are at the least and the most integer, but for what moves zero onto one.
+    """
+
+    def __init__(self, dtype: torch.dtype, qscheme: torch.qscheme, **_: Any) -> None:
+        super().__init__()
+        self.dtype, self.qscheme, self.is_dynamic = dtype, qscheme, True
+        self.quant_min, self.quant_max = ACTIVATION_RANGE
+        self.eps = LEAST_SCALE
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        low = tokens.amin(-1, keepdim=True).clamp_max(0)
+        high = tokens.amax(-1, keepdim=True).clamp_min(0)
+        scale = ((high - low) / (self.quant_max - self.quant_min)).clamp_min(self.eps)
+        zero = (self.quant_min - low / scale).round()
+        steps = (tokens / scale).round() + zero
+        return (steps.clamp(self.quant_min, self.quant_max) - zero) * scale
+
+    def calculate_qparams(self, **_: Any) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError("each token has its own, which is known when it comes")
+
+
 class PerChannelWeightEdge(FakeQuantizeBase):  # type: ignore[misc]
     """A weight that is rounded by output channel; its scales follow the weight, or are those that are given.
 

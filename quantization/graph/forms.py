@@ -18,7 +18,7 @@ from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.edges import weight_scales
 from dvfl_mobile.quantization.scales import WEIGHT_RANGE
 from dvfl_mobile.quantization.settings import Quantization
-from dvfl_mobile.targets import Normalizer, Target
+from dvfl_mobile.targets import Normalizer, Target, TokenScaling
 
 LAYOUT: Normalizer = "products"
 """The layout in which scales are found; names of edges and weights are the same in all."""
@@ -58,9 +58,9 @@ class QuantizedForm:
         """What whoever ships it must know of its scales."""
         return self.quantization.warnings if self.quantization is not None else ()
 
-    def form(self, normalizer: Normalizer) -> DeployForm:
+    def form(self, normalizer: Normalizer, token_scaling: TokenScaling = "written") -> DeployForm:
         """The deploy form in a target's layout, with this quantization's weights in it, rounded already."""
-        form = deploy_form(self.student, self.settings.per_token_scaled, normalizer)
+        form = deploy_form(self.student, self.settings.per_token_scaled, normalizer, token_scaling)
         mine = dict(form.named_parameters())
         with torch.no_grad():
             for path, integers in self.integers.items():
@@ -72,21 +72,49 @@ class QuantizedForm:
                     mine[name].copy_(values)
         return form
 
-    def graph(self, normalizer: Normalizer = LAYOUT) -> GraphModule:
-        """The fake-quantized graph: what every artifact of this form has to compute."""
-        return graphs.rounded(
-            self.form(normalizer), self.clip.shape, self.settings.scales, self.settings.keep, self.weight_scales
-        )
+    def form_for(self, target: Target, recipe: str) -> DeployForm:
+        """The deploy form as a target wants it for a recipe."""
+        return self.form(target.normalizer_of(recipe), target.token_scaling)
+
+    def graph(self, normalizer: Normalizer = LAYOUT, token_scaling: TokenScaling = "written") -> GraphModule:
+        """The fake-quantized graph: what every artifact of this form has to compute that scales tokens likewise."""
+        return self._rounded(normalizer, token_scaling)
 
     def to_lower(self, target: Target, recipe: str) -> GraphModule:
         """The graph with quantize and dequantize operators, as the target's converter takes it."""
-        return graphs.converted(self.graph(target.normalizer_of(recipe)), fold=target.folds_weights)
+        graph = self._rounded(
+            target.normalizer_of(recipe), target.token_scaling, is_by_token_later=not target.folds_weights
+        )
+        return graphs.converted(graph, fold=target.folds_weights)
+
+    def by_token(self, scaling: TokenScaling) -> tuple[str, ...]:
+        """The paths of the int8 products for which the runtime quantizes each token by its own range."""
+        paths = (f"{path}.linear" for path in self.settings.per_token_scaled if scaling == "runtime")
+        return tuple(path for path in paths if path in self.settings.products)
+
+    def _rounded(
+        self, normalizer: Normalizer, token_scaling: TokenScaling, *, is_by_token_later: bool = False
+    ) -> GraphModule:
+        return graphs.rounded(
+            self.form(normalizer, token_scaling),
+            self.clip.shape,
+            self.settings.scales,
+            self.settings.keep,
+            self.weight_scales,
+            by_token=self.by_token(token_scaling),
+            is_by_token_later=is_by_token_later,
+        )
 
 
-def deploy_form(student: Student, per_token_scaled: Iterable[str], normalizer: Normalizer = LAYOUT) -> DeployForm:
+def deploy_form(
+    student: Student,
+    per_token_scaled: Iterable[str],
+    normalizer: Normalizer = LAYOUT,
+    token_scaling: TokenScaling = "written",
+) -> DeployForm:
     """The deploy form of a student, with per-token scaling in the linear layers at these paths."""
     form = student.form(normalizer)
-    scale_per_token(form, tuple(per_token_scaled), normalizer)
+    scale_per_token(form, tuple(per_token_scaled), normalizer, token_scaling)
     return form
 
 

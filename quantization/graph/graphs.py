@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from dvfl_mobile.model.lean.exports import lean_exports
 from dvfl_mobile.model.lean.memory import kept_memory
 from dvfl_mobile.quantization.calibrate.observers import observer_named
 from dvfl_mobile.quantization.graph.annotate import FocalModulationQuantizer, Product
-from dvfl_mobile.quantization.graph.edges import Edge, PerChannelWeightEdge
+from dvfl_mobile.quantization.graph.edges import Edge, PerChannelWeightEdge, TokenEdge
 from dvfl_mobile.quantization.scales import ACTIVATION_RANGE, RAW_PIXELS, WEIGHT_RANGE, Scale
 
 
@@ -49,6 +49,8 @@ def rounded(
     keep: Sequence[str],
     weight_scales: Mapping[str, Tensor],
     *,
+    by_token: Collection[str] = (),
+    is_by_token_later: bool = False,
     training: bool = False,
 ) -> GraphModule:
     """A graph of `form` in which each int8 tensor is rounded to its known scale: the fake-quantized graph.
@@ -57,12 +59,18 @@ def rounded(
         scales: of every edge, by name.
         weight_scales: of the weights, by output channel, by their modules' paths; a weight without any is rounded by
             what it holds.
+        by_token: the linear layers that quantize each token by its own range.
+        is_by_token_later: leave these float: the converter makes them so in what it has written.
         training: prepare it for quantization-aware training.
 
     Raises:
         KeyError: an edge has no scale.
     """
-    quantizer = FocalModulationQuantizer(_Rounding(scales, weight_scales), keep)
+    quantizer = FocalModulationQuantizer(
+        _Rounding(scales, weight_scales),
+        keep,
+        {path: None if is_by_token_later else _token_spec() for path in by_token},
+    )
     prepare = prepare_qat_pt2e if training else prepare_pt2e
     return prepare(exported(form, shape), quantizer)
 
@@ -89,7 +97,7 @@ def in_double(graph: GraphModule) -> GraphModule:
     In float32 PyTorch's own sums are off by a last bit here and there, which rounds to another integer now and then.
     """
     for module in graph.modules():
-        if not isinstance(module, Edge | PerChannelWeightEdge):
+        if not isinstance(module, Edge | TokenEdge | PerChannelWeightEdge):
             for name, parameter in module.named_parameters(recurse=False):
                 setattr(module, name, nn.Parameter(parameter.detach().double(), requires_grad=False))
     return graph
@@ -159,6 +167,11 @@ def _fixed(key: str, scale: Scale, watchers: dict[str, Any]) -> QuantizationSpec
             watchers[key] = self
 
     return _activation_spec(KnownEdge)
+
+
+def _token_spec() -> QuantizationSpec:
+    least, most = ACTIVATION_RANGE
+    return QuantizationSpec(torch.int8, TokenEdge, least, most, torch.per_tensor_affine, is_dynamic=True)
 
 
 def _activation_spec(maker: Any) -> QuantizationSpec:

@@ -196,6 +196,24 @@ def test_per_token_scaled_patches_compute_the_convolution(normalizer: Normalizer
     assert_close(flat, expected.reshape(2, -1, 7), STATISTICS)
 
 
+@pytest.mark.parametrize("kernel", [None, 2])
+@both_normalizers
+def test_what_a_runtime_scales_per_token_is_the_plain_layer(normalizer: Normalizer, kernel: int | None) -> None:
+    tokens = torch.randn(2, 36, 5)
+    if kernel is None:
+        layer: nn.Module = nn.Linear(5, 7)
+        scaled: nn.Module = rewrites.PerTokenScaledLinear(layer, normalizer, "runtime")
+        expected = layer(tokens)
+    else:
+        layer = nn.Conv2d(5, 7, kernel, kernel)
+        scaled = rewrites.PerTokenScaledPatches(layer, 6, normalizer, "runtime")
+        expected = layer(tokens.reshape(2, 6, 6, 5).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).reshape(2, -1, 7)
+    assert_close(scaled(tokens), expected, STATISTICS)
+    assert {name for name, _ in scaled.named_parameters()} == {"linear.weight", "bias"}
+    operators = {str(node.target) for node in torch.export.export(scaled, (tokens,)).graph.nodes}
+    assert not any("abs" in name or "mul" in name for name in operators), "it scales nothing itself"
+
+
 def test_a_convolution_that_reads_a_token_twice_or_leaves_one_out_is_not_over_patches() -> None:
     assert not rewrites.is_over_patches(nn.Conv2d(5, 7, 2, 2), 7)
     assert not rewrites.is_over_patches(nn.Conv2d(5, 7, 3, 2, 1), 8)

@@ -18,7 +18,7 @@ from dvfl_mobile.quantization.calibrate import ptq, token_scaling
 from dvfl_mobile.quantization.calibrate.observers import OBSERVERS, observer_named
 from dvfl_mobile.quantization.calibrate.token_scaling import layers_to_scale
 from dvfl_mobile.quantization.graph import graphs
-from dvfl_mobile.quantization.graph.edges import PerChannelWeightEdge, weight_scales
+from dvfl_mobile.quantization.graph.edges import PerChannelWeightEdge, TokenEdge, weight_scales
 from dvfl_mobile.quantization.graph.forms import deploy_form
 from dvfl_mobile.quantization.graph.repeats import without_repeats
 from dvfl_mobile.quantization.scales import RAW_PIXELS, scale_of_range
@@ -89,6 +89,42 @@ def test_the_product_of_query_and_modulators_is_int8_unless_it_is_scaled_per_tok
             and [user.target for user in node.users] == [QUANTIZE]
         ]
         assert len(int8) == expected
+
+
+def test_tokens_are_rounded_each_by_its_own_range() -> None:
+    form = small_form()
+    path = "stage0.downsample.proj.linear"
+    assert path in form.by_token("runtime")
+    assert form.by_token("written") == ()
+    graph = form.graph(token_scaling="runtime")
+    edges = [module for module in graph.modules() if isinstance(module, TokenEdge)]
+    assert len(edges) == len(form.by_token("runtime"))
+    # 0 to 255, and -2 to 253: a step of one, and zero on an integer. A thousandth of it: a step of a thousandth.
+    token = torch.tensor([0.0, 0.4, 0.6, 254.6, 255.0])
+    tokens = torch.stack((token, token - 2, token / 1000))
+    rounded = torch.tensor([0.0, 0.0, 1.0, 255.0, 255.0])
+    expected = torch.stack((rounded, rounded - 2, rounded / 1000))
+    assert (edges[0](tokens) - expected).abs().max() < 1e-4
+    assert torch.equal(edges[0](torch.zeros(1, 5)), torch.zeros(1, 5))
+
+
+def test_a_runtime_that_scales_per_token_is_given_no_scaling() -> None:
+    form = small_form()
+    counts = {}
+    for scaling in ("written", "runtime"):
+        graph = form.graph(token_scaling=scaling)
+        counts[scaling] = len(nodes(graph, aten.abs.default))
+    scaled = len(form.by_token("runtime"))
+    assert scaled > 0
+    assert counts["written"] - counts["runtime"] == scaled
+    clips = drawn(4, 7)
+    exact = graphs.run_clips(deploy_form(form.student, ()), clips).double().numpy()
+    # Each token's own range is no coarser than its mean magnitude on a scale for all; 1 dB is chance on four clips.
+    by_runtime, written = (
+        sqnr_db(exact, graphs.run_clips(form.graph(token_scaling=scaling), clips).double().numpy())
+        for scaling in ("runtime", "written")
+    )
+    assert by_runtime > written - 1
 
 
 def test_raw_pixels_are_held_exactly() -> None:

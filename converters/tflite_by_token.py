@@ -1,0 +1,61 @@
+"""Linear layers of static int8 whose tokens XNNPACK quantizes as they come: a pass over a `.tflite`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dvfl_mobile.delegation import module_of_operator
+from dvfl_mobile.quantization.scales import LEAST_SCALE, WEIGHT_RANGE
+
+_VERSION = 9  # of FULLY_CONNECTED, the first that has scales by channel beside floats
+
+
+def quantize_by_token(path: Path, modules: Collection[str]) -> None:
+    """Give the linear layers at `modules`, which are float, int8 weights by output channel.
+
+    A layer that reads floats and holds such weights quantizes each token by its own range, multiplies integers, and
+    gives floats. Its weights are those of a quantized form already, so that their integers are found again exactly.
+
+    Raises:
+        RuntimeError: one isn't there: litert-torch names its tensors otherwise, or lowers it to something else.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    if not modules:
+        return
+    model, found = flatbuffer_utils.read_model(path), set()
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            code = model.operatorCodes[operator.opcodeIndex]
+            if code.builtinCode == schema.BuiltinOperator.FULLY_CONNECTED:
+                output, weight = (graph.tensors[int(index)] for index in (operator.outputs[0], operator.inputs[1]))
+                module = module_of_operator("fully_connected", _text(output.name), _text(weight.name))
+                if module in modules:
+                    _quantize(model, weight)
+                    code.version = max(code.version, _VERSION)
+                    found.add(module)
+    if found != set(modules):
+        raise RuntimeError(f"no linear layer of floats in the .tflite is that of {sorted(set(modules) - found)}")
+    path.write_bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _quantize(model: Any, weight: Any) -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    values = np.frombuffer(bytes(model.buffers[weight.buffer].data), np.float32).reshape(weight.shape)
+    scales = np.maximum(np.abs(values).max(axis=1) / WEIGHT_RANGE[1], LEAST_SCALE).astype(np.float32)
+    integers = np.rint(values / scales[:, None]).clip(*WEIGHT_RANGE).astype(np.int8)
+    # Each weight has a buffer of its own: no two layers hold the same.
+    model.buffers[weight.buffer].data = np.frombuffer(integers.tobytes(), np.uint8)
+    weight.type = schema.TensorType.INT8
+    zeros = np.zeros(len(scales), np.int64)
+    weight.quantization = schema.QuantizationParametersT(scale=scales, zeroPoint=zeros, quantizedDimension=0)
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name
