@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from dvfl_mobile.delegation import module_of_operator
-from dvfl_mobile.quantization.scales import LEAST_SCALE, WEIGHT_RANGE
 
+_MOST = 127
 _VERSION = 9  # of FULLY_CONNECTED, the first that has scales by channel beside floats
 
 
@@ -48,8 +48,9 @@ def _quantize(model: Any, weight: Any) -> None:
     from ai_edge_litert import schema_py_generated as schema
 
     values = np.frombuffer(bytes(model.buffers[weight.buffer].data), np.float32).reshape(weight.shape)
-    scales = np.maximum(np.abs(values).max(axis=1) / WEIGHT_RANGE[1], LEAST_SCALE).astype(np.float32)
-    integers = np.rint(values / scales[:, None]).clip(*WEIGHT_RANGE).astype(np.int8)
+    # A channel of zeros has any scale.
+    scales = np.maximum(np.abs(values).max(axis=1) / _MOST, np.finfo(np.float32).tiny)
+    integers = np.rint(values / scales[:, None]).clip(-_MOST, _MOST).astype(np.int8)
     # Each weight has a buffer of its own: no two layers hold the same.
     model.buffers[weight.buffer].data = np.frombuffer(integers.tobytes(), np.uint8)
     weight.type = schema.TensorType.INT8
