@@ -1,5 +1,7 @@
 """Do without AMX, x86's unit for matrix products of int8, which no phone has and not every engine has kernels for.
 
+    python benchmarks/peer_programs/amx.py COMMAND ...
+
 Linux lends it to processes that ask (Documentation/arch/x86/xstate.rst): a filter makes the asking fail, and engines
 then do as on a processor that has none. Of its kin, AVX-512 VNNI stays, which computes as Arm's dot product does.
 """
@@ -7,8 +9,10 @@ then do as on a processor that has none. Of its kin, AVX-512 VNNI stays, which c
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import struct
+import sys
 
 _NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 38, 22, 2
 _X86_64, _ARCH_PRCTL, _REQUEST = 0xC000003E, 158, 0x1023
@@ -44,3 +48,8 @@ def refuse() -> None:
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     if prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) or prctl(_SECCOMP, _FILTER, ctypes.byref(given), 0, 0):
         raise OSError(ctypes.get_errno(), "Linux takes no filter of system calls here")
+
+
+if __name__ == "__main__":
+    refuse()
+    os.execvp(sys.argv[1], sys.argv[1:])
