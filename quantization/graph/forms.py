@@ -89,8 +89,11 @@ class QuantizedForm:
 
     def by_token(self, scaling: TokenScaling) -> tuple[str, ...]:
         """The paths of the int8 products for which the runtime quantizes each token by its own range."""
-        paths = (f"{path}.linear" for path in self.settings.per_token_scaled if scaling == "runtime")
-        return tuple(path for path in paths if path in self.settings.products)
+        return tuple(path for path in self._scaled_by_runtime(scaling) if path in self.settings.products)
+
+    def _scaled_by_runtime(self, scaling: TokenScaling) -> tuple[str, ...]:
+        """The same with those that are kept float: what they read is no more of one size than what the others do."""
+        return tuple(f"{path}.linear" for path in self.settings.per_token_scaled if scaling == "runtime")
 
     def _rounded(
         self, normalizer: Normalizer, token_scaling: TokenScaling, *, is_by_token_later: bool = False
@@ -101,7 +104,7 @@ class QuantizedForm:
             self.settings.scales,
             self.settings.keep,
             self.weight_scales,
-            by_token=self.by_token(token_scaling),
+            by_token=self._scaled_by_runtime(token_scaling),
             is_by_token_later=is_by_token_later,
         )
 

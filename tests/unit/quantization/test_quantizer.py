@@ -127,6 +127,18 @@ def test_a_runtime_that_scales_per_token_is_given_no_scaling() -> None:
     assert by_runtime > written - 1
 
 
+@pytest.mark.parametrize("scaling", ["written", "runtime"])
+def test_a_layer_that_is_scaled_per_token_may_be_kept_float(scaling: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then what it reads, the product of query and modulators, is float too, and has no scale to be rounded to."""
+    path = "stage0.block0.modulation.proj"
+    monkeypatch.setattr(ptq, "layers_to_scale", lambda *_: (path,))
+    form = ptq.quantize(small_student(), "auto", drawn()[:1], facts(drawn()[:1], "minmax"), (f"{path}*",))
+    assert form.by_token("runtime") == ()
+    assert not any(key.startswith("stage0.block0.modulation:mul") for key in form.settings.scales)
+    logits = graphs.run_clips(form.graph(token_scaling=scaling), drawn()[:1])
+    assert logits.isfinite().all()
+
+
 def test_raw_pixels_are_held_exactly() -> None:
     form = small_form()
     assert form.settings.scales["stem.proj:in"] == RAW_PIXELS
