@@ -88,7 +88,7 @@ def make_artifact(wanted: Wanted, clips: ClipSet) -> Artifact:
             metadata=_metadata(student, spec, recipe).model_dump_json(),
             minimum_os=wanted.minimum_os,
             soc=target.soc,
-            by_token=wanted.model.by_token(target.token_scaling) if recipe.is_calibrated else (),
+            by_token=wanted.model.by_token(target.token_scaling),
         )
         ranges = _ranges(request.form, clips)
         lowered = lower(target, request, partial / target.file)

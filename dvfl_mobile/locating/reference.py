@@ -110,8 +110,7 @@ def reference_graph(
         plain = deploy_form(student, quantization.per_token_scaled, normalizer, target.token_scaling)
         floats = dict(plain.named_parameters())
     form = model.form_for(target, recipe) if temporal == "direct" else student.form(normalizer, temporal)
-    by_token = model.by_token(target.token_scaling) if quantization is not None else ()
-    return ReferenceGraph(form, student.raw_clip.shape, floats, by_token)
+    return ReferenceGraph(form, student.raw_clip.shape, floats, model.by_token(target.token_scaling))
 
 
 def kind_of(node: Node) -> str:

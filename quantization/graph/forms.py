@@ -76,13 +76,31 @@ class QuantizedForm:
         """The deploy form as a target wants it for a recipe."""
         return self.form(target.normalizer_of(recipe), target.token_scaling)
 
-    def graph(self, normalizer: Normalizer = LAYOUT, token_scaling: TokenScaling = "written") -> GraphModule:
-        """The fake-quantized graph: what every artifact of this form has to compute that scales tokens likewise."""
-        return self._rounded(normalizer, token_scaling)
+    def graph(
+        self,
+        normalizer: Normalizer = LAYOUT,
+        token_scaling: TokenScaling = "written",
+        *,
+        is_by_token_later: bool = False,
+    ) -> GraphModule:
+        """The fake-quantized graph: what every artifact of this form has to compute that scales tokens likewise.
+
+        Args:
+            is_by_token_later: of `graphs.rounded`.
+        """
+        return graphs.rounded(
+            self.form(normalizer, token_scaling),
+            self.clip.shape,
+            self.settings.scales,
+            self.settings.keep,
+            self.weight_scales,
+            by_token=self._scaled_by_runtime(token_scaling),
+            is_by_token_later=is_by_token_later,
+        )
 
     def to_lower(self, target: Target, recipe: str) -> GraphModule:
         """The graph with quantize and dequantize operators, as the target's converter takes it."""
-        graph = self._rounded(
+        graph = self.graph(
             target.normalizer_of(recipe), target.token_scaling, is_by_token_later=not target.folds_weights
         )
         return graphs.converted(graph, fold=target.folds_weights)
@@ -94,19 +112,6 @@ class QuantizedForm:
     def _scaled_by_runtime(self, scaling: TokenScaling) -> tuple[str, ...]:
         """The same with those that are kept float: what they read is no more of one size than what the others do."""
         return tuple(f"{path}.linear" for path in self.settings.per_token_scaled if scaling == "runtime")
-
-    def _rounded(
-        self, normalizer: Normalizer, token_scaling: TokenScaling, *, is_by_token_later: bool = False
-    ) -> GraphModule:
-        return graphs.rounded(
-            self.form(normalizer, token_scaling),
-            self.clip.shape,
-            self.settings.scales,
-            self.settings.keep,
-            self.weight_scales,
-            by_token=self._scaled_by_runtime(token_scaling),
-            is_by_token_later=is_by_token_later,
-        )
 
 
 def deploy_form(
