@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ def lower(request: Request, path: Path) -> Lowered:
     recipe = RECIPES[request.recipe]
     write(request, path)
     if recipe.is_calibrated:
-        quantize_by_token(path, request.by_token)
-        spell_out_lookups(path)
+        with rewriting(path) as model:
+            quantize_by_token(model, request.by_token)
+            spell_out_lookups(model)
     attach(path, request.metadata)
     return _lowered(path, is_static=recipe.is_calibrated)
 
@@ -52,6 +54,16 @@ def write(request: Request, path: Path) -> None:
         _allow_half(path)
     if recipe.weight_rules:
         _quantize_weights(path, recipe.weight_rules)
+
+
+@contextmanager
+def rewriting(path: Path) -> Iterator[Any]:
+    """A `.tflite` as objects, which is written back as the block leaves it; not where that raises."""
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model(path)
+    yield model
+    path.write_bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def input_scale(path: Path) -> tuple[float, int] | None:
@@ -103,12 +115,10 @@ def _allow_half(path: Path) -> None:
     XNNPACK's delegate then does so on processors that have it, and nowhere else; other readers pass over it.
     """
     from ai_edge_litert import schema_py_generated as schema
-    from ai_edge_litert.tools import flatbuffer_utils
 
-    model = flatbuffer_utils.read_model(path)
-    model.buffers.append(schema.BufferT(data=np.frombuffer(_IN_HALF[1], np.uint8)))
-    model.metadata.append(schema.MetadataT(name=_IN_HALF[0], buffer=len(model.buffers) - 1))
-    path.write_bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    with rewriting(path) as model:
+        model.buffers.append(schema.BufferT(data=np.frombuffer(_IN_HALF[1], np.uint8)))
+        model.metadata.append(schema.MetadataT(name=_IN_HALF[0], buffer=len(model.buffers) - 1))
 
 
 def _quantize_weights(path: Path, rules: Sequence[WeightRule]) -> None:

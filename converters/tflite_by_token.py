@@ -1,9 +1,8 @@
-"""Linear layers of static int8 whose tokens XNNPACK quantizes as they come: a pass over a `.tflite`."""
+"""Linear layers of static int8 whose tokens XNNPACK quantizes as they come: a pass over a TFLite model."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ _MOST = 127
 _VERSION = 9  # of FULLY_CONNECTED, the first that has scales by channel beside floats
 
 
-def quantize_by_token(path: Path, modules: Collection[str]) -> None:
+def quantize_by_token(model: Any, modules: Collection[str]) -> None:
     """Give the linear layers at `modules`, which are float, int8 weights by output channel.
 
     A layer that reads floats and holds such weights quantizes each token by its own range, multiplies integers, and
@@ -24,24 +23,20 @@ def quantize_by_token(path: Path, modules: Collection[str]) -> None:
         RuntimeError: one isn't there: litert-torch names its tensors otherwise, or lowers it to something else.
     """
     from ai_edge_litert import schema_py_generated as schema
-    from ai_edge_litert.tools import flatbuffer_utils
 
-    if not modules:
-        return
-    model, found = flatbuffer_utils.read_model(path), set()
+    found = set()
     for graph in model.subgraphs:
         for operator in graph.operators:
             code = model.operatorCodes[operator.opcodeIndex]
             if code.builtinCode == schema.BuiltinOperator.FULLY_CONNECTED:
                 output, weight = (graph.tensors[int(index)] for index in (operator.outputs[0], operator.inputs[1]))
-                module = module_of_operator("fully_connected", _text(output.name), _text(weight.name))
+                module = module_of_operator("fully_connected", output.name.decode(), weight.name.decode())
                 if module in modules:
                     _quantize(model, weight)
                     code.version = max(code.version, _VERSION)
                     found.add(module)
     if found != set(modules):
         raise RuntimeError(f"no linear layer of floats in the .tflite is that of {sorted(set(modules) - found)}")
-    path.write_bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def _quantize(model: Any, weight: Any) -> None:
@@ -56,7 +51,3 @@ def _quantize(model: Any, weight: Any) -> None:
     weight.type = schema.TensorType.INT8
     zeros = np.zeros(len(scales), np.int64)
     weight.quantization = schema.QuantizationParametersT(scale=scales, zeroPoint=zeros, quantizedDimension=0)
-
-
-def _text(name: bytes | str) -> str:
-    return name.decode() if isinstance(name, bytes) else name

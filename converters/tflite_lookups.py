@@ -1,26 +1,21 @@
-"""GELU of integers within XNNPACK: a pass over a `.tflite` that says in other operators what one of them does."""
+"""GELU of integers within XNNPACK: a pass over a TFLite model that says in other operators what one of them does."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 
-def spell_out_lookups(path: Path) -> None:
+def spell_out_lookups(model: Any) -> None:
     """Let each GELU of int8 be three operators: to floats, GELU of them, and back to int8.
 
     LiteRT's delegate hands XNNPACK no GELU of int8, but each of the three, of which XNNPACK makes one table of 256
     values again. Left as it is, the interpreter would compute it by itself, on one thread, between two calls of
     XNNPACK. Each integer goes to the integer that conversion, GELU and conversion make of it.
     """
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    model = flatbuffer_utils.read_model(path)
     for graph in model.subgraphs:
         graph.operators = [each for operator in graph.operators for each in _spelled_out(model, graph, operator)]
-    path.write_bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def lookups(steps: Sequence[Mapping[str, Any]]) -> tuple[frozenset[int], frozenset[int]]:

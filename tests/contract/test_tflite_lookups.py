@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from dvfl_mobile.converters import tflite
+from dvfl_mobile.converters.tflite import rewriting
 from dvfl_mobile.converters.tflite_lookups import lookups, spell_out_lookups
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.recipes import RECIPES
 from tests.conversions import skip_without
+from tests.interpreters import opened
 
 assert graphs, "it brings the operators that quantize"
 quantize = torch.ops.quantized_decomposed.quantize_per_tensor.default
@@ -53,16 +55,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def spelled(plain: Path, tmp_path: Path) -> Path:
     path = tmp_path / "model.tflite"
     path.write_bytes(plain.read_bytes())
-    spell_out_lookups(path)
+    with rewriting(path) as model:
+        spell_out_lookups(model)
     return path
-
-
-def opened(path: Path) -> Any:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(str(path), num_threads=1)
-    interpreter.allocate_tensors()
-    return interpreter
 
 
 def every_integer(interpreter: Any) -> list[np.ndarray]:
