@@ -38,5 +38,7 @@ def ranges_on(artifact: Artifact, clips: Path, step: Step = silent, most: int = 
         else:
             from dvfl_mobile.quantization.graph.forms import deploy_form
 
-            form = deploy_form(student, manifest.quantization.per_token_scaled, target.normalizer_of(recipe.name))
+            form = deploy_form(
+                student, manifest.quantization.per_token_scaled, target.normalizer_of(recipe.name), target.token_scaling
+            )
         return measure_ranges(form, found.pixels, found.facts.source)
