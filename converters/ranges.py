@@ -41,10 +41,11 @@ def measure_ranges(form: nn.Module, clips: Any, source: str) -> Ranges:
     constants = _constants(form)
     rows: Rows = {}
     with torch.no_grad(), kept_memory():
+        weights = _weights(form) if isinstance(form, GraphModule) else {}
         for clip in clips:
             pixels = torch.from_numpy(clip).float()
             if isinstance(form, GraphModule):
-                _Watched(form, rows).run(pixels)
+                _Watched(form, rows).run(pixels, initial_env=dict(weights))
             else:
                 with _watching(form, rows):
                     form(pixels)
@@ -61,8 +62,19 @@ def _constants(form: nn.Module) -> list[tuple[str, str, float, float | None]]:
 
 def _largest(value: Tensor) -> float:
     """The largest absolute value; infinite where one isn't finite."""
-    largest = float(value.detach().abs().max())
+    given = value.detach()
+    # Two passes that only read take a third of the time of `abs`, which writes a copy.
+    largest = max(-float(given.amin()), float(given.amax()))
     return largest if largest == largest else float("inf")
+
+
+def _weights(graph: GraphModule) -> dict[Node, Any]:
+    """What doesn't depend on the clip, by node: int8 weights as floats."""
+    interpreter = Interpreter(graph, garbage_collect_values=False)
+    for node in graph.graph.nodes:
+        if node.op == "get_attr" or (node.all_input_nodes and all(n in interpreter.env for n in node.all_input_nodes)):
+            interpreter.env[node] = interpreter.run_node(node)
+    return interpreter.env
 
 
 class _Recorder:
@@ -81,20 +93,25 @@ class _Recorder:
 
 
 class _Watched(Interpreter):
-    """Runs a graph node by node."""
+    """Runs a graph node by node. What is quantized stays float, rounded to what int8 holds."""
 
     def __init__(self, graph: GraphModule, rows: Rows) -> None:
         super().__init__(graph)
         self._recorder = _Recorder(rows)
 
     def run_node(self, n: Node) -> Any:
-        given = super().run_node(n)
         name = _name(n.target)
         if name == "quantize_per_tensor":
             source, scale, zero_point, least, most = self.fetch_args_kwargs_from_env(n)[0][:5]
             reach = float(scale) * max(most - zero_point, zero_point - least)
             self._recorder.take(name, module_path(n.all_input_nodes[0]), source, reach)
-        elif _is_computed(name, given):
+            # A third of the time of `fake_quantize_per_tensor_affine`, which gives a mask too.
+            steps = (source * (1 / float(scale))).round_()
+            return steps.clamp_(least - zero_point, most - zero_point).mul_(float(scale))
+        if name == "dequantize_per_tensor" and self.fetch_args_kwargs_from_env(n)[0][0].is_floating_point():
+            return self.fetch_args_kwargs_from_env(n)[0][0]
+        given = super().run_node(n)
+        if _is_computed(name, given):
             sources = n.all_input_nodes
             if not (name == "mul" and len(sources) == 1 and _name(sources[0].target) == _ROOT):
                 self._recorder.take(name, module_path(n), given)
