@@ -38,7 +38,8 @@ def watched(
     specs = _Watching(observer_named(observer, clips), watchers)
     quantizer = FocalModulationQuantizer(specs, keep)
     graph = prepare_pt2e(exported(form, shape), quantizer)
-    return graph, lambda: {key: _scale_of(watcher) for key, watcher in watchers.items()}, tuple(quantizer.products)
+    watching = {**edges_of(graph), **watchers}
+    return graph, lambda: {key: _scale_of(watcher) for key, watcher in watching.items()}, tuple(quantizer.products)
 
 
 @lean_exports()
@@ -132,7 +133,7 @@ class _Watching:
 
     def activation(self, key: str, *, is_pixels: bool) -> QuantizationSpec:
         if is_pixels:
-            return _fixed(key, RAW_PIXELS, self._watchers)
+            return _fixed(key, RAW_PIXELS)
         observer = self._observer
 
         class Watcher(observer):  # type: ignore[misc, valid-type]
@@ -154,19 +155,14 @@ class _Rounding:
         self._scales, self._weight_scales = scales, weight_scales
 
     def activation(self, key: str, *, is_pixels: bool) -> QuantizationSpec:  # noqa: ARG002 (its scale is known too)
-        return _fixed(key, self._scales[key], {})
+        return _fixed(key, self._scales[key])
 
     def weight(self, key: str) -> QuantizationSpec:
         return weight_spec(key, self._weight_scales.get(key))
 
 
-def _fixed(key: str, scale: Scale, watchers: dict[str, Any]) -> QuantizationSpec:
-    class KnownEdge(Edge):
-        def __init__(self, **arguments: Any) -> None:
-            super().__init__(key, scale, **arguments)
-            watchers[key] = self
-
-    return _activation_spec(KnownEdge)
+def _fixed(key: str, scale: Scale) -> QuantizationSpec:
+    return _activation_spec(Edge.with_args(key=key, scale=scale))
 
 
 def _token_spec() -> QuantizationSpec:
@@ -180,12 +176,9 @@ def _activation_spec(maker: Any) -> QuantizationSpec:
 
 
 def weight_spec(key: str, scale: Tensor | None) -> QuantizationSpec:
-    class PerChannelKeyed(PerChannelWeightEdge):
-        def __init__(self, **arguments: Any) -> None:
-            super().__init__(key, scale=scale, **arguments)
-
+    maker = PerChannelWeightEdge.with_args(key=key, scale=scale)
     least, most = WEIGHT_RANGE
-    return QuantizationSpec(torch.int8, PerChannelKeyed, least, most, torch.per_channel_symmetric, ch_axis=0)
+    return QuantizationSpec(torch.int8, maker, least, most, torch.per_channel_symmetric, ch_axis=0)
 
 
 def _scale_of(watcher: Any) -> Scale:
