@@ -64,8 +64,8 @@ def as_they_are(**_: object) -> Iterator[None]:
 
 @contextmanager
 def counted() -> Iterator[Counter[str]]:
-    """How often torch asks for every operator, copies a node's origin, decomposes, and runs each of the passes; and how
-    often a graph is traced by a pass, checked, and what was lowered of it run.
+    """How often torch asks for every operator, copies a node's origin, reads a traceback, decomposes, and runs each of
+    the passes; and how often a graph is traced by a pass, checked, and what was lowered of it run.
     """
     from executorch.exir.pass_base import ExportPass
     from executorch.exir.verification.arg_validator import EdgeOpArgValidator
@@ -73,6 +73,7 @@ def counted() -> Iterator[Counter[str]]:
     from torch.export import ExportedProgram
     from torch.fx import traceback
     from torch.fx.passes.infra.pass_base import PassBase
+    from torch.utils._traceback import CapturedTraceback
 
     counts: Counter[str] = Counter()
 
@@ -97,6 +98,7 @@ def counted() -> Iterator[Counter[str]]:
         mock.patch.object(ExportedProgram, "run_decompositions", decompose),
         mock.patch.object(utils, "_materialize_cpp_cia_ops", materialize),
         mock.patch.object(traceback.NodeSource, "__init__", origins),
+        mock.patch.object(CapturedTraceback, "summary", counting("tracebacks", CapturedTraceback.summary)),
         mock.patch.object(ExportPass, "call", counting("traces", ExportPass.call)),
         mock.patch.object(EdgeOpArgValidator, "run", counting("checks", EdgeOpArgValidator.run)),
         mock.patch.object(delegate, "call_delegate_cpu", counting("delegates", delegate.call_delegate_cpu)),
@@ -119,6 +121,8 @@ def test_fewer_steps_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Mon
     assert lean == plain
     assert steps["operators"] == 1
     assert all_steps["operators"] > 100
+    assert steps["tracebacks"] < 10  # for torch's own logs
+    assert all_steps["tracebacks"] > 100
     assert steps["decompositions"] == 1 < all_steps["decompositions"]
     assert (steps["traces"], steps["checks"], steps["delegates"]) == (5, 4, 0)
     assert all(all_steps[name] > steps[name] for name in ("traces", "checks", "delegates"))

@@ -32,16 +32,18 @@ def lean_exports() -> Iterator[None]:
     - A graph becomes Python code anew after each pass, which nobody runs: it does when somebody asks.
     - Of an operator that isn't torch's own, the shape and the type of the result are worked out anew on each pass: what
       quantizes and dequantizes gives the same to the same, and is remembered as torch's own are.
+    - Each node of each trace is given the traceback of whoever traced it, which no artifact holds.
     - Of all the objects that come into being, few are garbage, and looking for it takes the longer the more there are.
     """
     from torch._export import utils
     from torch._library import utils as library
-    from torch.fx import traceback
+    from torch.fx import proxy, traceback
 
     with (
         mock.patch.object(traceback.NodeSource, "__deepcopy__", _itself, create=True),
         mock.patch.object(utils, "_materialize_cpp_cia_ops", _once(utils._materialize_cpp_cia_ops)),
         mock.patch.object(library, "is_builtin", _or_quantizes(library.is_builtin)),
+        mock.patch.object(proxy, "CapturedTraceback", _NoTraceback),
         code_when_it_is_asked_for(),
         _looking_for_garbage_seldom(),
     ):
@@ -56,6 +58,17 @@ def _looking_for_garbage_seldom() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
+
+
+class _NoTraceback:
+    """In place of a captured traceback: it has nothing to say."""
+
+    @classmethod
+    def extract(cls) -> _NoTraceback:
+        return cls()
+
+    def summary(self) -> None:
+        return None
 
 
 def _itself(link: Any, _memo: object) -> Any:
