@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from dvfl_mobile.delegation import module_path
 from dvfl_mobile.model.lean.memory import kept_memory
+from dvfl_mobile.model.lean.rounding import rounded
 from dvfl_mobile.model.ranges import CONSTANT, MOST_HALF, Ranges
 
 _NAMES = """
@@ -21,6 +22,9 @@ reciprocal rmul rsqrt rsub softmax sqrt square sub sum truediv
 """
 _ARITHMETIC = frozenset(_NAMES.split())
 """Operators that give new values; all else moves, cuts or converts what is there."""
+
+_MOVING = frozenset(("dequantize_per_tensor", "permute", "reshape", "view"))
+"""Operators that leave every number as it is."""
 
 _ROOT = "rsqrt"
 """Its square is the reciprocal that brings tokens to one size. No clip makes that larger than `model.rewrites` lets it
@@ -105,9 +109,7 @@ class _Watched(Interpreter):
             source, scale, zero_point, least, most = self.fetch_args_kwargs_from_env(n)[0][:5]
             reach = float(scale) * max(most - zero_point, zero_point - least)
             self._recorder.take(name, module_path(n.all_input_nodes[0]), source, reach)
-            # A third of the time of `fake_quantize_per_tensor_affine`, which gives a mask too.
-            steps = (source * (1 / float(scale))).round_()
-            return steps.clamp_(least - zero_point, most - zero_point).mul_(float(scale))
+            return source if _was_rounded(n) else rounded(source, float(scale), int(zero_point), least, most)
         if name == "dequantize_per_tensor" and self.fetch_args_kwargs_from_env(n)[0][0].is_floating_point():
             return self.fetch_args_kwargs_from_env(n)[0][0]
         given = super().run_node(n)
@@ -116,6 +118,16 @@ class _Watched(Interpreter):
             if not (name == "mul" and len(sources) == 1 and _name(sources[0].target) == _ROOT):
                 self._recorder.take(name, module_path(n), given)
         return given
+
+
+def _was_rounded(node: Node) -> bool:
+    """Whether a quantize reads what was rounded to the same integers, and only moved since: converters want a pair of
+    operators on either side of a reshape.
+    """
+    source = node.all_input_nodes[0]
+    while _name(source.target) in _MOVING:
+        source = source.all_input_nodes[0]
+    return _name(source.target) == "quantize_per_tensor" and source.args[1:] == node.args[1:]
 
 
 class _Functions(TorchFunctionMode):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchao.quantization.pt2e.observer import UniformQuantizationObserverBase
 
-from dvfl_mobile.quantization.graph.memory_order import in_memory_order
+from dvfl_mobile.model.lean.rounding import in_memory_order
 
 _ROW = 256  # numbers of which only the largest is looked at, unless it is one of the rarest
 

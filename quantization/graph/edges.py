@@ -8,29 +8,13 @@ import torch
 from torch import Tensor
 from torchao.quantization.pt2e.fake_quantize import FakeQuantizeBase
 
-from dvfl_mobile.quantization.graph.memory_order import in_memory_order
+from dvfl_mobile.model.lean.rounding import rounded
 from dvfl_mobile.quantization.scales import ACTIVATION_RANGE, LEAST_SCALE, WEIGHT_RANGE, Scale, scale_of_range
-
-_PIECE = 1 << 17  # numbers: half a megabyte, which a processor's cache holds from one step to the next
 
 
 def weight_scales(weight: Tensor) -> Tensor:
     """Scales by output channel, `(out,)`: the largest magnitude of each at 127."""
     return weight.detach().abs().flatten(1).amax(1).clamp_min(WEIGHT_RANGE[1] * LEAST_SCALE) / WEIGHT_RANGE[1]
-
-
-def round_to_scale(values: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
-    """What `fake_quantize_per_tensor_affine` gives, to the bit, in a third of its time: it has no mask for gradients.
-
-    Args:
-        values: float32, as `scale` is, `(1,)`.
-    """
-    least, most = (end - float(zero_point) for end in ACTIVATION_RANGE)
-    inverse = float(1 / scale)
-    result = torch.empty_like(values, memory_format=torch.preserve_format)
-    for given, piece in zip(in_memory_order(values).split(_PIECE), in_memory_order(result).split(_PIECE), strict=True):
-        torch.mul(given, inverse, out=piece).round_().clamp_(least, most).mul_(float(scale))
-    return result
 
 
 class Edge(FakeQuantizeBase):  # type: ignore[misc]
@@ -72,7 +56,7 @@ class Edge(FakeQuantizeBase):  # type: ignore[misc]
             steps = (values * (1 / self.scale)).round() + self.zero_point
             return (steps.clamp(self.quant_min, self.quant_max) - self.zero_point).double() * self.scale.double()
         if not torch.is_grad_enabled():
-            return round_to_scale(values, self.scale, self.zero_point)
+            return rounded(values, float(self.scale), int(self.zero_point), self.quant_min, self.quant_max)
         return torch.fake_quantize_per_tensor_affine(
             values, self.scale, self.zero_point, self.quant_min, self.quant_max
         )

@@ -27,6 +27,7 @@ from dvfl_mobile.files import atomic_file, sha256_of
 from dvfl_mobile.model.checkpoint.load import read_checkpoint
 from dvfl_mobile.model.checkpoint.opened import CheckpointFile
 from dvfl_mobile.model.checkpoint.safetensors_file import read_safetensors, save_safetensors
+from dvfl_mobile.model.lean.exports import lean_exports
 from dvfl_mobile.model.student import save_student
 from dvfl_mobile.quantization.archive import ROOT, SETTINGS
 from dvfl_mobile.quantization.graph import graphs
@@ -123,7 +124,7 @@ def _tensors(form: QuantizedForm) -> dict[str, Tensor]:
 def _program(form: QuantizedForm, contents: _Contents) -> bytes:
     """The archive that torch writes, with our settings in it."""
     graph = graphs.converted(form.graph(), fold=True) if form.settings.scales else form.form(LAYOUT)
-    with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings(action="ignore"), lean_exports():
         program = torch.export.export(graph, (torch.zeros(form.clip.shape),))
         buffer = io.BytesIO()
         torch.export.save(

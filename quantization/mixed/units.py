@@ -23,11 +23,11 @@ from torchao.quantization.pt2e.quantizer import QuantizationSpec, QuantizationSp
 
 from dvfl_mobile.delegation import module_path
 from dvfl_mobile.documents import Document
+from dvfl_mobile.model.lean.rounding import rounded
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.annotate import PRODUCTS, FocalModulationQuantizer, Product
-from dvfl_mobile.quantization.graph.edges import round_to_scale
 from dvfl_mobile.quantization.graph.forms import LAYOUT, QuantizedForm, deploy_form
-from dvfl_mobile.quantization.scales import Scale
+from dvfl_mobile.quantization.scales import ACTIVATION_RANGE, Scale
 
 _ANNOTATION = "quantization_annotation"
 _FLOAT_BYTES = 4
@@ -342,5 +342,4 @@ def _attribute(graph: GraphModule, node: Node) -> Tensor:
 
 
 def _round(values: Tensor, scale: Scale) -> Tensor:
-    # As tensors, not numbers: in float32, as the edges of a graph have them.
-    return round_to_scale(values, torch.tensor([scale.scale]), torch.tensor([scale.zero_point]))
+    return rounded(values, scale.scale, scale.zero_point, *ACTIVATION_RANGE)
