@@ -6,6 +6,7 @@ from pathlib import Path
 from unittest import mock
 
 from dvfl_mobile.converters.base import Lowered, Request
+from dvfl_mobile.converters.coreml import seldom_validated
 from dvfl_mobile.converters.edge import METADATA_METHOD, delegation_of
 from dvfl_mobile.converters.executorch_passes import passes_that_apply
 from dvfl_mobile.recipes import RECIPES
@@ -28,7 +29,7 @@ def lower(request: Request, path: Path) -> Lowered:
         compute_precision=ct.precision.FLOAT16 if is_half else ct.precision.FLOAT32,
     )
     no_debug_info = mock.patch.object(CoreMLBackend, "get_model_debug_info", staticmethod(_drop_debug_info))
-    with no_debug_info, passes_that_apply():
+    with no_debug_info, passes_that_apply(), seldom_validated():
         edge = to_edge_transform_and_lower(
             program,
             partitioner=[CoreMLPartitioner(compile_specs=specs)],

@@ -150,6 +150,29 @@ def test_fewer_steps_give_the_same_tflite_bytes(tmp_path: Path, monkeypatch: pyt
     assert traced.safe_run_decompositions.call_count == 1
 
 
+def test_a_core_ml_program_validated_seldom_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    skip_without("coreml")
+    from coremltools.converters.mil.mil.program import Function
+
+    def made_so(folder: Path) -> tuple[object, ...]:
+        checked.clear()
+        [artifact] = convert(seeded_student(TINY), make_plan(["coreml"], "fp32", folder))
+        weights = next(artifact.folder.rglob("weight.bin")).read_bytes()
+        return artifact.manifest.delegation, weights
+
+    def counting(function: Any, **options: Any) -> None:
+        checked.extend([function] if options.get("force_validate") else [])
+        validate(function, **options)
+
+    checked: list[Any] = []
+    validate = Function.validate
+    monkeypatch.setattr(Function, "validate", counting)
+    lean, few = made_so(tmp_path / "lean"), len(checked)
+    monkeypatch.setattr("dvfl_mobile.converters.coreml.seldom_validated", as_they_are)
+    assert made_so(tmp_path / "plain") == lean
+    assert 0 < few < len(checked) / 5
+
+
 def test_executorch_s_table_of_operators_reads_the_same() -> None:
     skip_without("executorch")
     from importlib import resources
