@@ -62,6 +62,16 @@ class MixedCost:
     sizes: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class _Found:
+    """A quantized form, the clips it was calibrated on, what `auto` kept, and the form with nothing kept."""
+
+    form: QuantizedForm
+    clips: CalibrationClips | None = None
+    mixed: Mixed | None = None
+    uniform: QuantizedForm | None = None
+
+
 def quantize(student: Student, plan: QuantizePlan, state: Path | None = None, step: Step = silent) -> Quantized:
     """Quantize a student as planned.
 
@@ -72,28 +82,14 @@ def quantize(student: Student, plan: QuantizePlan, state: Path | None = None, st
         VideoError: the calibration clips can't be had, are too few, or are such that `auto` can't choose by them.
         CheckFailedError: `auto` can't keep its promise.
     """
-    _load_torchao(step)
-    from dvfl_mobile.quantization.calibrate import ptq
-    from dvfl_mobile.quantization.graph.forms import freeze
-
-    if not plan.recipe.is_calibrated:
-        settings = Quantization(recipe=plan.recipe.name, method="none")
-        form = freeze(student, settings)
-        return Quantized(form, summarize_form(form, None))
-    clips = calibration_clips(student, plan, step)
-    if plan.promise is not None:
-        _check_choosable(clips, clips.facts.degenerate)
-    form = ptq.quantize(student, plan.recipe.name, clips.pixels, clips.facts, plan.keep, step)
-    mixed, cost = None, None
-    if plan.recipe.name == "auto":
-        _check_choosable(clips, form.settings.degenerate)
-        uniform = form
-        form, mixed = _kept(form, clips, plan, step)
-        cost = _cost(uniform, form, clips.pixels[0], step) if mixed.kept else None
-    if plan.training is not None:
-        form = _trained(form, plan, plan.training, clips, state, step)
-    near = _looked_at(form, clips, step) if _is_telling(clips, form.settings.degenerate) else None
-    return Quantized(form, summarize_form(form, near), mixed, cost)
+    found = _find(student, plan, state, step)
+    cost = near = None
+    if found.clips is not None:
+        if found.uniform is not None and found.mixed is not None and found.mixed.kept:
+            cost = _cost(found.uniform, found.form, found.clips.pixels[0], step)
+        if _is_telling(found.clips, found.form.settings.degenerate):
+            near = _looked_at(found.form, found.clips, step)
+    return Quantized(found.form, summarize_form(found.form, near), found.mixed, cost)
 
 
 def make(student: Student, plan: QuantizePlan, out: Path, step: Step = silent) -> Quantized | None:
@@ -135,7 +131,7 @@ def calibrated(model: Lowerable, plan: QuantizePlan | None, step: Step = silent)
         raise UsageError(
             "A quantized form has its scales already.", hint=f"Leave {option('calib')} out, or name its checkpoint."
         )
-    return quantize(model.student, plan, None, step).form
+    return _find(model.student, plan, None, step).form
 
 
 def sensitivity(student: Student, plan: QuantizePlan, step: Step = silent) -> Sensitivity:
@@ -151,6 +147,27 @@ def sensitivity(student: Student, plan: QuantizePlan, step: Step = silent) -> Se
     form = ptq.quantize(student, plan.recipe.name, clips.pixels, clips.facts, plan.keep, step)
     found = measure_sensitivity(form, clips.held_out[:DEFAULT_CLIPS], step)
     return found.model_copy(update={"notes": (*found.notes, *form.settings.warnings)})
+
+
+def _find(student: Student, plan: QuantizePlan, state: Path | None, step: Step) -> _Found:
+    """The form of a plan, at which nobody has looked yet."""
+    _load_torchao(step)
+    from dvfl_mobile.quantization.calibrate import ptq
+    from dvfl_mobile.quantization.graph.forms import freeze
+
+    if not plan.recipe.is_calibrated:
+        return _Found(freeze(student, Quantization(recipe=plan.recipe.name, method="none")))
+    clips = calibration_clips(student, plan, step)
+    if plan.promise is not None:
+        _check_choosable(clips, clips.facts.degenerate)
+    form = ptq.quantize(student, plan.recipe.name, clips.pixels, clips.facts, plan.keep, step)
+    uniform, mixed = form, None
+    if plan.recipe.name == "auto":
+        _check_choosable(clips, form.settings.degenerate)
+        form, mixed = _kept(form, clips, plan, step)
+    if plan.training is not None:
+        form = _trained(form, plan, plan.training, clips, state, step)
+    return _Found(form, clips, mixed, uniform)
 
 
 def _load_torchao(step: Step) -> None:

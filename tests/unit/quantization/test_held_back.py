@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from dvfl_mobile.data.clips import ClipSpec
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
 from dvfl_mobile.pipeline import quantize as quantizing
+from dvfl_mobile.pipeline.quantize_plan import Calibration, QuantizePlan
 from dvfl_mobile.quantization.calibrate.calibration import gather
 from dvfl_mobile.quantization.scales import Scale
 from dvfl_mobile.quantization.settings import Quantization
@@ -203,3 +205,14 @@ def test_the_figure_is_of_clips_that_were_held_back_or_left_out(
     assert "near float not measured" in printed
     assert "Degenerate calibration: every picture of all 12 clips is of one colour" in printed
     assert "SQNR" not in printed
+
+
+def test_a_form_on_the_way_to_artifacts_is_not_looked_at(listed: Listed, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = mock.Mock(return_value=None)
+    monkeypatch.setattr(quantizing, "_looked_at", looked_at)
+    plan = QuantizePlan.ptq(Calibration(str(listed([textured(seed) for seed in range(12)]))))
+    form = quantizing.calibrated(seeded_student(TINY), plan)
+    assert form.quantization is not None
+    looked_at.assert_not_called()  # parity measures the artifacts themselves
+    quantizing.quantize(seeded_student(TINY), plan)
+    looked_at.assert_called_once()
