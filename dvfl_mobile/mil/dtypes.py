@@ -39,6 +39,14 @@ class DType:
     def is_integer(self) -> bool:
         return self.most > 0
 
+    @property
+    def has_all_of_what_holds_it(self) -> bool:
+        """Whether each value of `held` is one of this type: no int4 in an int8."""
+        if not self.is_integer:
+            return True
+        there = torch.iinfo(self.held)
+        return self.least <= there.min and there.max <= self.most
+
 
 def _integer(name: str, bits: int, held: torch.dtype, kind: str, blob: int = 0) -> DType:
     signed = kind.startswith("int")

@@ -18,6 +18,7 @@ from dvfl_mobile.mil.operators import KNOWN, OPERATORS
 from dvfl_mobile.mil.ops import halves
 from dvfl_mobile.mil.ops.arguments import flag, many
 from dvfl_mobile.mil.program import Block, Named, Operation, Reference, TensorType, read_program
+from dvfl_mobile.model.lean.memory import kept_memory
 
 _FAULTS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What kernels raise for arguments that don't go together."""
@@ -88,7 +89,7 @@ class MilExecutor:
                     f"{self._package} takes {named.name} as {named.type.shape}, and {array.shape} was given."
                 )
             values[named.name] = held(array.astype(named.type.dtype.numpy), named.type.dtype)
-        with torch.no_grad():
+        with torch.no_grad(), kept_memory():
             self._run(self._program.block, values, watch, self._last_use)
         return {named.name: _outside(values[named.name], named.type) for named in self.outputs}
 
@@ -218,7 +219,7 @@ def _wide(value: Any) -> Any:
 
 def _rounded(value: Tensor, dtype: DType) -> Tensor:
     """A result in its declared type: floats rounded, to integers cut off, to truth values compared with 0."""
-    if value.dtype == dtype.held and not dtype.is_integer:
+    if value.dtype == dtype.held and dtype.has_all_of_what_holds_it:
         return value
     if dtype.is_integer:
         whole = value.trunc() if value.is_floating_point() else value

@@ -34,17 +34,17 @@ def _quantize(
     if text(output_dtype) not in _RANGES:
         raise UnpublishedError(f"quantize to {output_dtype}")
     least, most, dtype = _RANGES[output_dtype]
-    steps = (input / _along(scale, input, axis)).round()
+    steps = (input / _along(scale, input, axis)).round_()
     if zero_point is not None:
-        steps = steps + _along(zero_point.to(steps.dtype), input, axis)
-    return steps.clamp(least, most).to(dtype)
+        steps += _along(zero_point.to(steps.dtype), input, axis)
+    return steps.clamp_(least, most).to(dtype)
 
 
 def _dequantize(*, input: Tensor, scale: Tensor, zero_point: Tensor | None = None, axis: Any = None) -> Tensor:
-    values = input.to(scale.dtype)
+    values = input.to(scale.dtype, copy=True)
     if zero_point is not None:
-        values = values - _along(zero_point.to(scale.dtype), input, axis)
-    return values * _along(scale, input, axis)
+        values -= _along(zero_point.to(scale.dtype), input, axis)
+    return values.mul_(_along(scale, input, axis))
 
 
 def _affine_dequantize(*, quantized_data: Tensor, zero_point: Tensor, scale: Tensor, axis: Any) -> Tensor:
