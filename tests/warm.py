@@ -15,20 +15,23 @@ import json
 import os
 import runpy
 import select
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
 MOST_BYTES = 200_000
+_ASKING = Path(__file__).with_name("asking.py")
 
 
 def start(connection: socket.socket, folder: str | None, environment: Mapping[str, str]) -> Forked:
@@ -47,6 +50,50 @@ def started(program: Sequence[object], environment: Mapping[str, str], log: Path
     """Run a Python file with its arguments, as a training is started; what it prints goes to `log`. On Linux alone."""
     with log.open("ab") as file:
         return _server("training").fork(file.fileno(), file.fileno(), environment, [str(word) for word in program])
+
+
+@contextmanager
+def instead(program: Sequence[object], socket_file: Path) -> Iterator[str]:
+    """A shell command that runs a Python file with its arguments and further ones, for scripts that call a tool.
+
+    On Linux alone.
+
+    Args:
+        program: of what `dvfl_mobile.cli` needs, all is imported.
+        socket_file: where to listen for those that ask.
+    """
+
+    # Of this thread, and not of the one that ends with the block: the server ends with what started it.
+    server = _server("commands")
+
+    def answer() -> None:
+        while wire := _accepted(listening):
+            with wire:
+                message, files, _, _ = socket.recv_fds(wire, MOST_BYTES, 2)
+                arguments, folder, environment = json.loads(message)
+                words = [*map(str, program), *arguments]
+                child = server.fork(*files, environment, words, folder)
+                for file in files:
+                    os.close(file)
+                wire.send(str(child.wait()).encode())
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(str(socket_file))
+        listening.listen()
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield shlex.join([sys.executable, "-I", "-S", str(_ASKING), str(socket_file)])
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _accepted(listening: socket.socket) -> socket.socket | None:
+    try:
+        return listening.accept()[0]
+    except OSError:  # it was shut down
+        return None
 
 
 class Forked:
@@ -86,9 +133,17 @@ class _Server:
             process = subprocess.Popen(command, pass_fds=[there.fileno()], stdin=subprocess.DEVNULL)
         atexit.register(process.kill)
 
-    def fork(self, first: int, stderr: int, environment: Mapping[str, str], program: Sequence[str]) -> Forked:
+    def fork(
+        self,
+        first: int,
+        stderr: int,
+        environment: Mapping[str, str],
+        program: Sequence[str],
+        folder: str | None = None,
+    ) -> Forked:
+        """Fork a child whose `first` is its stdout if it runs a program, and its stdin otherwise."""
         status, there = os.pipe()
-        message = json.dumps([dict(environment), str(Path.cwd()), program]).encode()
+        message = json.dumps([dict(environment), folder or str(Path.cwd()), program]).encode()
         assert len(message) < MOST_BYTES
         socket.send_fds(self._wire, [message], [first, stderr, there])
         os.close(there)
@@ -104,10 +159,7 @@ def _serve(wire: socket.socket, parent: int, what: str) -> None:
     from dvfl_mobile.runners.child import child
 
     child._end_with(parent)
-    if what == "runtimes":
-        _import_runtimes()
-    else:
-        _import_training()
+    {"runtimes": _import_runtimes, "training": _import_training, "commands": _import_commands}[what]()
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a fork of several threads may wait for a lock forever"
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
@@ -146,6 +198,21 @@ def _import_training() -> None:
     assert all((safetensors.torch, torch.distributed, ptq, stored, train, loop))
 
 
+def _import_commands() -> None:
+    import safetensors.torch
+    import typer
+
+    from dvfl_mobile.artifacts import reference
+    from dvfl_mobile.cli import main
+    from dvfl_mobile.model import student
+    from dvfl_mobile.model.checkpoint import load
+    from dvfl_mobile.pipeline import check, compare, convert
+    from dvfl_mobile.runners import pytorch
+
+    typer.main.get_command(main._app())
+    assert all((safetensors.torch, reference, student, load, check, compare, convert, pytorch))
+
+
 def _watch(wire: socket.socket, message: bytes, first: int, stderr: int, status: int) -> NoReturn:
     """Fork the child, tell its number, wait for its end and send how it ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -161,7 +228,7 @@ def _watch(wire: socket.socket, message: bytes, first: int, stderr: int, status:
         tempfile.tempdir = None
         os.setpgid(0, 0)
         # A child that opens artifacts is asked over its stdin.
-        for source, number in ((stderr, 1), (stderr, 2), *(() if program else ((first, 0),))):
+        for source, number in ((first, 1), (stderr, 2)) if program else ((first, 0), (stderr, 1), (stderr, 2)):
             os.dup2(source, number)
         os.close(first)
         if stderr != first:
@@ -185,6 +252,9 @@ def _be(program: Sequence[str], watcher: int) -> NoReturn:
     try:
         if program:
             child._end_with(watcher)
+            # Those that there are take them for files of the kind that the server was given.
+            sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 (until the end)
+            sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
             warnings.simplefilter("ignore")
             sys.argv[:] = program
             runpy.run_path(program[0], run_name="__main__")

@@ -135,14 +135,18 @@ def every(document: Any, key: str) -> Iterator[Mapping[str, Any]]:
 
 
 class Runner:
-    """Runs an action's scripts one after the other, as far as this project needs it."""
+    """Runs an action's scripts one after the other, as far as this project needs it.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        command: what they call as `dvfl-mobile`.
+    """
+
+    def __init__(self, folder: Path, command: str) -> None:
         self.folder, self.log, self.outputs = folder, "", {}
         self.summary = folder / "summary.md"
         tool = folder / "bin" / "dvfl-mobile"
         tool.parent.mkdir()
-        tool.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P {quick.__file__} none "$@"\n')
+        tool.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
         tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
 
     def run(self, step: Mapping[str, Any], inputs: Mapping[str, str]) -> int:
@@ -172,6 +176,18 @@ class Runner:
         return re.sub(r"\$\{\{ ([\w.-]+) \}\}", value, text)
 
 
+@pytest.fixture
+def runner(tmp_path: Path) -> Iterator[Runner]:
+    program = [quick.__file__, "none"]
+    if sys.platform != "linux":
+        yield Runner(tmp_path, shlex.join([sys.executable, "-P", *program]))
+        return
+    from tests import warm
+
+    with warm.instead(program, tmp_path / "socket") as command:
+        yield Runner(tmp_path, command)
+
+
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from dvfl_mobile.model.default import seeded_student
@@ -193,12 +209,11 @@ def run_action(runner: Runner, inputs: Mapping[str, str], *ids: str) -> list[int
     return [runner.run(steps[name], inputs) for name in ids]
 
 
-def test_the_action_converts_checks_annotates_and_sums_up(checkpoint: Path, tmp_path: Path) -> None:
+def test_the_action_converts_checks_annotates_and_sums_up(checkpoint: Path, tmp_path: Path, runner: Runner) -> None:
     from tests.conversions import skip_without
 
     skip_without("tflite")
     skip_without("coreml")
-    runner = Runner(tmp_path)
     inputs = inputs_with(checkpoint=str(checkpoint), recipe="fp16")
     assert run_action(runner, inputs, "keys", "artifact", "parity") == [0, 0, 0], runner.log
     assert runner.outputs["keys"]["artifact"] == "dvfl-mobile-artifact-tflite-fp16-"
@@ -225,11 +240,10 @@ def test_the_action_converts_checks_annotates_and_sums_up(checkpoint: Path, tmp_
         assert run_action(runner, undecided | {"inconclusive": "fail"}, "parity") == [7]
 
 
-def test_the_gitlab_job_runs(checkpoint: Path, tmp_path: Path) -> None:
+def test_the_gitlab_job_runs(checkpoint: Path, tmp_path: Path, runner: Runner) -> None:
     from tests.conversions import skip_without
 
     skip_without("tflite")
-    runner = Runner(tmp_path)
     variables = {name: str(value) for name, value in read(GITLAB)[JOB]["variables"].items()}
     script = "\n".join(line for line in read(GITLAB)[JOB]["script"] if "pip install" not in line)
     step = {"id": "job", "run": script, "env": variables | {"DVFL_CHECKPOINT": str(checkpoint)}}
