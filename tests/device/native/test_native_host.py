@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.delegation import Operation
 from dvfl_mobile.devices.base import find_device
 from dvfl_mobile.devices.harness.build import built
@@ -19,13 +20,19 @@ from dvfl_mobile.devices.harness.runner import NativeRunner
 from dvfl_mobile.devices.host_native import LocalPlace
 from dvfl_mobile.devices.values import RunOptions
 from dvfl_mobile.errors import ArtifactError, DeviceError, InconclusiveError
+from dvfl_mobile.model.architecture import Architecture
+from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
+from dvfl_mobile.quantization.calibrate import ptq
 from dvfl_mobile.runners.base import open_runner
 from tests.device.native.conftest import Small
-from tests.quantized import small_form
+from tests.quantized import facts
 
 KINDS = ("Fully Connected ", "GELU ", "Add ", "Multiply ", "Slice ")
+TWO_STAGES = Architecture(
+    embed_dim=16, img_size=32, num_classes=5, depths=(1, 1), focal_levels=(2, 2), focal_windows=(3, 3)
+)
 TARGETS, RECIPES = ("executorch", "tflite"), ("fp32", "static_wi8_ai8")
 
 
@@ -101,13 +108,16 @@ def test_the_modules_that_a_manifest_still_tells_in_order_are_those_of_the_graph
 
 
 def test_operators_that_the_delegate_left_are_timed_by_module_too(
-    pixels: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As artifacts were made before: XNNPACK is handed no GELU of int8.
     monkeypatch.setattr("dvfl_mobile.converters.tflite.spell_out_lookups", lambda _path: None)
-    [artifact] = convert(small_form(), make_plan(["tflite"], "static_wi8_ai8", tmp_path))
+    student = seeded_student(TWO_STAGES)
+    clips = np.stack([clip.pixels for clip in moving_shapes(student.clip, 2)])
+    form = ptq.quantize(student, "static_wi8_ai8", clips, facts(clips))
+    [artifact] = convert(form, make_plan(["tflite"], "static_wi8_ai8", tmp_path))
     with find_device("host:native").open(artifact.folder, artifact.manifest) as runner:
-        measured = runner.measure(pixels[0], RunOptions(warmup=1, runs=3, threads=1, operators=True))
+        measured = runner.measure(clips[0], RunOptions(warmup=1, runs=3, threads=1, operators=True))
     own = [operator for operator in measured.operators if operator.delegated is False]
     rows = [row for row in artifact.manifest.delegation.rows if row.delegated is False]
     assert rows, "XNNPACK has no int8 GELU; if it has one now, this test says nothing"
