@@ -14,17 +14,18 @@ import pytest
 from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.devices.base import Device
 from dvfl_mobile.errors import ArtifactError, DeviceError, MissingDependencyError, UsageError
+from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
 from dvfl_mobile.pipeline.engines import ALL, WITHOUT_A_PHONE, Engines, engines_named, run_on
 from dvfl_mobile.pipeline.summary import DeploySummary
 from dvfl_mobile.progress import silent
 from dvfl_mobile.runners.base import Runner
-from tests.checkpoints import SMALL
 from tests.conversions import skip_without
 from tests.fake_device import FakeDevice, FakeRunner
 from tests.faults import quick
 
+TINY = Architecture(embed_dim=16, depths=(1,), focal_levels=(1,), focal_windows=(3,), num_classes=5, img_size=32)
 BROKEN, ABSENT = "arm64:cortex-a53", "arm64:max"
 
 
@@ -71,7 +72,7 @@ def deployed(
     monkeypatch.setattr("dvfl_mobile.artifacts.make.lower", quick.lower)
     monkeypatch.setattr("dvfl_mobile.pipeline.compare.open_runner", quick.open_runner)
     checkpoint = tmp_path / "small.safetensors"
-    save_student(seeded_student(SMALL), checkpoint)
+    save_student(seeded_student(TINY), checkpoint)
     targets = ("--target", "tflite", "--target", "coreml")
 
     def deploy(*options: object) -> tuple[int, str, str]:
@@ -145,7 +146,7 @@ def test_one_that_this_machine_cannot_run_takes_nothing_from_the_engines(
 def test_a_wrong_number_on_one_engine_fails_the_deploy(
     deployed: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrong = np.linspace(-9, 9, SMALL.num_classes, dtype=np.float32)
+    wrong = np.linspace(-9, 9, TINY.num_classes, dtype=np.float32)
     monkeypatch.setattr("dvfl_mobile.pipeline.engines.find_device", lambda name: FakeDevice(name, logits=wrong))
     code, out, _ = deployed("--engines", "gpu")
     assert code == 5
