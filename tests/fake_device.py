@@ -18,11 +18,13 @@ from dvfl_mobile.data.clips import Clip
 from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.devices.values import Core, DeviceFacts, DeviceKind, DeviceState, Measurement, OperatorTime, RunOptions
 from dvfl_mobile.errors import DvflMobileError
+from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.profiling.subjects import Subject, subject_of
 from dvfl_mobile.runners.values import Facts
 
 MS = 1_000_000
 PAUSE_NS = 500 * MS
+TINY = Architecture(embed_dim=16, depths=(1,), focal_levels=(1,), focal_windows=(3,), num_classes=5, img_size=32)
 
 Times = Callable[[Path, int, int], Sequence[int]]
 """Gives the nanoseconds of each run of a round: for the artifact's folder, the round's number and how many runs."""
@@ -135,17 +137,16 @@ class FakeRunner:
 
 
 def make_artifact(out: Path, target: str = "tflite", recipe: str = "fp32") -> Artifact:
-    """An artifact of the small student whose file holds no model: for devices that don't look at it."""
+    """An artifact of a student of one block whose file holds no model: for devices that don't look at it."""
     from dvfl_mobile.model.default import seeded_student
     from dvfl_mobile.pipeline.convert import convert
     from dvfl_mobile.pipeline.plan import make_plan
-    from tests.checkpoints import SMALL
     from tests.conversions import skip_without
     from tests.faults import quick
 
     skip_without(target)
     with mock.patch("dvfl_mobile.artifacts.make.lower", quick.lower):
-        [made] = convert(seeded_student(SMALL), make_plan([target], recipe, out))
+        [made] = convert(seeded_student(TINY), make_plan([target], recipe, out))
     return made
 
 

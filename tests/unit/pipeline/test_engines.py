@@ -14,7 +14,6 @@ import pytest
 from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.devices.base import Device
 from dvfl_mobile.errors import ArtifactError, DeviceError, MissingDependencyError, UsageError
-from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
 from dvfl_mobile.pipeline.engines import ALL, WITHOUT_A_PHONE, Engines, engines_named, run_on
@@ -22,10 +21,9 @@ from dvfl_mobile.pipeline.summary import DeploySummary
 from dvfl_mobile.progress import silent
 from dvfl_mobile.runners.base import Runner
 from tests.conversions import skip_without
-from tests.fake_device import FakeDevice, FakeRunner
+from tests.fake_device import TINY, FakeDevice, FakeRunner
 from tests.faults import quick
 
-TINY = Architecture(embed_dim=16, depths=(1,), focal_levels=(1,), focal_windows=(3,), num_classes=5, img_size=32)
 BROKEN, ABSENT = "arm64:cortex-a53", "arm64:max"
 
 
