@@ -58,6 +58,7 @@ def test_a_kill_after_any_step_leaves_no_trace(tmp_path: Path, settings: TrainSe
     unbroken = trained(settings, alive, copied_after_each(alive, tmp_path))
     for steps in range(1, STEPS + 1):
         folder = tmp_path / str(steps)
+        assert (folder / "state.safetensors").is_file()
         went_on = trained(settings, folder)
         assert same(went_on.weights, unbroken.weights), f"killed after step {steps}"
         assert (went_on.best_epoch, went_on.best) == (unbroken.best_epoch, unbroken.best)
