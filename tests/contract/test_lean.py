@@ -320,6 +320,28 @@ def test_garbage_is_looked_for_seldom_meanwhile() -> None:
     assert before[0] < SELDOM
 
 
+def test_garbage_is_not_looked_for_in_what_was_there_before() -> None:
+    from dvfl_mobile.model.lean.exports import FROZEN_BY_PYTHON, lean_exports
+
+    were_frozen = gc.get_freeze_count() > 0
+    gc.unfreeze()
+    try:
+        with lean_exports():
+            assert gc.get_freeze_count() > 10_000
+            with lean_exports():
+                pass
+            assert gc.get_freeze_count() > 10_000
+        assert gc.get_freeze_count() < FROZEN_BY_PYTHON
+        gc.freeze()
+        with lean_exports():
+            pass
+        assert gc.get_freeze_count() > 10_000, "somebody else froze them"
+    finally:
+        gc.unfreeze()
+        if were_frozen:
+            gc.freeze()
+
+
 def test_an_origin_is_copied_by_reference() -> None:
     from torch.fx.traceback import NodeSource
 

@@ -20,6 +20,9 @@ QUANTIZED = "quantized_decomposed"
 SELDOM = 20_000
 """How many objects more than at the last time there must be before garbage is looked for."""
 
+FROZEN_BY_PYTHON = 1_000
+"""Python 3.12 begins with some hundred objects that garbage isn't looked for in; who has more froze them himself."""
+
 
 @contextmanager
 def lean_exports() -> Iterator[None]:
@@ -33,7 +36,8 @@ def lean_exports() -> Iterator[None]:
     - Of an operator that isn't torch's own, the shape and the type of the result are worked out anew on each pass: what
       quantizes and dequantizes gives the same to the same, and is remembered as torch's own are.
     - Each node of each trace is given the traceback of whoever traced it, which no artifact holds.
-    - Of all the objects that come into being, few are garbage, and looking for it takes the longer the more there are.
+    - Of all the objects that come into being, few are garbage, and looking for it takes the longer the more there are:
+      it is looked for seldom, and not among those that were there before.
     """
     from torch._export import utils
     from torch._library import utils as library
@@ -52,11 +56,15 @@ def lean_exports() -> Iterator[None]:
 
 @contextmanager
 def _looking_for_garbage_seldom() -> Iterator[None]:
-    before = gc.get_threshold()
+    before, others = gc.get_threshold(), gc.get_freeze_count()
     gc.set_threshold(SELDOM, *before[1:])
+    if others < FROZEN_BY_PYTHON:
+        gc.freeze()
     try:
         yield
     finally:
+        if others < FROZEN_BY_PYTHON:
+            gc.unfreeze()
         gc.set_threshold(*before)
 
 
