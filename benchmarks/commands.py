@@ -16,9 +16,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import IO
 
 from dvfl_mobile.files import CACHE_VARIABLE
 from dvfl_mobile.model.architecture import Architecture
@@ -34,10 +35,13 @@ MOST_INT8_DEPLOY_SECONDS = 150.0
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
-def measure(arguments: Sequence[str]) -> tuple[float, float]:
-    """Seconds, and peak bytes of the process, of one `dvfl-mobile` run."""
+def measure(
+    arguments: Sequence[str], log: IO[str] | None = None, environment: Mapping[str, str] | None = None
+) -> tuple[float, float]:
+    """Seconds, and peak bytes of the process, of one `dvfl-mobile` run; `log` takes its stderr."""
+    command = [sys.executable, "-m", "dvfl_mobile", *arguments]
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "dvfl_mobile", *arguments], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=environment)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
     if status:
@@ -54,14 +58,12 @@ def measure_int8(data: Path, checkpoint: Path) -> bool:
         (["quantize", str(checkpoint), *clips], MOST_QUANTIZE_SECONDS),
         (deploy, MOST_INT8_DEPLOY_SECONDS),
     ):
-        with tempfile.TemporaryDirectory() as folder:
-            environment = {**os.environ, CACHE_VARIABLE: folder}
-            whole = [sys.executable, "-m", "dvfl_mobile", *command, "-o", folder]
-            start = time.perf_counter()
-            done = subprocess.run(whole, env=environment, capture_output=True, text=True, check=True)
-            seconds = time.perf_counter() - start
+        with tempfile.TemporaryDirectory() as folder, Path(folder, "log").open("w+", encoding="utf-8") as log:
+            seconds, _ = measure([*command, "-o", folder], log, {**os.environ, CACHE_VARIABLE: folder})
+            log.seek(0)
+            steps = re.findall(r"^ *(.+) … ([0-9.]+) s$", log.read(), re.MULTILINE)
         print(f"dvfl-mobile {command[0]}, int8 on 64 clips: {seconds:.0f} s; bar {most:.0f} s")
-        for step, taken in re.findall(r"^ *(.+) … ([0-9.]+) s$", done.stderr, re.MULTILINE):
+        for step, taken in steps:
             print(f"  {step}: {taken} s")
         met = met and seconds < most
     return met

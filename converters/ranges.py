@@ -110,7 +110,7 @@ class _Watched(Interpreter):
             reach = float(scale) * max(most - zero_point, zero_point - least)
             self._recorder.take(name, module_path(n.all_input_nodes[0]), source, reach)
             return source if _was_rounded(n) else rounded(source, float(scale), int(zero_point), least, most)
-        if name == "dequantize_per_tensor" and self.fetch_args_kwargs_from_env(n)[0][0].is_floating_point():
+        if name == "dequantize_per_tensor":  # of integers there are only weights, and those were computed before
             return self.fetch_args_kwargs_from_env(n)[0][0]
         given = super().run_node(n)
         if _is_computed(name, given):

@@ -64,12 +64,12 @@ class MixedCost:
 
 @dataclass(frozen=True)
 class _Found:
-    """A quantized form, the clips it was calibrated on, what `auto` kept, and the form with nothing kept."""
+    """A quantized form, the form with nothing kept, the clips it was calibrated on, and what `auto` kept."""
 
     form: QuantizedForm
+    uniform: QuantizedForm
     clips: CalibrationClips | None = None
     mixed: Mixed | None = None
-    uniform: QuantizedForm | None = None
 
 
 def quantize(student: Student, plan: QuantizePlan, state: Path | None = None, step: Step = silent) -> Quantized:
@@ -85,7 +85,7 @@ def quantize(student: Student, plan: QuantizePlan, state: Path | None = None, st
     found = _find(student, plan, state, step)
     cost = near = None
     if found.clips is not None:
-        if found.uniform is not None and found.mixed is not None and found.mixed.kept:
+        if found.mixed is not None and found.mixed.kept:
             cost = _cost(found.uniform, found.form, found.clips.pixels[0], step)
         if _is_telling(found.clips, found.form.settings.degenerate):
             near = _looked_at(found.form, found.clips, step)
@@ -156,7 +156,8 @@ def _find(student: Student, plan: QuantizePlan, state: Path | None, step: Step) 
     from dvfl_mobile.quantization.graph.forms import freeze
 
     if not plan.recipe.is_calibrated:
-        return _Found(freeze(student, Quantization(recipe=plan.recipe.name, method="none")))
+        form = freeze(student, Quantization(recipe=plan.recipe.name, method="none"))
+        return _Found(form, form)
     clips = calibration_clips(student, plan, step)
     if plan.promise is not None:
         _check_choosable(clips, clips.facts.degenerate)
@@ -167,7 +168,7 @@ def _find(student: Student, plan: QuantizePlan, state: Path | None, step: Step) 
         form, mixed = _kept(form, clips, plan, step)
     if plan.training is not None:
         form = _trained(form, plan, plan.training, clips, state, step)
-    return _Found(form, clips, mixed, uniform)
+    return _Found(form, uniform, clips, mixed)
 
 
 def _load_torchao(step: Step) -> None:

@@ -56,14 +56,14 @@ def lean_exports() -> Iterator[None]:
 
 @contextmanager
 def _looking_for_garbage_seldom() -> Iterator[None]:
-    before, others = gc.get_threshold(), gc.get_freeze_count()
+    before, freezes = gc.get_threshold(), gc.get_freeze_count() < FROZEN_BY_PYTHON
     gc.set_threshold(SELDOM, *before[1:])
-    if others < FROZEN_BY_PYTHON:
+    if freezes:
         gc.freeze()
     try:
         yield
     finally:
-        if others < FROZEN_BY_PYTHON:
+        if freezes:
             gc.unfreeze()
         gc.set_threshold(*before)
 
