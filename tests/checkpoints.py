@@ -15,6 +15,11 @@ from dvfl_mobile.model.architecture import Architecture
 from tests.golden_cases import golden_weights
 
 SMALL = Architecture(embed_dim=16, img_size=64, num_classes=5)
+TWO_STAGES = Architecture(
+    embed_dim=16, img_size=32, num_classes=5, depths=(1, 1), focal_levels=(2, 2), focal_windows=(3, 3)
+)
+TINY = Architecture(embed_dim=16, img_size=64, num_classes=5, depths=(1,), focal_levels=(1,), focal_windows=(3,))
+"""One block."""
 
 
 def small_weights(architecture: Architecture = SMALL) -> dict[str, Tensor]:

@@ -18,13 +18,12 @@ from dvfl_mobile.data.clips import Clip
 from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.devices.values import Core, DeviceFacts, DeviceKind, DeviceState, Measurement, OperatorTime, RunOptions
 from dvfl_mobile.errors import DvflMobileError
-from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.profiling.subjects import Subject, subject_of
 from dvfl_mobile.runners.values import Facts
+from tests.checkpoints import TINY
 
 MS = 1_000_000
 PAUSE_NS = 500 * MS
-TINY = Architecture(embed_dim=16, depths=(1,), focal_levels=(1,), focal_windows=(3,), num_classes=5, img_size=32)
 
 Times = Callable[[Path, int, int], Sequence[int]]
 """Gives the nanoseconds of each run of a round: for the artifact's folder, the round's number and how many runs."""

@@ -19,10 +19,8 @@ from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
 from dvfl_mobile.pipeline.check import check
 from dvfl_mobile.runners.base import open_runner
-from tests.checkpoints import SMALL
+from tests.checkpoints import TINY
 from tests.conversions import Make, skip_without
-
-TINY = SMALL.model_copy(update={"depths": (1,), "focal_levels": (1,), "focal_windows": (3,)})
 
 RUN_HERE = pytest.mark.parametrize("target", ["executorch", "tflite", "coreai"])
 

@@ -17,13 +17,11 @@ from unittest import mock
 
 import pytest
 
-from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
+from tests.checkpoints import TINY
 from tests.conversions import skip_without
-
-TINY = Architecture(embed_dim=16, depths=(1,), focal_levels=(1,), focal_windows=(3,), num_classes=5, img_size=64)
 
 
 class SymInt:

@@ -24,9 +24,7 @@ from safetensors.torch import save_file
 
 from dvfl_mobile.errors import CheckpointError
 from dvfl_mobile.model.checkpoint.load import load_checkpoint
-from tests.checkpoints import SMALL, config_of, save_official, small_weights
-
-TWO_STAGES = SMALL.model_copy(update={"depths": (1, 1), "focal_levels": (2, 2), "focal_windows": (3, 3)})
+from tests.checkpoints import TWO_STAGES, config_of, save_official, small_weights
 
 
 class Calls:

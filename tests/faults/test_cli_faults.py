@@ -20,14 +20,13 @@ import pytest
 import torch
 
 from dvfl_mobile import targets
-from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
+from tests.checkpoints import TINY
 from tests.faults import quick
 
 pytestmark = pytest.mark.installed
 
-TINY = Architecture(embed_dim=16, depths=(1,), focal_levels=(1,), focal_windows=(3,), num_classes=5, img_size=64)
 TUBELETS = TINY.model_copy(update={"tubelet_size": 8})
 Outcome = tuple[int, str, str]
 Run = Callable[..., Outcome]

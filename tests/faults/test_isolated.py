@@ -18,7 +18,6 @@ from dvfl_mobile.artifacts.make import Artifact, open_artifact
 from dvfl_mobile.cli.main import main
 from dvfl_mobile.cli.spelling import COMMAND_LINE
 from dvfl_mobile.errors import ArtifactError, DvflMobileError, InconclusiveError, MissingDependencyError
-from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
@@ -27,12 +26,12 @@ from dvfl_mobile.runners.child import process
 from dvfl_mobile.runners.child.isolated import IsolatedRunner
 from dvfl_mobile.runners.child.limits import DEADLINE_VARIABLE, MEMORY_VARIABLE
 from dvfl_mobile.spelling import speaking
+from tests.checkpoints import TINY
 from tests.conversions import skip_without
 from tests.faults import quick
 
 pytestmark = pytest.mark.installed
 
-TINY = Architecture(embed_dim=16, depths=(1,), focal_levels=(1,), focal_windows=(3,), num_classes=5, img_size=64)
 ROOT = Path(__file__).parents[2]
 Open = Callable[[str], IsolatedRunner]
 

@@ -25,7 +25,6 @@ import dvfl_mobile
 from dvfl_mobile.artifacts import manifest as manifests
 from dvfl_mobile.artifacts.make import Artifact
 from dvfl_mobile.errors import ArtifactError, DvflMobileError
-from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
@@ -35,11 +34,11 @@ from dvfl_mobile.runners.child.isolated import IsolatedRunner
 from dvfl_mobile.runners.child.process import Child
 from dvfl_mobile.runners.tracing import trace
 from dvfl_mobile.targets import target_named
+from tests.checkpoints import TINY
 from tests.conversions import skip_without
 from tests.faults.mutations import ABOVE, ABSOLUTE, mutate
 from tests.faults.watching import Watch
 
-TINY = Architecture(embed_dim=16, depths=(1,), focal_levels=(1,), focal_windows=(3,), num_classes=5, img_size=64)
 IN_CI = 100
 MUTANTS = int(os.environ.get("DVFL_MOBILE_MUTANTS", IN_CI))
 TRACED = 20

@@ -17,17 +17,16 @@ from rich.console import Console
 
 from dvfl_mobile.artifacts import manifest
 from dvfl_mobile.errors import ArtifactError
-from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.report import contents
+from tests.checkpoints import TINY
 from tests.conversions import skip_without
 from tests.faults import quick
 from tests.quantized import small_form
 
 MUTANTS = max(500, int(os.environ.get("DVFL_MOBILE_MUTANTS", "0")))
-TINY = Architecture(embed_dim=16, depths=(1,), focal_levels=(1,), focal_windows=(3,), num_classes=5, img_size=64)
 
 STRANGE: tuple[Any, ...] = (
     None,

@@ -16,20 +16,19 @@ import torch
 from dvfl_mobile.artifacts import manifest
 from dvfl_mobile.artifacts.make import open_artifact
 from dvfl_mobile.errors import ArtifactError, DvflMobileError, UsageError
-from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
 from dvfl_mobile.pipeline.check import check
 from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.runners.base import open_runner
+from tests.checkpoints import TINY
 from tests.conversions import skip_without
 from tests.faults import quick
 
 # What a file is refused for is no question of how the child that reads it was started.
 pytestmark = pytest.mark.usefixtures("warm_children")
 
-TINY = Architecture(embed_dim=16, depths=(1,), focal_levels=(1,), focal_windows=(3,), num_classes=5, img_size=64)
 ALL_TARGETS = ("executorch", "coreml", "tflite")
 RUN_HERE = ("executorch", "tflite")
 

@@ -20,19 +20,16 @@ from dvfl_mobile.devices.harness.runner import NativeRunner
 from dvfl_mobile.devices.host_native import LocalPlace
 from dvfl_mobile.devices.values import RunOptions
 from dvfl_mobile.errors import ArtifactError, DeviceError, InconclusiveError
-from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
 from dvfl_mobile.quantization.calibrate import ptq
 from dvfl_mobile.runners.base import open_runner
+from tests.checkpoints import TWO_STAGES
 from tests.device.native.conftest import Small
 from tests.quantized import facts
 
 KINDS = ("Fully Connected ", "GELU ", "Add ", "Multiply ", "Slice ")
-TWO_STAGES = Architecture(
-    embed_dim=16, img_size=32, num_classes=5, depths=(1, 1), focal_levels=(2, 2), focal_windows=(3, 3)
-)
 TARGETS, RECIPES = ("executorch", "tflite"), ("fp32", "static_wi8_ai8")
 
 

@@ -24,6 +24,7 @@ from dvfl_mobile.model import deploy
 from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import default_student
 from dvfl_mobile.model.deploy import SHRINK, SHRUNK, DeployForm
+from dvfl_mobile.model.lean.rounding import in_memory_order
 from dvfl_mobile.model.network import VideoFocalNet
 from dvfl_mobile.model.rewrites import Normalizer
 from dvfl_mobile.model.student import Student
@@ -302,8 +303,7 @@ class _Audit(TorchDispatchMode):
         given = func(*args, **(kwargs or {}))
         for value in tree_leaves(given):
             # In the order of memory: twice as fast as to write absolute values first, where tensors are permuted ones.
-            order = sorted(range(value.ndim), key=value.stride, reverse=True)
-            least, greatest = torch.aminmax(value.permute(order))
+            least, greatest = torch.aminmax(in_memory_order(value))
             largest = max(-float(least), float(greatest)) if not greatest.isnan() else np.inf
             self.largest[f"{len(self.largest)}: {func}"] = largest
         return given

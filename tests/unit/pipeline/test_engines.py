@@ -20,8 +20,9 @@ from dvfl_mobile.pipeline.engines import ALL, WITHOUT_A_PHONE, Engines, engines_
 from dvfl_mobile.pipeline.summary import DeploySummary
 from dvfl_mobile.progress import silent
 from dvfl_mobile.runners.base import Runner
+from tests.checkpoints import TINY
 from tests.conversions import skip_without
-from tests.fake_device import TINY, FakeDevice, FakeRunner
+from tests.fake_device import FakeDevice, FakeRunner
 from tests.faults import quick
 
 BROKEN, ABSENT = "arm64:cortex-a53", "arm64:max"

@@ -20,12 +20,11 @@ from dvfl_mobile.pipeline.quantize_plan import Calibration, QuantizePlan
 from dvfl_mobile.quantization.calibrate.calibration import gather
 from dvfl_mobile.quantization.scales import Scale
 from dvfl_mobile.quantization.settings import Quantization
-from tests.checkpoints import SMALL
+from tests.checkpoints import TINY
 from tests.conftest import WriteVideo
 from tests.quantized import drawn, facts
 
 SPEC = ClipSpec.official(4, 32)
-TINY = SMALL.model_copy(update={"depths": (1,), "focal_levels": (1,), "focal_windows": (3,)})
 Listed = Callable[..., Path]
 
 

@@ -20,7 +20,6 @@ from torch.nn import functional
 
 from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.errors import CheckpointError, DvflMobileError, UsageError
-from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.quantization.calibrate import ptq
 from dvfl_mobile.quantization.graph import graphs
@@ -34,12 +33,12 @@ from dvfl_mobile.training.optimization.gradients import GradientAccumulator
 from dvfl_mobile.training.optimization.losses import distillation_loss
 from dvfl_mobile.training.optimization.precision import autocast, chosen_precision
 from dvfl_mobile.training.state import forget
+from tests.checkpoints import TWO_STAGES
 from tests.threads import threads
 
 pytestmark = pytest.mark.usefixtures("remembered_exports")
 
 # Two stages of the small network: most of the time goes into exporting it, for each training anew.
-SMALL = Architecture(embed_dim=16, img_size=32, num_classes=5, depths=(1, 1), focal_levels=(2, 2), focal_windows=(3, 3))
 CLIPS = 5
 LABELS = [0, 1, None, 3, 4]
 QUICK = QatSettings(epochs=2, global_batch=3, learning_rate=1e-4, freeze_ranges_after=0.5, precision="float32")
@@ -54,12 +53,12 @@ def _quick() -> Iterator[None]:
 @cache
 def start() -> QuantizedForm:
     facts = CalibrationFacts(source="shapes", clips=2, classes=0, seed=0, observer="minmax", sha256="0" * 64)
-    return ptq.quantize(seeded_student(SMALL), "static_wi8_ai8", pixels()[:2], facts)
+    return ptq.quantize(seeded_student(TWO_STAGES), "static_wi8_ai8", pixels()[:2], facts)
 
 
 @cache
 def pixels() -> np.ndarray:
-    return np.stack([clip.pixels for clip in moving_shapes(seeded_student(SMALL).clip, CLIPS)])
+    return np.stack([clip.pixels for clip in moving_shapes(seeded_student(TWO_STAGES).clip, CLIPS)])
 
 
 @cache

@@ -13,16 +13,14 @@ import torch
 
 from dvfl_mobile.data.drawn import moving_shapes
 from dvfl_mobile.errors import UsageError
-from dvfl_mobile.model.architecture import Architecture
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.quantization.calibrate import ptq
 from dvfl_mobile.quantization.graph.stored import save_form
 from dvfl_mobile.training.process_group import process_group
 from tests import ranks
+from tests.checkpoints import TWO_STAGES
 from tests.quantized import facts
 from tests.threads import threads
-
-SMALL = Architecture(embed_dim=16, img_size=32, num_classes=5, depths=(1, 1), focal_levels=(2, 2), focal_windows=(3, 3))
 
 # Five clips in batches of three: both processes have a share of unequal size, and in each epoch's last batch too.
 # `START` is the form to begin with, `STATE` where to keep the state, `STEPS` after how many steps the first process is
@@ -81,7 +79,7 @@ def train(folder: Path, processes: int, check: bool = True, torchrun: bool = Fal
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What all begin with, quantized once."""
     path = tmp_path_factory.mktemp("start") / "start.pt2"
-    student = seeded_student(SMALL)
+    student = seeded_student(TWO_STAGES)
     clips = np.stack([clip.pixels for clip in moving_shapes(student.clip, 2)])
     with threads(1):
         save_form(ptq.quantize(student, "static_wi8_ai8", clips, facts(clips, "minmax")), path)

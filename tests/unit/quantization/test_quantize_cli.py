@@ -13,14 +13,13 @@ from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.student import save_student
 from dvfl_mobile.pipeline.quantized import QuantizeSummary, summarize_form
 from dvfl_mobile.quantization.graph import stored
-from tests.checkpoints import SMALL
+from tests.checkpoints import TINY
 from tests.conversions import skip_without
 from tests.quantized import small_form
 
 pytestmark = pytest.mark.usefixtures("remembered_exports")
 
 MODEL = "focalnet-16-1"
-TINY = SMALL.model_copy(update={"depths": (1,), "focal_levels": (1,), "focal_windows": (3,)})
 
 
 def run(*arguments: object) -> int:
