@@ -29,8 +29,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "/unit/training/" not in item.nodeid)
 
 
-def pytest_collection_finish() -> None:
-    """What is there now stays: looking through it again and again takes a tenth of the time of torch's passes."""
+def pytest_configure() -> None:
+    """Looking for garbage again and again takes a tenth of the time: it is looked for between files."""
+    gc.set_threshold(20_000, 20, 1_000)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _garbage_of_this_file_alone() -> None:
+    """What is there now stays, packages that earlier files imported above all, and needs no looking through."""
     gc.collect()
     gc.freeze()
 

@@ -22,6 +22,7 @@ from dvfl_mobile.cli.spelling import COMMAND_LINE, spelling_of
 from dvfl_mobile.cli.streams import close_streams, prepare_streams, printing, reader_left
 from dvfl_mobile.errors import DvflMobileError, InputError, MissingDependencyError
 from dvfl_mobile.files import write_problem
+from dvfl_mobile.model.lean.garbage import looked_for_seldom
 from dvfl_mobile.spelling import speak, speaking
 from dvfl_mobile.version import __version__
 
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process; `arguments` default to the process's own."""
     prepare_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
-    with _debug_asked_for(given) as rest, speaking(COMMAND_LINE):
+    with _debug_asked_for(given) as rest, speaking(COMMAND_LINE), looked_for_seldom():
         code = _run(rest)
     close_streams()
     raise SystemExit(code)

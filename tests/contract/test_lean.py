@@ -306,20 +306,25 @@ def test_a_graph_is_traced_and_checked_anew_once_it_has_changed() -> None:
 
 
 def test_garbage_is_looked_for_seldom_meanwhile() -> None:
-    from dvfl_mobile.model.lean.exports import SELDOM, lean_exports
+    from dvfl_mobile.model.lean.exports import lean_exports
+    from dvfl_mobile.model.lean.garbage import SELDOM
 
     before = gc.get_threshold()
-    with lean_exports():
-        assert gc.get_threshold() == (SELDOM, *before[1:])
-    assert gc.get_threshold() == before
-    with suppress(ZeroDivisionError), lean_exports():
-        _ = 1 // 0
-    assert gc.get_threshold() == before
-    assert before[0] < SELDOM
+    gc.set_threshold(700, 10, 10)
+    try:
+        with lean_exports():
+            assert gc.get_threshold() == (*SELDOM, 10)
+        assert gc.get_threshold() == (700, 10, 10)
+        with suppress(ZeroDivisionError), lean_exports():
+            _ = 1 // 0
+        assert gc.get_threshold() == (700, 10, 10)
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_garbage_is_not_looked_for_in_what_was_there_before() -> None:
-    from dvfl_mobile.model.lean.exports import FROZEN_BY_PYTHON, lean_exports
+    from dvfl_mobile.model.lean.exports import lean_exports
+    from dvfl_mobile.model.lean.garbage import FROZEN_BY_PYTHON
 
     were_frozen = gc.get_freeze_count() > 0
     gc.unfreeze()

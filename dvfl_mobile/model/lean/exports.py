@@ -6,22 +6,16 @@ Written against torch 2.13, which executorch pins. Where a later one has no such
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+from dvfl_mobile.model.lean.garbage import looked_for_seldom, not_looked_for_in_what_is_there
 from dvfl_mobile.model.lean.lazily import code_when_it_is_asked_for
 
 QUANTIZED = "quantized_decomposed"
 """The namespace of the operators by which a graph quantizes and dequantizes."""
-
-SELDOM = 20_000
-"""How many objects more than at the last time there must be before garbage is looked for."""
-
-FROZEN_BY_PYTHON = 1_000
-"""Python 3.12 begins with some hundred objects that garbage isn't looked for in; who has more froze them himself."""
 
 
 @contextmanager
@@ -49,23 +43,10 @@ def lean_exports() -> Iterator[None]:
         mock.patch.object(library, "is_builtin", _or_quantizes(library.is_builtin)),
         mock.patch.object(proxy, "CapturedTraceback", _NoTraceback),
         code_when_it_is_asked_for(),
-        _looking_for_garbage_seldom(),
+        looked_for_seldom(),
+        not_looked_for_in_what_is_there(),
     ):
         yield
-
-
-@contextmanager
-def _looking_for_garbage_seldom() -> Iterator[None]:
-    before, freezes = gc.get_threshold(), gc.get_freeze_count() < FROZEN_BY_PYTHON
-    gc.set_threshold(SELDOM, *before[1:])
-    if freezes:
-        gc.freeze()
-    try:
-        yield
-    finally:
-        if freezes:
-            gc.unfreeze()
-        gc.set_threshold(*before)
 
 
 class _NoTraceback:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dvfl_mobile.artifacts.manifest import Manifest
 from dvfl_mobile.errors import ArtifactError, DvflMobileError
+from dvfl_mobile.model.lean.garbage import looked_for_seldom
 from dvfl_mobile.runners.base import Runner, Runtime, runtime_of
 from dvfl_mobile.runners.child import failures, limits
 from dvfl_mobile.runners.child.frames import NO_ARRAY, Document, Message, Wire
@@ -178,4 +179,5 @@ def _taken_from_stdin() -> socket.socket:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    with looked_for_seldom():
+        main(int(sys.argv[1]))
