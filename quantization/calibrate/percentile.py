@@ -56,23 +56,28 @@ class Tail:
 
     def __init__(self, count: int, sign: int = 1) -> None:
         self._count, self._sign = count, sign
+        # Up to twice as many as are asked for: to sort them at every turn would take longer than to look through rows.
         self._values = torch.empty(0)
+        self._least = -torch.inf  # what is below it is none of the largest
 
     def add(self, rows: Tensor) -> None:
         """Look through values, `(R,W)`."""
         largest = rows.amax(1) if self._sign > 0 else -rows.amin(1)
-        least = self._least(largest)
+        least = self._least
+        if least == -torch.inf and len(largest) >= self._count:
+            least = float(largest.topk(self._count).values[-1])  # there are as many rows that reach it
         found = self._sign * rows[largest >= least].flatten()
-        both = torch.cat((self._values, found[found >= least]))
-        self._values = both.topk(min(self._count, len(both))).values
+        self._values = torch.cat((self._values, found[found >= least]))
+        if len(self._values) >= self._count * (1 if self._least == -torch.inf else 2):
+            self._sort()
 
-    def _least(self, largest: Tensor) -> float:
-        """What is below it is none of the largest: there are as many in `_values`, or as many rows that reach it."""
+    def _sort(self) -> None:
+        self._values = self._values.topk(min(self._count, len(self._values))).values
         if len(self._values) == self._count:
-            return float(self._values[-1])
-        return float(largest.topk(self._count).values[-1]) if len(largest) >= self._count else -torch.inf
+            self._least = float(self._values[-1])
 
     @property
     def end(self) -> Tensor:
         """The last one of them, `()`."""
+        self._sort()
         return self._sign * self._values[-1]

@@ -125,9 +125,6 @@ class PerChannelWeightEdge(FakeQuantizeBase):  # type: ignore[misc]
         self._rounded: tuple[int, Tensor] | None = None
 
     def forward(self, weight: Tensor) -> Tensor:
-        if self.following:
-            self.scale = weight_scales(weight)
-            self.zero_point = torch.zeros_like(self.scale, dtype=torch.int32)
         if torch.is_grad_enabled():
             return self._round(weight)
         # Outside of training the weight stays as it is from clip to clip.
@@ -136,6 +133,9 @@ class PerChannelWeightEdge(FakeQuantizeBase):  # type: ignore[misc]
         return self._rounded[1]
 
     def _round(self, weight: Tensor) -> Tensor:
+        if self.following:
+            self.scale = weight_scales(weight)
+            self.zero_point = torch.zeros_like(self.scale, dtype=torch.int32)
         if weight.dtype == torch.float64:
             scale = self.scale.double().view(-1, *[1] * (weight.dim() - 1))
             return (weight / scale).round().clamp(self.quant_min, self.quant_max) * scale
