@@ -15,7 +15,6 @@ from dvfl_mobile.data.gather import ClipSet
 from dvfl_mobile.devices.base import Device, have_programs
 from dvfl_mobile.documents import leave
 from dvfl_mobile.errors import DvflMobileError
-from dvfl_mobile.model.lean.memory import kept_memory
 from dvfl_mobile.parity.measure import measure
 from dvfl_mobile.parity.report import ParityReport, SecondOpinion, decided, undecided
 from dvfl_mobile.parity.second_opinion import compared
@@ -36,10 +35,12 @@ AT_ONCE = 8
 
 def reference_logits(student: Student, clip_set: ClipSet, step: Step) -> Logits:
     """The reference form's logits of each clip, `(N,K)`."""
+    from dvfl_mobile.model.lean.at_once import each
     from dvfl_mobile.runners.pytorch import TorchRunner
 
-    with step("reference logits (PyTorch)", len(clip_set.clips)) as advance, kept_memory():
-        return _run(TorchRunner(student), clip_set, advance)
+    runner = TorchRunner(student)
+    with step("reference logits (PyTorch)", len(clip_set.clips)) as advance:
+        return np.concatenate(each(lambda clip: runner.run(clip[None]), clip_set.pixels, advance))
 
 
 def compare(

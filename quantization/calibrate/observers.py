@@ -45,6 +45,9 @@ OBSERVERS: Mapping[str, tuple[_Constructor, str]] = MappingProxyType(
     }
 )
 
+BY_ORDER = ("moving_average", "mse")
+"""Those whose range depends on the order in which the clips pass."""
+
 
 def observer_exists(name: str) -> None:
     """Check that there is an observer of that name.

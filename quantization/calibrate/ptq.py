@@ -11,6 +11,7 @@ from dvfl_mobile.model.build import sha256_of_weights
 from dvfl_mobile.model.student import Student
 from dvfl_mobile.progress import Step, silent
 from dvfl_mobile.quantization.calibrate import cache
+from dvfl_mobile.quantization.calibrate.observers import BY_ORDER
 from dvfl_mobile.quantization.calibrate.token_scaling import layers_to_scale
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.forms import QuantizedForm, deploy_form, freeze
@@ -64,7 +65,7 @@ def _find(student: Student, clips: NDArray[np.uint8], observer: str, keep: Seque
     form = deploy_form(student, per_token_scaled)
     with step("calibrate", len(clips)) as advance:
         graph, scales, products = graphs.watched(form, student.raw_clip.shape, observer, keep, len(clips))
-        graphs.run_clips(without_repeats(graph), clips, advance)
+        graphs.run_clips(without_repeats(graph), clips, advance, in_turn=observer in BY_ORDER)
     return Quantization(
         recipe="static_wi8_ai8",
         method="ptq",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
+from threading import Lock
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dvfl_mobile.model.deploy import DeployForm, Downsample
-from dvfl_mobile.model.lean.memory import kept_memory
+from dvfl_mobile.model.lean.at_once import each
 from dvfl_mobile.model.rewrites import PerTokenScaledLinear, PerTokenScaledPatches
 from dvfl_mobile.targets import Normalizer, TokenScaling
 
@@ -38,9 +39,7 @@ def layers_to_scale(form: DeployForm, clips: Iterable[Any]) -> tuple[str, ...]:
     reading = {name: _Reading(form.get_submodule(name)) for name in least}
     hooks = [form.get_submodule(name).register_forward_pre_hook(reading[name].watch) for name in reading]
     try:
-        with torch.no_grad(), kept_memory():
-            for clip in clips:
-                form(torch.from_numpy(clip).float())
+        each(lambda clip: form(torch.from_numpy(clip).float()), clips)
     finally:
         for hook in hooks:
             hook.remove()
@@ -82,6 +81,7 @@ class _Reading:
         self._kernel = int(layer.kernel_size[0]) if isinstance(layer, nn.Conv2d) else None
         self._sizes: list[Tensor] = []
         self._low, self._high = 0.0, 0.0
+        self._one_by_one = Lock()
 
     def watch(self, _module: nn.Module, inputs: Sequence[Tensor]) -> None:
         tokens = inputs[0]
@@ -89,8 +89,10 @@ class _Reading:
             squares = tokens.square().mean(-1)
         else:
             squares = nn.functional.avg_pool2d(tokens.square().mean(1, keepdim=True), self._kernel)
-        self._sizes.append(squares.sqrt().flatten())
-        self._low, self._high = min(self._low, float(tokens.amin())), max(self._high, float(tokens.amax()))
+        sizes, low, high = squares.sqrt().flatten(), float(tokens.amin()), float(tokens.amax())
+        with self._one_by_one:  # clips pass two at once
+            self._sizes.append(sizes)
+            self._low, self._high = min(self._low, low), max(self._high, high)
 
     @property
     def median_db(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from threading import Lock
 from typing import Any
 
 import torch
@@ -11,8 +12,8 @@ from torch.fx import GraphModule
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e, prepare_qat_pt2e
 from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
+from dvfl_mobile.model.lean.at_once import each
 from dvfl_mobile.model.lean.exports import lean_exports
-from dvfl_mobile.model.lean.memory import kept_memory
 from dvfl_mobile.quantization.calibrate.observers import observer_named
 from dvfl_mobile.quantization.graph.annotate import FocalModulationQuantizer, Product
 from dvfl_mobile.quantization.graph.edges import Edge, PerChannelWeightEdge, TokenEdge
@@ -109,15 +110,12 @@ def edges_of(graph: GraphModule) -> dict[str, Edge]:
     return {module.key: module for module in graph.modules() if isinstance(module, Edge)}
 
 
-def run_clips(graph: nn.Module, clips: Iterable[Any], advance: Callable[[], None] = lambda: None) -> Tensor:
-    """Logits, `(N,K)`, of clips `(T,3,H,W)` of 0-255 pixels, one after the other, in the graph's own numbers."""
+def run_clips(
+    graph: nn.Module, clips: Iterable[Any], advance: Callable[[], None] = lambda: None, *, in_turn: bool = False
+) -> Tensor:
+    """Logits, `(N,K)`, of clips `(T,3,H,W)` of 0-255 pixels, each by itself, in the graph's own numbers."""
     dtype = next(graph.parameters()).dtype
-    logits = []
-    with torch.no_grad(), kept_memory():
-        for clip in clips:
-            logits.append(graph(torch.from_numpy(clip).to(dtype)))
-            advance()
-    return torch.cat(logits)
+    return torch.cat(each(lambda clip: graph(torch.from_numpy(clip).to(dtype)), clips, advance, in_turn=in_turn))
 
 
 @lean_exports()
@@ -139,7 +137,13 @@ class _Watching:
         class Watcher(observer):  # type: ignore[misc, valid-type]
             def __init__(self, **arguments: Any) -> None:
                 super().__init__(**arguments)
+                self._one_by_one = Lock()
                 watchers[key] = self
+
+            def forward(self, values: Tensor) -> Tensor:
+                with self._one_by_one:  # clips pass two at once
+                    watched: Tensor = super().forward(values)
+                return watched
 
         watchers = self._watchers
         return _activation_spec(Watcher)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 # Of glibc's <malloc.h>, and its defaults.
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-_TRIM_THRESHOLD_DEFAULT, _MMAP_MAX_DEFAULT = 128 << 10, 65536
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
+_TRIM_THRESHOLD_DEFAULT, _MMAP_MAX_DEFAULT, _AS_MANY_AS_THREADS_NEED = 128 << 10, 65536, 0
 
 
 @contextmanager
@@ -26,9 +26,12 @@ def kept_memory() -> Iterator[None]:
     assert libc is not None
     libc.mallopt(_MMAP_MAX, 0)
     libc.mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)
+    # Threads have arenas of their own, in which no tensor above 64 MB has room: one for all.
+    libc.mallopt(_ARENA_MAX, 1)
     try:
         yield
     finally:
         libc.mallopt(_MMAP_MAX, _MMAP_MAX_DEFAULT)
         libc.mallopt(_TRIM_THRESHOLD, _TRIM_THRESHOLD_DEFAULT)
+        libc.mallopt(_ARENA_MAX, _AS_MANY_AS_THREADS_NEED)
         libc.malloc_trim(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from dvfl_mobile.delegation import module_path
 from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.model.default import seeded_student
 from dvfl_mobile.model.deploy import DeployForm
+from dvfl_mobile.progress import silent
 from dvfl_mobile.quantization.calibrate import ptq, token_scaling
-from dvfl_mobile.quantization.calibrate.observers import OBSERVERS, observer_named
+from dvfl_mobile.quantization.calibrate.observers import BY_ORDER, OBSERVERS, observer_named
 from dvfl_mobile.quantization.calibrate.token_scaling import layers_to_scale
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.edges import PerChannelWeightEdge, TokenEdge, weight_scales
@@ -191,6 +193,19 @@ def test_every_observer_finds_a_range_for_every_edge(observer: str) -> None:
     expected = graphs.run_clips(deploy_form(form.student, ()), clips).double().numpy()
     # On two clips the moving average gives 14.9 to 15.1 dB, as a processor's kernels round; on 16, 17.3 dB.
     assert sqnr_db(expected, found) > 15
+
+
+@pytest.mark.parametrize("observer", [name for name in OBSERVERS if name not in BY_ORDER])
+def test_a_range_is_the_same_whichever_of_two_clips_is_faster(observer: str) -> None:
+    clips = [torch.randn(1, 8, 20, 30, generator=torch.Generator().manual_seed(seed)) * (1 + seed) for seed in range(4)]
+    assert reach(observer, clips) == reach(observer, [clips[index] for index in (1, 0, 3, 2)])
+
+
+@pytest.mark.parametrize(("observer", "in_turn"), [("percentile", False), ("moving_average", True), ("mse", True)])
+def test_clips_pass_in_turn_where_their_order_makes_a_difference(observer: str, in_turn: bool) -> None:
+    with mock.patch.object(graphs, "run_clips", wraps=graphs.run_clips) as run_clips:
+        ptq._find(small_student(), drawn(1, 1), observer, (), silent)
+    assert run_clips.call_args.kwargs == {"in_turn": in_turn}
 
 
 def reach(name: str, clips: Sequence[torch.Tensor]) -> tuple[float, float]:
