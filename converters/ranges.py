@@ -12,6 +12,7 @@ from torch.fx import GraphModule, Interpreter, Node
 from torch.overrides import TorchFunctionMode
 
 from dvfl_mobile.delegation import module_path
+from dvfl_mobile.model.lean.at_once import pixels_of
 from dvfl_mobile.model.lean.memory import kept_memory
 from dvfl_mobile.model.lean.rounding import rounded
 from dvfl_mobile.model.ranges import CONSTANT, MOST_HALF, Ranges
@@ -47,7 +48,7 @@ def measure_ranges(form: nn.Module, clips: Any, source: str) -> Ranges:
     with torch.no_grad(), kept_memory():
         weights = _weights(form) if isinstance(form, GraphModule) else {}
         for clip in clips:
-            pixels = torch.from_numpy(clip).float()
+            pixels = pixels_of(clip)
             if isinstance(form, GraphModule):
                 _Watched(form, rows).run(pixels, initial_env=dict(weights))
             else:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dvfl_mobile.model.deploy import DeployForm, Downsample
-from dvfl_mobile.model.lean.at_once import each
+from dvfl_mobile.model.lean.at_once import each, pixels_of
 from dvfl_mobile.model.rewrites import PerTokenScaledLinear, PerTokenScaledPatches
 from dvfl_mobile.targets import Normalizer, TokenScaling
 
@@ -39,7 +39,7 @@ def layers_to_scale(form: DeployForm, clips: Iterable[Any]) -> tuple[str, ...]:
     reading = {name: _Reading(form.get_submodule(name)) for name in least}
     hooks = [form.get_submodule(name).register_forward_pre_hook(reading[name].watch) for name in reading]
     try:
-        each(lambda clip: form(torch.from_numpy(clip).float()), clips)
+        each(lambda clip: form(pixels_of(clip)), clips)
     finally:
         for hook in hooks:
             hook.remove()

@@ -12,7 +12,7 @@ from torch.fx import GraphModule
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e, prepare_qat_pt2e
 from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
-from dvfl_mobile.model.lean.at_once import each
+from dvfl_mobile.model.lean.at_once import each, pixels_of
 from dvfl_mobile.model.lean.exports import lean_exports
 from dvfl_mobile.quantization.calibrate.observers import observer_named
 from dvfl_mobile.quantization.graph.annotate import FocalModulationQuantizer, Product
@@ -115,7 +115,7 @@ def run_clips(
 ) -> Tensor:
     """Logits, `(N,K)`, of clips `(T,3,H,W)` of 0-255 pixels, each by itself, in the graph's own numbers."""
     dtype = next(graph.parameters()).dtype
-    return torch.cat(each(lambda clip: graph(torch.from_numpy(clip).to(dtype)), clips, advance, in_turn=in_turn))
+    return torch.cat(each(lambda clip: graph(pixels_of(clip, dtype)), clips, advance, in_turn=in_turn))
 
 
 @lean_exports()

@@ -23,6 +23,7 @@ from torchao.quantization.pt2e.quantizer import QuantizationSpec, QuantizationSp
 
 from dvfl_mobile.delegation import module_path
 from dvfl_mobile.documents import Document
+from dvfl_mobile.model.lean.at_once import pixels_of
 from dvfl_mobile.model.lean.rounding import rounded
 from dvfl_mobile.quantization.graph import graphs
 from dvfl_mobile.quantization.graph.annotate import PRODUCTS, FocalModulationQuantizer, Product
@@ -183,7 +184,7 @@ class Parts:
 
     def begin(self, clip: Any) -> Run:
         """A run that stands before the first node."""
-        return Run(0, {next(n for n in self._nodes if n.op == "placeholder"): torch.from_numpy(clip).float()})
+        return Run(0, {next(n for n in self._nodes if n.op == "placeholder"): pixels_of(clip)})
 
     def run(self, plan: Plan, run: Run) -> Tensor:
         """Run to the end, from where `run` stands, which stays there."""
