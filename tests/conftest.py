@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,16 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _garbage_of_this_file_alone() -> None:
-    """What is there now stays, packages that earlier files imported above all, and needs no looking through."""
+def _garbage_of_this_file_alone() -> Iterator[None]:
+    """What is there now stays, packages that earlier files imported above all, and needs no looking through.
+
+    Nor is it looked through meanwhile, which Core ML's converter asks for each time.
+    """
     gc.collect()
     gc.freeze()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gc, "collect", lambda *_: 0)
+        yield
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

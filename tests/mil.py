@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -61,24 +59,16 @@ def convert(body: Callable[..., Any], inputs: Iterable[np.ndarray], opset: str, 
     """The program as it was built, saved in `package`; no pass of the main pipeline may fold or change it."""
     ct = pytest.importorskip("coremltools", reason="programs are built with coremltools")
     target = getattr(ct.target, opset)
-    with quick_conversion():
-        specs = [mb.TensorSpec(shape=x.shape, dtype=types.numpy_type_to_builtin_type(x.dtype)) for x in inputs]
-        return ct.convert(
-            mb.program(input_specs=specs, opset_version=target)(body),
-            convert_to="mlprogram",
-            minimum_deployment_target=target,
-            compute_precision=ct.precision.FLOAT32,
-            pass_pipeline=ct.PassPipeline.EMPTY,
-            skip_model_load=True,
-            package_dir=str(package),
-        )
-
-
-@contextmanager
-def quick_conversion() -> Iterator[None]:
-    """coremltools collects garbage after each conversion, which takes 30 times as long as a conversion of this size."""
-    with mock.patch("gc.collect"):
-        yield
+    specs = [mb.TensorSpec(shape=x.shape, dtype=types.numpy_type_to_builtin_type(x.dtype)) for x in inputs]
+    return ct.convert(
+        mb.program(input_specs=specs, opset_version=target)(body),
+        convert_to="mlprogram",
+        minimum_deployment_target=target,
+        compute_precision=ct.precision.FLOAT32,
+        pass_pipeline=ct.PassPipeline.EMPTY,
+        skip_model_load=True,
+        package_dir=str(package),
+    )
 
 
 def run_model(model: Any, *inputs: np.ndarray) -> Outputs:

@@ -32,11 +32,18 @@ def looked_for_seldom() -> Iterator[None]:
 @contextmanager
 def not_looked_for_in_what_is_there() -> Iterator[None]:
     """Within the block, garbage is looked for among what is made in it, unless somebody froze objects before."""
-    freezes = gc.get_freeze_count() < FROZEN_BY_PYTHON
+    # To count them takes a while where there are many: a block within another doesn't.
+    freezes = not _frozen_here and gc.get_freeze_count() < FROZEN_BY_PYTHON
     if freezes:
         gc.freeze()
+    _frozen_here.append(freezes)
     try:
         yield
     finally:
+        _frozen_here.pop()
         if freezes:
             gc.unfreeze()
+
+
+_frozen_here: list[bool] = []
+"""Of each block that is open, whether it froze what was there."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.mil import floats, mb, quick_conversion
+from tests.mil import floats, mb
 
 X = floats(1, 4)
 
@@ -25,16 +25,15 @@ def classifier(package: Path, labels: list[Any], *, precision: str = "FLOAT32", 
         shares = mb.softmax(x=shifted, axis=-1, name="shares")
         return (shares, shifted) if logits else shares
 
-    with quick_conversion():
-        ct.convert(
-            mb.program(input_specs=specs, opset_version=ct.target.iOS16)(body),
-            convert_to="mlprogram",
-            classifier_config=ct.ClassifierConfig(labels, "label", predicted_probabilities_output="shares"),
-            minimum_deployment_target=ct.target.iOS16,
-            compute_precision=getattr(ct.precision, precision),
-            skip_model_load=True,
-            package_dir=str(package),
-        )
+    ct.convert(
+        mb.program(input_specs=specs, opset_version=ct.target.iOS16)(body),
+        convert_to="mlprogram",
+        classifier_config=ct.ClassifierConfig(labels, "label", predicted_probabilities_output="shares"),
+        minimum_deployment_target=ct.target.iOS16,
+        compute_precision=getattr(ct.precision, precision),
+        skip_model_load=True,
+        package_dir=str(package),
+    )
     return MilExecutor(package)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.mil import convert, floats, mb, names_of, quick_conversion, run_model
+from tests.mil import convert, floats, mb, names_of, run_model
 
 X = floats(2, 8)
 
@@ -78,13 +78,12 @@ CASES: dict[str, tuple[str, list[tuple[str, Any]], str]] = {
 def test_compressed_weights_are_what_coremltools_decompresses(case: str, tmp_path: Path) -> None:
     cto = pytest.importorskip("coremltools.optimize.coreml")
     opset, steps, holder = CASES[case]
-    with quick_conversion():
-        model = dense(tmp_path, opset)
-        for index, (name, config_of) in enumerate(steps):
-            config = cto.OptimizationConfig(global_config=config_of(cto))
-            joint = {"joint_compression": True} if index else {}
-            model = getattr(cto, name)(model, config, **joint)
-        plain = cto.decompress_weights(model)
+    model = dense(tmp_path, opset)
+    for index, (name, config_of) in enumerate(steps):
+        config = cto.OptimizationConfig(global_config=config_of(cto))
+        joint = {"joint_compression": True} if index else {}
+        model = getattr(cto, name)(model, config, **joint)
+    plain = cto.decompress_weights(model)
     assert holder in set(names_of(model._mil_program.functions["main"]))
     assert not any(name.startswith("constexpr") for name in names_of(plain._mil_program.functions["main"]))
     (compressed,), (expected,) = run_model(model, X), run_model(plain, X)
