@@ -293,8 +293,9 @@ def golden_network(architecture: Architecture) -> VideoFocalNet:
 
 
 def logits(network: nn.Module, clips: Tensor) -> Tensor:
+    """A clip of the deploy form, `(T,3,H,W)`, lies channels last, as where the product runs it: twice as fast."""
     with torch.no_grad():
-        return network(clips)
+        return network(clips.contiguous(memory_format=torch.channels_last) if clips.dim() == 4 else clips)
 
 
 def exact_logits(network: VideoFocalNet, clips: Tensor) -> Tensor:
