@@ -33,7 +33,7 @@ from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.values import EXECUTOR_NOTE
 from dvfl_mobile.targets import every, target_named
 from dvfl_mobile.version import __version__
-from tests.checkpoints import SMALL
+from tests.checkpoints import SMALL, TINY
 from tests.conversions import Make, skip_without
 from tests.quantized import drawn, small_form
 
@@ -293,8 +293,7 @@ def test_coreml_computes_in_the_recipe_s_numbers(made: Make, recipe: str, halves
 @pytest.mark.parametrize(("minimum_ios", "specification"), [(16, 7), (17, 8), (18, 9)])
 def test_coreml_is_for_the_ios_that_was_asked_for(tmp_path: Path, minimum_ios: int, specification: int) -> None:
     skip_without("coreml")
-    tiny = seeded_student(SMALL.model_copy(update={"depths": (1,), "focal_levels": (1,), "focal_windows": (3,)}))
-    [artifact] = convert(tiny, make_plan(["coreml"], "fp32", tmp_path, minimum_ios))
+    [artifact] = convert(seeded_student(TINY), make_plan(["coreml"], "fp32", tmp_path, minimum_ios))
     assert artifact.manifest.minimum_os == f"iOS {minimum_ios}"
     spec = _coreml_spec(artifact.folder / artifact.manifest.file)
     assert spec.specificationVersion == specification
