@@ -12,14 +12,9 @@ schema: Any = pytest.importorskip(
     "executorch.backends.xnnpack.serialization.xnnpack_graph_schema", reason="needs the executorch extra"
 )
 
-from dvfl_mobile.converters.xnnpack_graph import (  # noqa: E402
-    compute_in_half,
-    fold_transposes,
-    fuse_lookups,
-    halve_weights,
-    rewriting,
-    share_conversions,
-)
+from dvfl_mobile.converters.xnnpack.half import compute_in_half, halve_weights  # noqa: E402
+from dvfl_mobile.converters.xnnpack.rewriting import rewriting  # noqa: E402
+from dvfl_mobile.converters.xnnpack.shorten import fold_transposes, fuse_lookups, share_conversions  # noqa: E402
 from tests.conversions import Make  # noqa: E402
 
 NOT_EXTERNAL = 0xFFFFFFFF

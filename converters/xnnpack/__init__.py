@@ -1,0 +1,1 @@
+"""Passes over the graph that ExecuTorch hands to XNNPACK."""

@@ -1,0 +1,74 @@
+"""ExecuTorch's `XNNGraph`: what the passes over it ask of its values and operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import cache
+from typing import Any
+
+INPUTS = ("input_id", "input1_id", "input2_id", "input3_id", "input4_id", "input5_id", "filter_id", "bias_id")
+"""The fields of an operator that name what it reads."""
+NOT_EXTERNAL = 0xFFFFFFFF
+"""The `external_id` of what is neither input nor output of the graph."""
+
+
+def external(graph: Any) -> set[int]:
+    """The graph's inputs and outputs."""
+    return {each.id_out for each in map(tensor, graph.xvalues) if each.external_id != NOT_EXTERNAL}
+
+
+def values_read(graph: Any) -> set[int | None]:
+    """What any operator reads."""
+    return {getattr(node.xnode_union, name) for node in graph.xnodes for name in inputs_of(node)}
+
+
+def readers(graph: Any, value: int) -> list[Any]:
+    """The operators that read a value."""
+    return [node for node in graph.xnodes if any(getattr(node.xnode_union, name) == value for name in inputs_of(node))]
+
+
+def inputs_of(node: Any) -> tuple[str, ...]:
+    """Those of `INPUTS` that an operator has."""
+    kind: type = type(node.xnode_union)
+    return _inputs(kind)
+
+
+@cache
+def _inputs(kind: type) -> tuple[str, ...]:
+    """Those of `INPUTS` that a kind of operator has."""
+    return tuple(field.name for field in fields(kind) if field.name in INPUTS)
+
+
+def is_quantized(value: Any) -> bool:
+    """Whether a value holds integers."""
+    return type(value.xvalue_union).__name__ == "XNNQuantizedTensorValue"
+
+
+def is_convert(operation: Any) -> bool:
+    """Whether an operator changes the type of what it reads."""
+    return type(operation).__name__ == "XNNConvert"
+
+
+def is_transpose(operation: Any) -> bool:
+    """Whether an operator moves dimensions."""
+    return type(operation).__name__ == "XNNStaticTranspose"
+
+
+def tensor(value: Any) -> Any:
+    """A value's tensor, whether or not it has scales."""
+    union = value.xvalue_union
+    return getattr(union, "tensor_value", union)
+
+
+def next_id(graph: Any) -> int:
+    """An id that no value has."""
+    return 1 + max(int(tensor(value).id_out) for value in graph.xvalues)
+
+
+def replace_value(graph: Any, old: int, new: int, names: Sequence[str] = INPUTS) -> None:
+    """Have every operator use another value: read it, or by `names` also give it."""
+    for node in graph.xnodes:
+        for name in names:
+            if getattr(node.xnode_union, name, None) == old:
+                setattr(node.xnode_union, name, new)
