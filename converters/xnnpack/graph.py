@@ -28,6 +28,14 @@ def readers(graph: Any, value: int) -> list[Any]:
     return [node for node in graph.xnodes if any(getattr(node.xnode_union, name) == value for name in inputs_of(node))]
 
 
+def drop_unread_conversions(graph: Any) -> None:
+    """Drop the conversions that nothing reads."""
+    read = values_read(graph) | external(graph)
+    graph.xnodes[:] = [
+        node for node in graph.xnodes if not is_convert(node.xnode_union) or node.xnode_union.output_id in read
+    ]
+
+
 def inputs_of(node: Any) -> tuple[str, ...]:
     """Those of `INPUTS` that an operator has."""
     kind: type = type(node.xnode_union)
@@ -40,9 +48,14 @@ def _inputs(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind) if field.name in INPUTS)
 
 
-def is_quantized(value: Any) -> bool:
-    """Whether a value holds integers."""
-    return type(value.xvalue_union).__name__ == "XNNQuantizedTensorValue"
+def is_quantized(value: Any | None) -> bool:
+    """Whether a value holds integers; None holds none."""
+    return value is not None and type(value.xvalue_union).__name__ == "XNNQuantizedTensorValue"
+
+
+def is_by_token(value: Any) -> bool:
+    """Whether a value holds integers by a scale of each token's own, found as it comes."""
+    return type(getattr(value.xvalue_union, "quant_params", None)).__name__ == "PerTokenDynamicQuant"
 
 
 def is_convert(operation: Any) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from unittest import mock
 
 from dvfl_mobile.converters.xnnpack.half import Halve, halve_data
-from dvfl_mobile.converters.xnnpack.shorten import fold_transposes, fuse_lookups, share_conversions
+from dvfl_mobile.converters.xnnpack.shorten import fold_transposes, fuse_lookups, move_later, share_conversions
 
 
 @contextmanager
@@ -31,6 +31,7 @@ def rewriting(halve: Halve | None = None) -> Iterator[None]:
 
     def serialize_rewritten(graph: Any, constant_data: Any) -> Any:
         fuse_lookups(graph)
+        move_later(graph)
         share_conversions(graph)
         fold_transposes(graph)
         if halve is not None:

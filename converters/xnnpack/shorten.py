@@ -3,6 +3,8 @@
 ExecuTorch gives every convolution its channels-last input by a transpose, whatever the tensor's memory already
 looks like. The deploy form keeps tokens channels last throughout, so those transposes come in pairs that undo
 each other; `fold_transposes` composes and drops them. Of the nano's 138 only the input's own is left.
+`move_later` first brings those together between which a tensor is converted, and spares copies: XNNPACK reshapes in
+place what nothing else reads.
 
 `fuse_lookups` lets GELU read and give int8 where its neighbours do: XNNPACK then makes a table of 256 values of it,
 which ExecuTorch, that knows GELU in float only, surrounds with conversions instead. `share_conversions` drops those
@@ -11,14 +13,18 @@ of one tensor to the same type, but the first.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from dvfl_mobile.converters.xnnpack.graph import (
     NOT_EXTERNAL,
+    drop_unread_conversions,
     external,
+    is_by_token,
     is_convert,
     is_quantized,
     is_transpose,
+    next_id,
     readers,
     replace_value,
     tensor,
@@ -26,6 +32,46 @@ from dvfl_mobile.converters.xnnpack.graph import (
 )
 
 _LOOKUPS = ("XNNGelu",)
+_RESHAPE = "XNNStaticReshape"
+
+
+def move_later(graph: Any) -> None:
+    """Reshape and transpose what conversions and GELU give, and not what they read.
+
+    What both a convolution, in four dimensions, and a conversion, in three, read of a GELU is then copied for neither.
+    A transpose stays before a conversion to more bytes; and what is scaled token by token keeps its tokens.
+
+    Args:
+        graph: ExecuTorch's `XNNGraph`, changed in place.
+    """
+    values = {tensor(value).id_out: value for value in graph.xvalues}
+    kept = external(graph)
+    moves: dict[int, Any] = {}
+    nodes = []
+    for node in graph.xnodes:
+        operation = node.xnode_union
+        later = []
+        if _is_by_element(operation, values) and operation.output_id not in kept:
+            while operation.input_id in moves:
+                if is_transpose(moves[operation.input_id]) and _widens(operation, values):
+                    break
+                move = copy.copy(moves[operation.input_id])
+                given = copy.deepcopy(values[operation.output_id])
+                tensor(given).id_out = next_id(graph)
+                tensor(given).dims = list(tensor(values[move.input_id]).dims)
+                tensor(given).num_dims = len(tensor(given).dims)
+                graph.xvalues.append(given)
+                values[tensor(given).id_out] = given
+                operation.input_id, move.input_id = move.input_id, tensor(given).id_out
+                move.output_id, operation.output_id = operation.output_id, tensor(given).id_out
+                moves[move.output_id] = move
+                later.insert(0, type(node)(xnode_union=move, debug_handle=node.debug_handle))
+        if is_transpose(operation) or type(operation).__name__ == _RESHAPE:
+            moves[operation.output_id] = operation
+        nodes += [node, *later]
+    graph.xnodes[:] = nodes
+    _compose_reshapes(graph, values, kept)
+    _drop_unread(graph, kept)
 
 
 def fold_transposes(graph: Any) -> None:
@@ -45,7 +91,7 @@ def fold_transposes(graph: Any) -> None:
         if is_transpose(operation) and _is_sorted(operation.perm) and operation.output_id not in kept:
             replace_value(graph, operation.output_id, operation.input_id)
             graph.xnodes.remove(node)
-    _drop_unread_transposes(graph, kept)
+    _drop_unread(graph, kept)
     for node in graph.xnodes:
         operation = node.xnode_union
         if is_transpose(operation):
@@ -78,11 +124,7 @@ def fuse_lookups(graph: Any) -> None:
         ):
             operation.input_id, operation.output_id = before.input_id, after[0].xnode_union.output_id
             graph.xnodes.remove(after[0])
-    kept = external(graph)
-    read = values_read(graph) | kept
-    graph.xnodes[:] = [
-        node for node in graph.xnodes if not is_convert(node.xnode_union) or node.xnode_union.output_id in read
-    ]
+    drop_unread_conversions(graph)
 
 
 def share_conversions(graph: Any) -> None:
@@ -104,6 +146,18 @@ def share_conversions(graph: Any) -> None:
             graph.xnodes.remove(node)
 
 
+def _is_by_element(operation: Any, values: dict[int, Any]) -> bool:
+    """Whether what an operator gives of an element depends on nothing but that element."""
+    if not is_convert(operation):
+        return type(operation).__name__ in _LOOKUPS
+    return not is_by_token(values[operation.output_id])
+
+
+def _widens(operation: Any, values: dict[int, Any]) -> bool:
+    """Whether it reads integers and gives floats."""
+    return is_quantized(values[operation.input_id]) and not is_quantized(values[operation.output_id])
+
+
 def _compose(graph: Any) -> None:
     """Make each transpose read what the first of its chain reads. One pass does it: nodes are in order."""
     transposes: dict[int, Any] = {}
@@ -118,10 +172,29 @@ def _compose(graph: Any) -> None:
         transposes[operation.output_id] = operation
 
 
-def _drop_unread_transposes(graph: Any, kept: set[int]) -> None:
+def _compose_reshapes(graph: Any, values: dict[int, Any], kept: set[int]) -> None:
+    """Make each reshape read what the first of its chain reads, and drop those that change nothing."""
+    sources: dict[int, int] = {}
+    for node in list(graph.xnodes):
+        operation = node.xnode_union
+        if type(operation).__name__ != _RESHAPE:
+            continue
+        operation.input_id = sources.get(operation.input_id, operation.input_id)
+        sources[operation.output_id] = operation.input_id
+        dims = tensor(values[operation.input_id]).dims
+        if list(dims) == list(operation.new_shape) and operation.output_id not in kept:
+            replace_value(graph, operation.output_id, operation.input_id)
+            graph.xnodes.remove(node)
+
+
+def _drop_unread(graph: Any, kept: set[int]) -> None:
+    """Drop transposes and reshapes that nothing reads."""
     read = values_read(graph) | kept
     graph.xnodes[:] = [
-        node for node in graph.xnodes if not is_transpose(node.xnode_union) or node.xnode_union.output_id in read
+        node
+        for node in graph.xnodes
+        if not (is_transpose(node.xnode_union) or type(node.xnode_union).__name__ == _RESHAPE)
+        or node.xnode_union.output_id in read
     ]
 
 

@@ -14,7 +14,12 @@ schema: Any = pytest.importorskip(
 
 from dvfl_mobile.converters.xnnpack.half import compute_in_half, halve_weights  # noqa: E402
 from dvfl_mobile.converters.xnnpack.rewriting import rewriting  # noqa: E402
-from dvfl_mobile.converters.xnnpack.shorten import fold_transposes, fuse_lookups, share_conversions  # noqa: E402
+from dvfl_mobile.converters.xnnpack.shorten import (  # noqa: E402
+    fold_transposes,
+    fuse_lookups,
+    move_later,
+    share_conversions,
+)
 from tests.conversions import Make  # noqa: E402
 
 NOT_EXTERNAL = 0xFFFFFFFF
@@ -22,17 +27,26 @@ TO_LAST, TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
 def value(
-    key: int, dims: Sequence[int] = (2, 3, 4, 5), external: int = NOT_EXTERNAL, quantized: bool = False, data: int = 0
+    key: int,
+    dims: Sequence[int] = (2, 3, 4, 5),
+    external: int = NOT_EXTERNAL,
+    quantized: bool = False,
+    data: int = 0,
+    scales: Any = None,
 ) -> Any:
     datatype = schema.XNNDatatype.xnn_datatype_qint8 if quantized else schema.XNNDatatype.xnn_datatype_fp32
     tensor = schema.XNNTensorValue(datatype, len(dims), list(dims), data, external, 0, key)
     if quantized:
-        tensor = schema.XNNQuantizedTensorValue(tensor, schema.PerTensorQuant(0.5, 0))
+        tensor = schema.XNNQuantizedTensorValue(tensor, scales or schema.PerTensorQuant(0.5, 0))
     return schema.XValue(tensor)
 
 
 def transpose(source: int, result: int, perm: Sequence[int]) -> Any:
     return schema.XNode(schema.XNNStaticTranspose(len(perm), list(perm), source, result, 0), 0)
+
+
+def reshape(source: int, result: int, shape: Sequence[int]) -> Any:
+    return schema.XNode(schema.XNNStaticReshape(len(shape), list(shape), source, result, 0), 0)
 
 
 def gelu(source: int, result: int) -> Any:
@@ -252,6 +266,63 @@ def test_static_int8_leaves_gelu_float_for_the_pooled_context_alone(made: Make) 
         if hasattr(node.xnode_union, "filter_id") and node.xnode_union.filter_id not in values
     }
     assert len(int8_filters) == len(found.artifact.manifest.quantization.products)
+
+
+def test_what_is_read_in_two_shapes_is_copied_for_neither() -> None:
+    made = graph(
+        [
+            value(0, (2, 12, 5), external=0, quantized=True),
+            value(1, (2, 3, 4, 5), quantized=True),
+            value(2, (2, 12, 5), quantized=True),
+            value(3, (2, 12, 5), quantized=True),
+            value(4, (2, 12, 5)),
+            value(9, (2, 3, 4, 5), external=1, quantized=True),
+        ],
+        [
+            reshape(0, 1, (2, 3, 4, 5)),
+            reshape(1, 2, (2, 12, 5)),
+            gelu(2, 3),
+            convert(3, 4),
+            reshape(3, 9, (2, 3, 4, 5)),
+        ],
+    )
+    move_later(made)
+    [(_, _, table), *readers] = rows_of(made)
+    assert [row[0] for row in rows_of(made)] == ["Gelu", "Convert", "Reshape"]
+    assert [row[1] for row in readers] == [table, table], "both read it as it is"
+    assert readers[1][2:] == (9, (2, 3, 4, 5))
+
+
+@pytest.mark.parametrize(("narrows", "moves"), [(True, 0), (False, 2)], ids=["to integers", "to floats"])
+def test_transposes_around_a_conversion_go_where_it_narrows(narrows: bool, moves: int) -> None:
+    made = graph(
+        [
+            value(0, (2, 4, 5, 3), external=0, quantized=not narrows),
+            value(1, (2, 3, 4, 5), quantized=not narrows),
+            value(2, (2, 3, 4, 5), quantized=narrows),
+            value(3, (2, 4, 5, 3), quantized=narrows),
+            value(9, (2, 4, 5, 3), external=1, quantized=narrows),
+        ],
+        [transpose(0, 1, TO_FIRST), convert(1, 2), transpose(2, 3, TO_LAST), gelu(3, 9)],
+    )
+    move_later(made)
+    fold_transposes(made)
+    assert sum(_is(node, "StaticTranspose") for node in made.xnodes) == moves
+
+
+def test_what_is_scaled_by_token_keeps_its_tokens() -> None:
+    by_token = schema.PerTokenDynamicQuant(1)
+    nodes = [reshape(0, 1, (2, 6, 10)), convert(1, 9)]
+    made = graph(
+        [
+            value(0, (2, 12, 5), external=0),
+            value(1, (2, 6, 10)),
+            value(9, (2, 6, 10), external=1, quantized=True, scales=by_token),
+        ],
+        nodes,
+    )
+    move_later(made)
+    assert [row[:3] for row in rows_of(made)] == [("Reshape", 0, 1), ("Convert", 1, 9)]
 
 
 @pytest.mark.parametrize("recipe", ["fp32", "weight_only_wf16_afp32"])
