@@ -8,11 +8,16 @@ from pathlib import Path
 from dvfl_mobile.converters.base import Lowered, Request
 from dvfl_mobile.converters.edge import METADATA_METHOD, delegation_of
 from dvfl_mobile.converters.executorch_passes import passes_that_apply
-from dvfl_mobile.converters.xnnpack.half import Halve, compute_in_half, halve_weights
+from dvfl_mobile.converters.xnnpack.half import Halve, compute_floats_in_half, compute_in_half, halve_weights
 from dvfl_mobile.converters.xnnpack.rewriting import rewriting
 from dvfl_mobile.recipes import RECIPES
 
-_HALVED: Mapping[str, Halve] = {"fp16": compute_in_half, "weight_only_wf16_afp32": halve_weights}
+_HALVED: Mapping[str, Halve] = {
+    "fp16": compute_in_half,
+    "weight_only_wf16_afp32": halve_weights,
+    "static_wi8_ai8": compute_floats_in_half,
+    "auto": compute_floats_in_half,
+}
 
 
 def lower(request: Request, path: Path) -> Lowered:

@@ -264,7 +264,11 @@ _TARGETS = (
                 "int8 weights of linear layers by channel, their activations to int8 as they come, with a "
                 "scale for each row; convolutions and the rest float32"
             ),
-            **_static("int8 weights by channel and int8 activations through XNNPACK, some token by token; {floats}"),
+            **_static(
+                "int8 weights by channel and int8 activations through XNNPACK, some token by token; {floats}: "
+                "float16 where the processor has it, float32 elsewhere",
+                "float16",
+            ),
         },
         instead={
             "weight_only_wi8_afp32": (

@@ -28,6 +28,7 @@ def rewriting(halve: Halve | None = None) -> Iterator[None]:
     backend, serialize = xnnpack_preprocess.XnnpackBackend, xnnpack_preprocess.serialize_xnnpack_binary
     preprocess = backend.preprocess
     halved: dict[str, str] = {}
+    used: set[str] = set()
 
     def serialize_rewritten(graph: Any, constant_data: Any) -> Any:
         fuse_lookups(graph)
@@ -36,12 +37,13 @@ def rewriting(halve: Halve | None = None) -> Iterator[None]:
         fold_transposes(graph)
         if halve is not None:
             halved.update(halve(graph))
+            used.update(constant.named_key for constant in graph.constant_data)
         return serialize(graph, constant_data)
 
     def preprocess_rewritten(program: Any, compile_specs: Any) -> Any:
         result = preprocess(program, compile_specs)
         if halved:
-            result.data_store_output = halve_data(result.data_store_output, halved)
+            result.data_store_output = halve_data(result.data_store_output, halved, used)
         return result
 
     with (

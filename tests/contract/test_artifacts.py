@@ -35,7 +35,7 @@ from dvfl_mobile.targets import every, target_named
 from dvfl_mobile.version import __version__
 from tests.checkpoints import SMALL, TINY
 from tests.conversions import Make, skip_without
-from tests.quantized import drawn, small_form
+from tests.quantized import drawn, small_form, small_student
 
 # One that is compiled for one chip is held to most of these in `test_qualcomm`.
 TARGETS = tuple(target.name for target in every() if not target.socs)
@@ -258,9 +258,15 @@ def test_runtimes_compute_what_the_fake_quantized_graph_computes(made: Make) -> 
     """XNNPACK's; what they read token by token, the graph rounds token by token."""
     expected = run_clips(in_double(small_form().graph(token_scaling="runtime")), drawn(4, 7)).numpy()
     in_float32 = run_clips(small_form().graph(token_scaling="runtime"), drawn(4, 7)).double().numpy()
+    in_float = run_clips(in_double(small_student().form("native")), drawn(4, 7)).numpy()
     for target in ON_XNNPACK:
         artifact = made(target, "static_wi8_ai8").artifact
         found = open_runner(artifact.folder, artifact.manifest).run(drawn(4, 7)).astype(np.float64)
+        if recipe_named("static_wi8_ai8").computes_in(target) == "float16":
+            # At 127 steps the last bit of half precision is a sixteenth of one: now and then a value rounds to the
+            # next integer, which costs no more than rounding to integers does.
+            assert sqnr_db(expected, found) >= sqnr_db(in_float, expected)
+            continue
         # What float32 computes differently in its last bit rounds to the next integer now and then. How often is chance
         # on so small a network: on some processors PyTorch's own float32 keeps 33 dB of float64. Runtimes keep as much,
         # but for that chance: 3 dB.

@@ -12,7 +12,7 @@ schema: Any = pytest.importorskip(
     "executorch.backends.xnnpack.serialization.xnnpack_graph_schema", reason="needs the executorch extra"
 )
 
-from dvfl_mobile.converters.xnnpack.half import compute_in_half, halve_weights  # noqa: E402
+from dvfl_mobile.converters.xnnpack.half import compute_floats_in_half, compute_in_half, halve_data, halve_weights  # noqa: E402
 from dvfl_mobile.converters.xnnpack.rewriting import rewriting  # noqa: E402
 from dvfl_mobile.converters.xnnpack.shorten import (  # noqa: E402
     fold_transposes,
@@ -217,6 +217,17 @@ def test_a_shared_filter_is_halved_once(filters: tuple[int, int]) -> None:
             assert entry.xvalue_union.datatype == schema.XNNDatatype.xnn_datatype_fp16
 
 
+@pytest.mark.parametrize("used", [set(), {"zeros"}], ids=["half alone", "float32 too"])
+def test_data_is_kept_in_float32_for_whoever_still_reads_it(used: set[str]) -> None:
+    from executorch.exir._serialize._named_data_store import NamedDataStore
+
+    store = NamedDataStore()
+    store.add_named_data("zeros", np.zeros(4, np.float32).tobytes(), 16)
+    made = halve_data(store.get_named_data_store_output(), {"zeros": "zeros_fp16"}, used)
+    sizes = {key: len(made.buffers[entry.buffer_index]) for key, entry in made.pte_data.items()}
+    assert sizes == {"zeros_fp16": 8, **dict.fromkeys(used, 16)}
+
+
 def test_gelu_between_two_conversions_becomes_a_table() -> None:
     made = graph(
         [value(0, external=0, quantized=True), value(1), value(2), value(9, external=1, quantized=True)],
@@ -266,6 +277,16 @@ def test_static_int8_leaves_gelu_float_for_the_pooled_context_alone(made: Make) 
         if hasattr(node.xnode_union, "filter_id") and node.xnode_union.filter_id not in values
     }
     assert len(int8_filters) == len(found.artifact.manifest.quantization.products)
+
+
+def kinds_of(nodes: Sequence[Any]) -> set[str]:
+    return {type(node.xnode_union).__name__ for node in nodes}
+
+
+def types_of(made: Any) -> dict[int, str]:
+    """The type of each value, by its key."""
+    tensors = [getattr(entry.xvalue_union, "tensor_value", entry.xvalue_union) for entry in made.xvalues]
+    return {each.id_out: schema.XNNDatatype(each.datatype).name.removeprefix("xnn_datatype_") for each in tensors}
 
 
 def test_what_is_read_in_two_shapes_is_copied_for_neither() -> None:
@@ -323,6 +344,39 @@ def test_what_is_scaled_by_token_keeps_its_tokens() -> None:
     )
     move_later(made)
     assert [row[:3] for row in rows_of(made)] == [("Reshape", 0, 1), ("Convert", 1, 9)]
+
+
+@pytest.mark.parametrize(
+    ("scale", "kind"), [(2.0**-14, "fp16"), (2.0**-14.01, "fp32")], ids=["a normal number", "too small a scale"]
+)
+def test_half_precision_holds_what_a_scale_that_it_holds_converts(scale: float, kind: str) -> None:
+    made = graph(
+        [*ends(), value(1, quantized=True, scales=schema.PerTensorQuant(scale, 0)), value(2), value(3)],
+        [convert(0, 1), convert(1, 2), transpose(2, 3, TO_LAST), transpose(3, 9, TO_FIRST)],
+    )
+    compute_floats_in_half(made)
+    types = types_of(made)
+    [read] = [node.xnode_union for node in made.xnodes if node.xnode_union.input_id == 1]
+    assert types[read.output_id] == kind
+    assert types[2] == types[3] == "fp16"
+
+
+def test_static_int8_has_half_floats_but_for_what_has_no_good_half_kernel(made: Make) -> None:
+    [lowered] = made("executorch", "static_wi8_ai8").graphs
+    types = types_of(lowered)
+    floats = [node for node in lowered.xnodes if types[node.xnode_union.output_id] == "fp32"]
+    halves = [node for node in lowered.xnodes if types[node.xnode_union.output_id] == "fp16"]
+    # The stem's convolution, pooled contexts, logits, what quantizes tokens one by one, and conversions for these.
+    assert {type(node.xnode_union).__name__ for node in floats} <= {
+        "XNNConv2d",
+        "XNNGelu",
+        "XNNConvert",
+        "XNNFullyConnected",
+    }
+    assert {"XNNMultiply", "XNNAdd", "XNNSubtract", "XNNFullyConnected"} <= {
+        type(node.xnode_union).__name__ for node in halves
+    }
+    assert len(halves) > 3 * len(floats)
 
 
 @pytest.mark.parametrize("recipe", ["fp32", "weight_only_wf16_afp32"])

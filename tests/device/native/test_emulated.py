@@ -19,6 +19,7 @@ from dvfl_mobile.errors import DeviceError
 from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.parity.thresholds import arithmetic_of, thresholds_for
 from dvfl_mobile.quantization.graph.graphs import in_double, run_clips
+from dvfl_mobile.recipes import recipe_named
 from dvfl_mobile.runners.base import open_runner
 from dvfl_mobile.runners.pytorch import TorchRunner
 from dvfl_mobile.targets import target_named
@@ -36,7 +37,12 @@ leaves 33.9 to 40.4 dB of these clips; a qemu that multiplies wrongly left 0.7."
 
 AS_NEAR_DB = 2
 """How much further from the graph in float64 Arm may be than x86: each rounds otherwise here and there. ExecuTorch's
-leave 32.3 and 32.5 dB of these clips, TFLite's 32.5 and 33.3."""
+leave 32.3 and 32.5 dB of these clips with floats in float32, TFLite's 32.5 and 33.3."""
+
+IN_HALF_DB = 3
+"""How much further from PyTorch int8 may be with half floats between the integers than the graph in float64: as many
+integers again rounded to the next one, which is as good a rounding where a value lies near the middle. ExecuTorch's
+are 1.3 to 2.3 dB further, TFLite's, by last bits of float32, 0.8 to 1.6."""
 
 
 @pytest.fixture(autouse=True)
@@ -93,9 +99,11 @@ def test_int8_artifacts_say_the_same_class(
         found = runner.run(pixels)
     assert np.array_equal(found.argmax(1), reference.argmax(1))
     here = open_runner(artifact.folder, artifact.manifest).run(pixels).astype(np.float64)
-    found = found.astype(np.float64)
+    found, exact = found.astype(np.float64), rounded_logits(target)
+    if recipe_named("static_wi8_ai8").computes_in(target) == "float16":
+        assert sqnr_db(reference, found) >= sqnr_db(reference, exact) - IN_HALF_DB
+        return
     assert sqnr_db(here, found) >= ARM_AGAINST_X86_DB
-    exact = rounded_logits(target)
     assert sqnr_db(exact, found) >= sqnr_db(exact, here) - AS_NEAR_DB
 
 

@@ -153,7 +153,7 @@ def test_these_alone_compute_in_half_what_a_recipe_leaves_in_float32() -> None:
     }
     assert in_half == {
         ("coreai", "fp16"),
-        ("executorch", "fp16"),
+        *(("executorch", recipe) for recipe in ("fp16", "static_wi8_ai8", "auto")),
         *(("executorch-coreml", recipe) for recipe in ("fp16", "static_wi8_ai8", "auto")),
         *(("coreml", recipe) for recipe in ("fp16", "static_wi8_ai8", "auto", "palettized_wi4_afp16")),
         *(("qualcomm", recipe) for recipe in ("fp16", "static_wi8_ai8", "auto")),
