@@ -103,11 +103,11 @@ def compute_floats_in_half(graph: Any) -> dict[str, str]:
     """
     values = {tensor(value).id_out: value for value in graph.xvalues}
     in_float = [node.xnode_union for node in graph.xnodes if _needs_float32(node.xnode_union, values)]
-    constants = {getattr(operation, name, None) for operation in in_float for name in ("filter_id", "bias_id")}
+    constants = {getattr(operation, name, NOT_EXTERNAL) for operation in in_float for name in ("filter_id", "bias_id")}
     of_integers = {
         node.xnode_union.bias_id
         for node in graph.xnodes
-        if is_quantized(values.get(getattr(node.xnode_union, "filter_id", None)))
+        if is_quantized(values.get(getattr(node.xnode_union, "filter_id", NOT_EXTERNAL)))
     }
     renamed = compute_in_half(graph, keep=constants | of_integers)
     makers = {node.xnode_union.output_id: node.xnode_union for node in graph.xnodes}
@@ -148,7 +148,7 @@ def _needs_float32(operation: Any, values: Mapping[int, Any]) -> bool:
     if is_convert(operation):
         ends = [values[operation.input_id], values[operation.output_id]]
         return any(is_by_token(end) or _scale(end) < _LEAST_NORMAL for end in ends)
-    filters = values.get(getattr(operation, "filter_id", None))
+    filters = values.get(getattr(operation, "filter_id", NOT_EXTERNAL))
     if filters is None:
         return kind == "XNNGelu" and not is_quantized(values[operation.output_id])
     if is_quantized(filters):

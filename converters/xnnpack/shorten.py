@@ -50,7 +50,7 @@ def move_later(graph: Any) -> None:
     nodes = []
     for node in graph.xnodes:
         operation = node.xnode_union
-        later = []
+        later: list[Any] = []
         if _is_by_element(operation, values) and operation.output_id not in kept:
             while operation.input_id in moves:
                 if is_transpose(moves[operation.input_id]) and _widens(operation, values):
