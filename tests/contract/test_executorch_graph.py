@@ -333,17 +333,19 @@ def test_transposes_around_a_conversion_go_where_it_narrows(narrows: bool, moves
 
 def test_what_is_scaled_by_token_keeps_its_tokens() -> None:
     by_token = schema.PerTokenDynamicQuant(1)
-    nodes = [reshape(0, 1, (2, 6, 10)), convert(1, 9)]
+    nodes = [reshape(0, 1, (2, 6, 10)), convert(1, 2), product(2, 3, NOT_EXTERNAL, 9)]
     made = graph(
         [
             value(0, (2, 12, 5), external=0),
             value(1, (2, 6, 10)),
-            value(9, (2, 6, 10), external=1, quantized=True, scales=by_token),
+            value(2, (2, 6, 10), quantized=True, scales=by_token),
+            value(3, (10, 10), data=1),
+            value(9, (2, 6, 10), external=1),
         ],
         nodes,
     )
     move_later(made)
-    assert [row[:3] for row in rows_of(made)] == [("Reshape", 0, 1), ("Convert", 1, 9)]
+    assert [row[:3] for row in rows_of(made)] == [("Reshape", 0, 1), ("Convert", 1, 2), ("FullyConnected", 2, 9)]
 
 
 @pytest.mark.parametrize(
