@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import cache
 from typing import Any
@@ -28,11 +29,11 @@ def readers(graph: Any, value: int) -> list[Any]:
     return [node for node in graph.xnodes if any(getattr(node.xnode_union, name) == value for name in inputs_of(node))]
 
 
-def drop_unread_conversions(graph: Any) -> None:
-    """Drop the conversions that nothing reads."""
+def drop_unread(graph: Any, kind: Callable[[Any], bool]) -> None:
+    """Drop the operators of a kind that nothing reads."""
     read = values_read(graph) | external(graph)
     graph.xnodes[:] = [
-        node for node in graph.xnodes if not is_convert(node.xnode_union) or node.xnode_union.output_id in read
+        node for node in graph.xnodes if not kind(node.xnode_union) or node.xnode_union.output_id in read
     ]
 
 
@@ -68,15 +69,35 @@ def is_transpose(operation: Any) -> bool:
     return type(operation).__name__ == "XNNStaticTranspose"
 
 
+def is_reshape(operation: Any) -> bool:
+    """Whether an operator gives the same elements in the same order."""
+    return type(operation).__name__ == "XNNStaticReshape"
+
+
+def is_move(operation: Any) -> bool:
+    """Whether an operator changes no element."""
+    return is_transpose(operation) or is_reshape(operation)
+
+
+def is_gelu(operation: Any) -> bool:
+    """Whether an operator is GELU."""
+    return type(operation).__name__ == "XNNGelu"
+
+
 def tensor(value: Any) -> Any:
     """A value's tensor, whether or not it has scales."""
     union = value.xvalue_union
     return getattr(union, "tensor_value", union)
 
 
-def next_id(graph: Any) -> int:
-    """An id that no value has."""
-    return 1 + max(int(tensor(value).id_out) for value in graph.xvalues)
+def add_value(graph: Any, like: Any, **fields: Any) -> Any:
+    """Another value like one that is there, but for an id of its own and these fields of its tensor."""
+    value = copy.deepcopy(like)
+    tensor(value).id_out = 1 + max(int(tensor(each).id_out) for each in graph.xvalues)
+    for name, given in fields.items():
+        setattr(tensor(value), name, given)
+    graph.xvalues.append(value)
+    return value
 
 
 def replace_value(graph: Any, old: int, new: int, names: Sequence[str] = INPUTS) -> None:

@@ -9,7 +9,6 @@ bytes of norms, gates and residual sums, which take a third of its time.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -18,12 +17,13 @@ import numpy as np
 from dvfl_mobile.converters.xnnpack.graph import (
     INPUTS,
     NOT_EXTERNAL,
-    drop_unread_conversions,
+    add_value,
+    drop_unread,
     inputs_of,
     is_by_token,
     is_convert,
+    is_gelu,
     is_quantized,
-    next_id,
     replace_value,
     tensor,
 )
@@ -70,25 +70,26 @@ def compute_in_half(graph: Any, keep: Collection[int] = ()) -> dict[str, str]:
     Returns:
         As `Halve` says.
     """
-    from executorch.backends.xnnpack.serialization.xnnpack_graph_schema import XNNDatatype, XValue
+    from executorch.backends.xnnpack.serialization.xnnpack_graph_schema import XNNDatatype
 
     renamed: dict[str, str] = {}
     inside: dict[int, int] = {}
-    floats = [each for each in map(tensor, graph.xvalues) if each.datatype == XNNDatatype.xnn_datatype_fp32]
-    for value in [each for each in floats if each.id_out not in keep]:
-        if value.external_id == NOT_EXTERNAL:
-            _halve_constant(graph, value, renamed)
+    half = XNNDatatype.xnn_datatype_fp16
+    for value in list(graph.xvalues):
+        outer = tensor(value)
+        if outer.datatype != XNNDatatype.xnn_datatype_fp32 or outer.id_out in keep:
+            continue
+        if outer.external_id == NOT_EXTERNAL:
+            _halve_constant(graph, outer, renamed)
+            outer.datatype = half
         else:
-            inside[value.id_out] = next_id(graph)
-            value = copy.copy(value)
-            value.id_out, value.external_id, value.flags = inside[value.id_out], NOT_EXTERNAL, 0
-            graph.xvalues.append(XValue(xvalue_union=value))
-        value.datatype = XNNDatatype.xnn_datatype_fp16
-    for outer, inner in inside.items():
-        replace_value(graph, outer, inner, (*INPUTS, "output_id"))
+            added = add_value(graph, value, datatype=half, external_id=NOT_EXTERNAL, flags=0)
+            inside[outer.id_out] = tensor(added).id_out
+    for outside, inner in inside.items():
+        replace_value(graph, outside, inner, (*INPUTS, "output_id"))
 
-    graph.xnodes[:0] = [_convert(outer, inside[outer]) for outer in graph.input_ids if outer in inside]
-    graph.xnodes += [_convert(inside[outer], outer) for outer in graph.output_ids if outer in inside]
+    graph.xnodes[:0] = [_convert(each, inside[each]) for each in graph.input_ids if each in inside]
+    graph.xnodes += [_convert(inside[each], each) for each in graph.output_ids if each in inside]
     return renamed
 
 
@@ -101,6 +102,8 @@ def compute_floats_in_half(graph: Any) -> dict[str, str]:
     Returns:
         As `Halve` says.
     """
+    from executorch.backends.xnnpack.serialization.xnnpack_graph_schema import XNNDatatype
+
     values = {tensor(value).id_out: value for value in graph.xvalues}
     in_float = [node.xnode_union for node in graph.xnodes if _needs_float32(node.xnode_union, values)]
     constants = {getattr(operation, name, NOT_EXTERNAL) for operation in in_float for name in ("filter_id", "bias_id")}
@@ -110,25 +113,40 @@ def compute_floats_in_half(graph: Any) -> dict[str, str]:
         if is_quantized(values.get(getattr(node.xnode_union, "filter_id", NOT_EXTERNAL)))
     }
     renamed = compute_in_half(graph, keep=constants | of_integers)
+    halves = {
+        tensor(value).id_out: value
+        for value in graph.xvalues
+        if tensor(value).datatype == XNNDatatype.xnn_datatype_fp16
+    }
     makers = {node.xnode_union.output_id: node.xnode_union for node in graph.xnodes}
+
+    def in_float32(half: int) -> int:
+        added = add_value(graph, halves[half], datatype=XNNDatatype.xnn_datatype_fp32)
+        return int(tensor(added).id_out)
+
+    def source_of(half: int) -> int:
+        """What it was converted from, if that are integers: they needn't become halves first."""
+        maker = makers.get(half)
+        if maker is not None and is_convert(maker) and is_quantized(values.get(maker.input_id)):
+            return int(maker.input_id)
+        return half
+
     nodes = []
     for node in graph.xnodes:
         operation, before, after = node.xnode_union, [], []
         if operation in in_float:
             for name in inputs_of(node):
-                source = getattr(operation, name)
-                if _is_half(graph, source):
-                    setattr(operation, name, _in_float(graph, source))
-                    maker = makers.get(source)
-                    if maker is not None and is_convert(maker) and is_quantized(values.get(maker.input_id)):
-                        source = maker.input_id
-                    before.append(_convert(source, getattr(operation, name)))
-            if _is_half(graph, operation.output_id):
-                result, operation.output_id = operation.output_id, _in_float(graph, operation.output_id)
+                half = getattr(operation, name)
+                if half in halves:
+                    setattr(operation, name, in_float32(half))
+                    before.append(_convert(source_of(half), getattr(operation, name)))
+            result = operation.output_id
+            if result in halves:
+                operation.output_id = in_float32(result)
                 after.append(_convert(operation.output_id, result))
         nodes += [*before, node, *after]
     graph.xnodes[:] = nodes
-    drop_unread_conversions(graph)
+    drop_unread(graph, is_convert)
     return renamed
 
 
@@ -144,15 +162,15 @@ def _needs_float32(operation: Any, values: Mapping[int, Any]) -> bool:
     - GELU, in such a network that of the few pooled contexts: on x86 the half kernel isn't vectorized, and takes 50 ns
       a value, where float32's takes 0.6.
     """
-    kind = type(operation).__name__
     if is_convert(operation):
         ends = [values[operation.input_id], values[operation.output_id]]
         return any(is_by_token(end) or _scale(end) < _LEAST_NORMAL for end in ends)
     filters = values.get(getattr(operation, "filter_id", NOT_EXTERNAL))
     if filters is None:
-        return kind == "XNNGelu" and not is_quantized(values[operation.output_id])
+        return is_gelu(operation) and not is_quantized(values[operation.output_id])
     if is_quantized(filters):
         return not is_quantized(values[operation.output_id])
+    kind = type(operation).__name__
     return kind == "XNNConv2d" or (kind == "XNNFullyConnected" and tensor(filters).dims[0] == 1)
 
 
@@ -160,24 +178,6 @@ def _scale(value: Any) -> float:
     """The scale of a tensor of integers that has one; one for others."""
     scale = getattr(getattr(value.xvalue_union, "quant_params", None), "scale", 1.0)
     return scale if isinstance(scale, float) else 1.0
-
-
-def _is_half(graph: Any, value: int) -> bool:
-    from executorch.backends.xnnpack.serialization.xnnpack_graph_schema import XNNDatatype
-
-    return any(
-        each.id_out == value and each.datatype == XNNDatatype.xnn_datatype_fp16 for each in map(tensor, graph.xvalues)
-    )
-
-
-def _in_float(graph: Any, half: int) -> int:
-    """A float32 value of the shape of a float16 one."""
-    from executorch.backends.xnnpack.serialization.xnnpack_graph_schema import XNNDatatype, XValue
-
-    [value] = [copy.copy(each) for each in map(tensor, graph.xvalues) if each.id_out == half]
-    value.id_out, value.datatype = next_id(graph), XNNDatatype.xnn_datatype_fp32
-    graph.xvalues.append(XValue(xvalue_union=value))
-    return int(value.id_out)
 
 
 def _convert(source: int, result: int) -> Any:

@@ -18,21 +18,20 @@ from typing import Any
 
 from dvfl_mobile.converters.xnnpack.graph import (
     NOT_EXTERNAL,
-    drop_unread_conversions,
+    add_value,
+    drop_unread,
     external,
     is_by_token,
     is_convert,
+    is_gelu,
+    is_move,
     is_quantized,
+    is_reshape,
     is_transpose,
-    next_id,
     readers,
     replace_value,
     tensor,
-    values_read,
 )
-
-_LOOKUPS = ("XNNGelu",)
-_RESHAPE = "XNNStaticReshape"
 
 
 def move_later(graph: Any) -> None:
@@ -56,22 +55,20 @@ def move_later(graph: Any) -> None:
                 if is_transpose(moves[operation.input_id]) and _widens(operation, values):
                     break
                 move = copy.copy(moves[operation.input_id])
-                given = copy.deepcopy(values[operation.output_id])
-                tensor(given).id_out = next_id(graph)
-                tensor(given).dims = list(tensor(values[move.input_id]).dims)
-                tensor(given).num_dims = len(tensor(given).dims)
-                graph.xvalues.append(given)
-                values[tensor(given).id_out] = given
-                operation.input_id, move.input_id = move.input_id, tensor(given).id_out
-                move.output_id, operation.output_id = operation.output_id, tensor(given).id_out
+                dims = list(tensor(values[move.input_id]).dims)
+                given = add_value(graph, values[operation.output_id], dims=dims, num_dims=len(dims))
+                between = tensor(given).id_out
+                values[between] = given
+                operation.input_id, move.input_id = move.input_id, between
+                move.output_id, operation.output_id = operation.output_id, between
                 moves[move.output_id] = move
                 later.insert(0, type(node)(xnode_union=move, debug_handle=node.debug_handle))
-        if is_transpose(operation) or type(operation).__name__ == _RESHAPE:
+        if is_move(operation):
             moves[operation.output_id] = operation
         nodes += [node, *later]
     graph.xnodes[:] = nodes
     _compose_reshapes(graph, values, kept)
-    _drop_unread(graph, kept)
+    drop_unread(graph, is_move)
 
 
 def fold_transposes(graph: Any) -> None:
@@ -91,7 +88,7 @@ def fold_transposes(graph: Any) -> None:
         if is_transpose(operation) and _is_sorted(operation.perm) and operation.output_id not in kept:
             replace_value(graph, operation.output_id, operation.input_id)
             graph.xnodes.remove(node)
-    _drop_unread(graph, kept)
+    drop_unread(graph, is_move)
     for node in graph.xnodes:
         operation = node.xnode_union
         if is_transpose(operation):
@@ -110,7 +107,7 @@ def fuse_lookups(graph: Any) -> None:
     """
     quantized = {tensor(value).id_out for value in graph.xvalues if is_quantized(value)}
     makers = {node.xnode_union.output_id: node.xnode_union for node in graph.xnodes}
-    for node in [node for node in graph.xnodes if type(node.xnode_union).__name__ in _LOOKUPS]:
+    for node in [node for node in graph.xnodes if is_gelu(node.xnode_union)]:
         operation = node.xnode_union
         before = makers.get(getattr(operation, "input_id", NOT_EXTERNAL))
         after = readers(graph, operation.output_id)
@@ -124,7 +121,7 @@ def fuse_lookups(graph: Any) -> None:
         ):
             operation.input_id, operation.output_id = before.input_id, after[0].xnode_union.output_id
             graph.xnodes.remove(after[0])
-    drop_unread_conversions(graph)
+    drop_unread(graph, is_convert)
 
 
 def share_conversions(graph: Any) -> None:
@@ -149,7 +146,7 @@ def share_conversions(graph: Any) -> None:
 def _is_by_element(operation: Any, values: dict[int, Any]) -> bool:
     """Whether what an operator gives of an element depends on nothing but that element."""
     if not is_convert(operation):
-        return type(operation).__name__ in _LOOKUPS
+        return is_gelu(operation)
     return not is_by_token(values[operation.output_id])
 
 
@@ -177,7 +174,7 @@ def _compose_reshapes(graph: Any, values: dict[int, Any], kept: set[int]) -> Non
     sources: dict[int, int] = {}
     for node in list(graph.xnodes):
         operation = node.xnode_union
-        if type(operation).__name__ != _RESHAPE:
+        if not is_reshape(operation):
             continue
         operation.input_id = sources.get(operation.input_id, operation.input_id)
         sources[operation.output_id] = operation.input_id
@@ -185,17 +182,6 @@ def _compose_reshapes(graph: Any, values: dict[int, Any], kept: set[int]) -> Non
         if list(dims) == list(operation.new_shape) and operation.output_id not in kept:
             replace_value(graph, operation.output_id, operation.input_id)
             graph.xnodes.remove(node)
-
-
-def _drop_unread(graph: Any, kept: set[int]) -> None:
-    """Drop transposes and reshapes that nothing reads."""
-    read = values_read(graph) | kept
-    graph.xnodes[:] = [
-        node
-        for node in graph.xnodes
-        if not (is_transpose(node.xnode_union) or type(node.xnode_union).__name__ == _RESHAPE)
-        or node.xnode_union.output_id in read
-    ]
 
 
 def _as_reshape(transpose: Any, dims: list[int]) -> Any:

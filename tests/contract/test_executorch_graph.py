@@ -369,15 +369,8 @@ def test_static_int8_has_half_floats_but_for_what_has_no_good_half_kernel(made: 
     floats = [node for node in lowered.xnodes if types[node.xnode_union.output_id] == "fp32"]
     halves = [node for node in lowered.xnodes if types[node.xnode_union.output_id] == "fp16"]
     # The stem's convolution, pooled contexts, logits, what quantizes tokens one by one, and conversions for these.
-    assert {type(node.xnode_union).__name__ for node in floats} <= {
-        "XNNConv2d",
-        "XNNGelu",
-        "XNNConvert",
-        "XNNFullyConnected",
-    }
-    assert {"XNNMultiply", "XNNAdd", "XNNSubtract", "XNNFullyConnected"} <= {
-        type(node.xnode_union).__name__ for node in halves
-    }
+    assert kinds_of(floats) <= {"XNNConv2d", "XNNGelu", "XNNConvert", "XNNFullyConnected"}
+    assert kinds_of(halves) >= {"XNNMultiply", "XNNAdd", "XNNSubtract", "XNNFullyConnected"}
     assert len(halves) > 3 * len(floats)
 
 

@@ -42,7 +42,7 @@ leave 32.3 and 32.5 dB of these clips with floats in float32, TFLite's 32.5 and 
 IN_HALF_DB = 3
 """How much further from PyTorch int8 may be with half floats between the integers than the graph in float64: as many
 integers again rounded to the next one, which is as good a rounding where a value lies near the middle. ExecuTorch's
-are 1.3 to 2.3 dB further, TFLite's, by last bits of float32, 0.8 to 1.6."""
+are 0.5 to 2.4 dB further, TFLite's, by last bits of float32, 0.8 to 1.6."""
 
 
 @pytest.fixture(autouse=True)
@@ -98,11 +98,11 @@ def test_int8_artifacts_say_the_same_class(
     with find_device(f"arm64:{cpu}").open(artifact.folder, artifact.manifest) as runner:
         found = runner.run(pixels)
     assert np.array_equal(found.argmax(1), reference.argmax(1))
-    here = open_runner(artifact.folder, artifact.manifest).run(pixels).astype(np.float64)
     found, exact = found.astype(np.float64), rounded_logits(target)
     if recipe_named("static_wi8_ai8").computes_in(target) == "float16":
         assert sqnr_db(reference, found) >= sqnr_db(reference, exact) - IN_HALF_DB
         return
+    here = open_runner(artifact.folder, artifact.manifest).run(pixels).astype(np.float64)
     assert sqnr_db(here, found) >= ARM_AGAINST_X86_DB
     assert sqnr_db(exact, found) >= sqnr_db(exact, here) - AS_NEAR_DB
 
