@@ -13,6 +13,7 @@ from collections import Counter
 
 import numpy as np
 import openvino
+from worker import openvino_settings
 
 
 def main() -> None:
@@ -21,12 +22,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--runs", type=int, default=15)
     options = parser.parse_args()
-    settings = {
-        "INFERENCE_NUM_THREADS": options.threads,
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
-        "PERF_COUNT": True,
-    }
+    settings = openvino_settings(options.threads) | {"PERF_COUNT": True}
     compiled = openvino.Core().compile_model(options.model, "CPU", settings)
     request = compiled.create_infer_request()
     drawn = np.random.default_rng(0)

@@ -110,11 +110,14 @@ def open_onnxruntime(path: str, threads: int) -> Program:
     return Program(version, taken, give, invoke, lambda: held["outputs"][0])
 
 
+def openvino_settings(threads: int) -> dict[str, Any]:
+    return {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+
+
 def open_openvino(path: str, threads: int) -> Program:
     import openvino
 
-    settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(path, "CPU", settings)
+    compiled = openvino.Core().compile_model(path, "CPU", openvino_settings(threads))
     request = compiled.create_infer_request()
 
     def give(values: Sequence[Any]) -> None:
