@@ -19,22 +19,19 @@ def external(graph: Any) -> set[int]:
     return {each.id_out for each in map(tensor, graph.xvalues) if each.external_id != NOT_EXTERNAL}
 
 
-def values_read(graph: Any) -> set[int | None]:
-    """What any operator reads."""
-    return {getattr(node.xnode_union, name) for node in graph.xnodes for name in inputs_of(node)}
-
-
 def readers(graph: Any, value: int) -> list[Any]:
     """The operators that read a value."""
     return [node for node in graph.xnodes if any(getattr(node.xnode_union, name) == value for name in inputs_of(node))]
 
 
 def drop_unread(graph: Any, kind: Callable[[Any], bool]) -> None:
-    """Drop the operators of a kind that nothing reads."""
-    read = values_read(graph) | external(graph)
-    graph.xnodes[:] = [
-        node for node in graph.xnodes if not kind(node.xnode_union) or node.xnode_union.output_id in read
-    ]
+    """Drop the operators of a kind that nothing reads, or nothing but such operators."""
+    read, nodes = external(graph), []
+    for node in reversed(graph.xnodes):
+        if not kind(node.xnode_union) or node.xnode_union.output_id in read:
+            read |= {getattr(node.xnode_union, name) for name in inputs_of(node)}
+            nodes.append(node)
+    graph.xnodes[:] = reversed(nodes)
 
 
 def inputs_of(node: Any) -> tuple[str, ...]:

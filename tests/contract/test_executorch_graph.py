@@ -124,6 +124,14 @@ def test_every_reader_of_a_dropped_value_reads_what_came_before() -> None:
     assert (node.xnode_union.input1_id, node.xnode_union.input2_id) == (0, 0)
 
 
+def test_what_only_a_dropped_one_read_goes_too() -> None:
+    flat = (2, 12, 5)
+    moves = [reshape(0, 1, flat), reshape(1, 2, (2, 3, 4, 5)), transpose(2, 3, TO_LAST)]
+    made = graph([*ends(), value(1, flat), value(2), value(3, (2, 4, 5, 3))], [*moves, gelu(0, 9)])
+    fold_transposes(made)
+    assert rows_of(made) == [("Gelu", 0, 9)]
+
+
 def test_a_value_that_leaves_the_graph_is_still_made() -> None:
     made = graph([*ends(), value(1)], [transpose(0, 1, TO_LAST), transpose(1, 9, TO_FIRST)])
     fold_transposes(made)
