@@ -62,15 +62,17 @@ def _drawn(spec: ClipSpec) -> ClipSet:
 
 
 def _read(source: Path, spec: ClipSpec, classes: Sequence[str], step: Step, most: int) -> ClipSet:
-    from dvfl_mobile.data.videos import find_videos, read_clips
+    from dvfl_mobile.data.reading import read_ahead
+    from dvfl_mobile.data.videos import find_videos
 
     found = find_videos(source, classes)
     chosen = _spread(found, most)
     unreadable: list[VideoError] = []
     clips: list[Clip] = []
     with step("read clips", len(chosen)) as advance:
-        for ref in chosen:
-            clips.extend(read_clips([ref], spec, [SINGLE_VIEW], on_damage=lambda _, error: unreadable.append(error)))
+        for video in read_ahead(chosen, spec, [SINGLE_VIEW]):
+            clips += video.clips
+            unreadable += [video.error] if video.error else []
             advance()
     if not clips:
         if len(unreadable) == 1:

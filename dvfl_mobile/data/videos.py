@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dvfl_mobile.data.classes import ClassNames, composed, in_order, is_almost_a_number, read_number
-from dvfl_mobile.data.clips import Clip, ClipSpec, View
 from dvfl_mobile.data.csv_list import ListRow, read_rows, refuse_text
-from dvfl_mobile.data.video import read_views
 from dvfl_mobile.data.walk import ENDINGS, FileId, file_id, is_video, videos_below, visible
 from dvfl_mobile.errors import VideoError
 from dvfl_mobile.wording import first_few
@@ -86,28 +84,6 @@ def by_group(
             )
         (test if ref.group in groups else train).append(ref)
     return train, test
-
-
-def read_clips(
-    refs: Iterable[VideoRef],
-    spec: ClipSpec,
-    views: Sequence[View],
-    *,
-    on_damage: Callable[[VideoRef, VideoError], None],
-) -> Iterator[Clip]:
-    """Draw the views of each video, one video after another.
-
-    A clip's `damage` says what was wrong with a video that could still be drawn from. One that can't be read
-    gives no clip and goes to `on_damage` instead, which may raise to stop.
-    """
-    for ref in refs:
-        try:
-            clips = read_views(ref.path, spec, list(views), ref.label)
-        except VideoError as error:
-            on_damage(ref, error)
-            continue
-        for clip in clips:
-            yield replace(clip, name=ref.name or clip.name)
 
 
 def _from_folder(folder: Path, classes: Sequence[str] | None) -> list[VideoRef]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -13,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvfl_mobile.data.classes import misplaced
-from dvfl_mobile.data.clips import Clip, ClipSpec, View
+from dvfl_mobile.data.clips import ClipSpec, View
 from dvfl_mobile.data.datasets import GROUPS, Split, SplitName, find_split
-from dvfl_mobile.data.videos import VideoRef, read_clips
+from dvfl_mobile.data.reading import read_ahead
+from dvfl_mobile.data.videos import VideoRef
 from dvfl_mobile.errors import UsageError, VideoError
 from dvfl_mobile.model.class_names import are_numbered
 from dvfl_mobile.spelling import option
@@ -23,9 +23,6 @@ from dvfl_mobile.wording import first_few, plural
 
 if TYPE_CHECKING:
     from dvfl_mobile.training.process_group import ProcessGroup
-
-# Videos that are decoded ahead while others are answered.
-_READERS, _AHEAD = 2, 4
 
 _Item = TypeVar("_Item")
 _Row = TypeVar("_Row")
@@ -127,9 +124,10 @@ def ask_each(
     rank, count = (0, 1) if processes is None else (processes.rank, processes.count)
     mine = list(enumerate(chosen.refs))[rank::count]
     found: list[_One[_Row]] = []
-    for index, ref, clips, error in _read_ahead(mine, spec, drawn):
-        if error is not None:
-            found.append(_One(index, unreadable=(error.problem, error.hint)))
+    for (index, ref), video in zip(mine, read_ahead((ref for _, ref in mine), spec, drawn), strict=True):
+        clips = video.clips
+        if video.error is not None:
+            found.append(_One(index, unreadable=(video.error.problem, video.error.hint)))
         elif clips and ref.label is not None:
             row = answer(clips[0].name, ref.label, np.stack([clip.pixels for clip in clips]))
             found.append(_One(index, row, damage=f"{clips[0].name}: {clips[0].damage}" if clips[0].damage else None))
@@ -152,30 +150,6 @@ def shares_of(chosen: ChosenVideos, processes: ProcessGroup | None) -> int:
     """How many videos this process is asked about."""
     rank, count = (0, 1) if processes is None else (processes.rank, processes.count)
     return len(range(rank, len(chosen.refs), count))
-
-
-_Read = tuple[int, VideoRef, list[Clip], VideoError | None]
-
-
-def _read_ahead(refs: Sequence[tuple[int, VideoRef]], spec: ClipSpec, drawn: Sequence[View]) -> Iterator[_Read]:
-    """The clips of each video, in order. PyAV and numpy let go of the interpreter where they work, so threads do."""
-    waiting: deque[Future[_Read]] = deque()
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="clips") as pool:
-        try:
-            for index, ref in refs:
-                waiting.append(pool.submit(_read, index, ref, spec, drawn))
-                if len(waiting) > _AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _read(index: int, ref: VideoRef, spec: ClipSpec, drawn: Sequence[View]) -> _Read:
-    errors: list[VideoError] = []
-    clips = list(read_clips([ref], spec, drawn, on_damage=lambda _, error: errors.append(error)))
-    return index, ref, clips, errors[0] if errors else None
 
 
 def _about_damage(unreadable: Sequence[str], damaged: Sequence[str], asked: int) -> list[str]:

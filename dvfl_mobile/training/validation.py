@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dvfl_mobile.data.clips import SINGLE_VIEW, ClipSpec
-from dvfl_mobile.data.videos import VideoRef, read_clips
-from dvfl_mobile.errors import VideoError
+from dvfl_mobile.data.reading import read_video
+from dvfl_mobile.data.videos import VideoRef
 from dvfl_mobile.training.process_group import ProcessGroup
 
 _TOP = 5
@@ -66,8 +66,9 @@ class VideoClips:
         return None if pixels is None or label is None else (pixels, label)
 
     def _read(self, index: int) -> NDArray[np.uint8] | None:
-        found = list(read_clips([self._refs[index]], self._spec, [SINGLE_VIEW], on_damage=_leave_out))
-        pixels = found[0].pixels if found else None
+        # A video that can't be read counts neither way: it is missing in the number of videos.
+        clips = read_video(self._refs[index], self._spec, [SINGLE_VIEW]).clips
+        pixels = clips[0].pixels if clips else None
         if len(self._kept) < self._most:
             self._kept[index] = pixels
         return pixels
@@ -104,7 +105,3 @@ def _counted(logits: Tensor, labels: Tensor) -> Tensor:
     loss = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
     figures = [len(labels), int(ranked[:, 0].sum()), int(ranked.any(-1).sum()), float(loss)]
     return torch.tensor(figures, dtype=torch.float64, device=logits.device)
-
-
-def _leave_out(_ref: VideoRef, _error: VideoError) -> None:
-    """A video that can't be read counts neither way: it is missing in the number of videos."""

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from dvfl_mobile.data.classes import ClassNames, misplaced
 from dvfl_mobile.data.clips import SINGLE_VIEW, Clip, ClipSpec
 from dvfl_mobile.data.datasets import find_split
-from dvfl_mobile.data.videos import VideoRef, read_clips
+from dvfl_mobile.data.reading import read_ahead
+from dvfl_mobile.data.videos import VideoRef
 from dvfl_mobile.errors import VideoError
 from dvfl_mobile.model.class_names import are_numbered
 from dvfl_mobile.progress import Step, silent
@@ -149,12 +150,14 @@ def _read(
     clips: list[Clip] = []
     unreadable: list[tuple[VideoRef, VideoError]] = []
     with step("read calibration clips", min(count, len(refs))) as advance:
-        for ref in refs:
-            if len(clips) == count:
-                break
-            for clip in read_clips([ref], spec, [SINGLE_VIEW], on_damage=lambda *bad: unreadable.append(bad)):
+        for video in read_ahead(refs, spec, [SINGLE_VIEW]):
+            if video.error is not None:
+                unreadable.append((video.ref, video.error))
+            for clip in video.clips:
                 clips.append(clip)
                 advance()
+            if len(clips) == count:
+                break
     return clips, unreadable
 
 

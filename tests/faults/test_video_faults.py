@@ -6,15 +6,16 @@ import os
 import random
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dvfl_mobile.data.clips import SINGLE_VIEW, Clip, ClipSpec
+from dvfl_mobile.data.reading import read_ahead
 from dvfl_mobile.data.video import MAX_SIDE, probe, read_clip
-from dvfl_mobile.data.videos import VideoRef, read_clips
+from dvfl_mobile.data.videos import VideoRef
 from dvfl_mobile.errors import VideoError
 
 pytest.importorskip("av")
@@ -246,22 +247,27 @@ def test_unreadable_videos_are_handed_over_and_the_rest_is_read(whole: dict[str,
         VideoRef(tmp_path / "bad.avi"),
         VideoRef(whole["mp4"]),
     ]
-    handed: list[tuple[VideoRef, VideoError]] = []
-    clips = list(read_clips(refs, SPEC, [SINGLE_VIEW], on_damage=lambda *pair: handed.append(pair)))
-    assert [ref.path.name for ref, _ in handed] == ["gone.avi", "bad.avi"]
-    assert [(clip.name, clip.label, clip.damage is None) for clip in clips] == [
+    read = list(read_ahead(refs, SPEC, [SINGLE_VIEW]))
+    assert [video.ref for video in read] == refs
+    assert [video.ref.path.name for video in read if video.error] == ["gone.avi", "bad.avi"]
+    assert [(clip.name, clip.label, clip.damage is None) for video in read for clip in video.clips] == [
         ("a/cut.avi", 2, False),
         ("v.mp4", None, True),
     ]
 
 
-def test_the_caller_may_stop_at_the_first_unreadable_video(tmp_path: Path, whole: dict[str, Path]) -> None:
-    def stop(_: VideoRef, error: VideoError) -> None:
-        raise error
+def test_videos_are_read_in_order_and_few_of_them_ahead(whole: dict[str, Path]) -> None:
+    asked: list[int] = []
 
-    refs = [VideoRef(tmp_path / "gone.avi"), VideoRef(whole["mp4"])]
-    with pytest.raises(VideoError, match=r"gone\.avi does not exist"):
-        list(read_clips(refs, SPEC, [SINGLE_VIEW], on_damage=stop))
+    def refs() -> Iterator[VideoRef]:
+        for index in range(100):
+            asked.append(index)
+            yield VideoRef(whole["mp4" if index % 2 else "avi"], index)
+
+    read = read_ahead(refs(), SPEC, [SINGLE_VIEW])
+    assert [next(read).clips[0].label for _ in range(7)] == list(range(7))
+    read.close()  # type: ignore[attr-defined]
+    assert len(asked) < 15
 
 
 @pytest.mark.parametrize("seed", range(60))

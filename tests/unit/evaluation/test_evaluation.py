@@ -20,6 +20,7 @@ from dvfl_mobile.artifacts.manifest import Manifest, TensorEntry
 from dvfl_mobile.cli import main as frame
 from dvfl_mobile.data.clips import Clip, ClipSpec
 from dvfl_mobile.data.datasets import Split
+from dvfl_mobile.data.reading import VideoRead
 from dvfl_mobile.data.videos import VideoRef
 from dvfl_mobile.delegation import Delegation
 from dvfl_mobile.documents import Verdict, json_text
@@ -99,17 +100,16 @@ def ask(monkeypatch, artifact):
             for index, label in enumerate(labels)
         ]
         monkeypatch.setattr(labelling, "find_split", lambda *_, **__: Split(tuple(refs), classes, "ucf, test split"))
-        monkeypatch.setattr(labelling, "read_clips", undecoded)
+        monkeypatch.setattr(labelling, "read_ahead", undecoded)
         use_scripts(monkeypatch, Scripted(reference), Scripted(found))
         return evaluate(artifact, question or Question("ucf"))
 
     return run
 
 
-def undecoded(refs, spec, views, *, on_damage):  # noqa: ARG001 (called by that name)
+def undecoded(refs, spec, views):
     for ref in refs:
-        for _ in views:
-            yield Clip(np.zeros(spec.shape, np.uint8), ref.name, ref.label)
+        yield VideoRead(ref, tuple(Clip(np.zeros(spec.shape, np.uint8), ref.name, ref.label) for _ in views))
 
 
 def use_scripts(monkeypatch, reference, found) -> None:
@@ -284,7 +284,7 @@ def test_damage_is_noted(monkeypatch, ask):
     report = ask([0], [0], [0])
     assert report.videos.notes == ()
     clip = Clip(np.zeros(SPEC.shape, np.uint8), "a.avi", 0, "3 of 12 frames could not be decoded.")
-    monkeypatch.setattr(labelling, "read_clips", lambda *_, **__: [clip])
+    monkeypatch.setattr(labelling, "read_ahead", lambda refs, *_: (VideoRead(ref, (clip,)) for ref in refs))
     pair = RunnerPair(Scripted([0]), Scripted([0]), "a.pth")
     chosen = labelling.ChosenVideos((VideoRef(Path("a.avi"), 0),), CLASSES, "ucf", "test", ())
     answers = evaluation._ask(pair, chosen, SPEC, [], None, lambda: None)
