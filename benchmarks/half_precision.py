@@ -30,7 +30,7 @@ from dvfl_mobile.metrics import sqnr_db
 from dvfl_mobile.model.checkpoint.load import load_checkpoint
 from dvfl_mobile.model.default import default_student
 from dvfl_mobile.model.deploy import DeployForm
-from dvfl_mobile.quantization.graph import graphs
+from dvfl_mobile.quantization.graph import traces
 from dvfl_mobile.targets import Normalizer, TemporalConvolution
 
 LEAST_DB, LEAST_ROOM = 55.0, 16.0
@@ -74,7 +74,7 @@ def _logits(form: DeployForm, clips: Tensor) -> Any:
 
 def _largest(form: DeployForm, clips: Tensor) -> tuple[float, str]:
     """The largest absolute value that any operator gives, and the module and operator that give it."""
-    audit = _Audit(graphs.exported(form, tuple(clips.shape[1:])))
+    audit = _Audit(traces.exported(form, tuple(clips.shape[1:])))
     with torch.no_grad():
         for clip in clips:
             audit.run(clip)

@@ -12,7 +12,7 @@ from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
 from dvfl_mobile.delegation import module_path
-from dvfl_mobile.quantization.graph import graphs
+from dvfl_mobile.quantization.graph import traces
 from dvfl_mobile.quantization.graph.forms import deploy_form
 from dvfl_mobile.quantization.lowerable import Lowerable
 from dvfl_mobile.runners.tracing import MOVE
@@ -56,7 +56,7 @@ class ReferenceGraph:
             floats: the student's own parameters of the same form, by name.
             by_token: paths of the products for which the runtime quantizes each token by its own range.
         """
-        graph = graphs.exported(form, shape)
+        graph = traces.exported(form, shape)
         self.nodes: tuple[Node, ...] = tuple(node for node in graph.graph.nodes if node.op == "call_function")
         self.by_token = frozenset(node for node in self.nodes if module_path(node) in by_token)
         self.clip: Node = next(node for node in graph.graph.nodes if node.op == "placeholder")

@@ -16,7 +16,8 @@ from dvfl_mobile.delegation import module_path
 from dvfl_mobile.model.lean.exports import lean_exports
 from dvfl_mobile.quantization.floats import FLOAT_PARTS
 from dvfl_mobile.quantization.graph.edges import weight_scales
-from dvfl_mobile.quantization.graph.graphs import exported, weight_spec
+from dvfl_mobile.quantization.graph.graphs import weight_spec
+from dvfl_mobile.quantization.graph.traces import exported
 from dvfl_mobile.quantization.scales import ACTIVATION_RANGE
 
 _aten = torch.ops.aten

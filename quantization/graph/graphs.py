@@ -15,6 +15,7 @@ from torchao.quantization.pt2e.quantizer import QuantizationSpec
 from dvfl_mobile.model.lean.at_once import each, pixels_of
 from dvfl_mobile.model.lean.exports import lean_exports
 from dvfl_mobile.quantization.calibrate.observers import observer_named
+from dvfl_mobile.quantization.graph import traces
 from dvfl_mobile.quantization.graph.annotate import FocalModulationQuantizer, Product
 from dvfl_mobile.quantization.graph.edges import Edge, PerChannelWeightEdge, TokenEdge
 from dvfl_mobile.quantization.scales import ACTIVATION_RANGE, RAW_PIXELS, WEIGHT_RANGE, Scale
@@ -38,7 +39,7 @@ def watched(
     watchers: dict[str, Any] = {}
     specs = _Watching(observer_named(observer, clips), watchers)
     quantizer = FocalModulationQuantizer(specs, keep)
-    graph = prepare_pt2e(exported(form, shape), quantizer)
+    graph = prepare_pt2e(traces.exported(form, shape), quantizer)
     watching = {**edges_of(graph), **watchers}
     return graph, lambda: {key: _scale_of(watcher) for key, watcher in watching.items()}, tuple(quantizer.products)
 
@@ -74,7 +75,7 @@ def rounded(
         {path: None if is_by_token_later else _token_spec() for path in by_token},
     )
     prepare = prepare_qat_pt2e if training else prepare_pt2e
-    return prepare(exported(form, shape), quantizer)
+    return prepare(traces.exported(form, shape), quantizer)
 
 
 @lean_exports()
@@ -116,11 +117,6 @@ def run_clips(
     """Logits, `(N,K)`, of clips `(T,3,H,W)` of 0-255 pixels, each by itself, in the graph's own numbers."""
     dtype = next(graph.parameters()).dtype
     return torch.cat(each(lambda clip: graph(pixels_of(clip, dtype)), clips, advance, in_turn=in_turn))
-
-
-@lean_exports()
-def exported(form: nn.Module, shape: Sequence[int]) -> GraphModule:
-    return torch.export.export(form, (torch.zeros(tuple(shape)),)).module()
 
 
 class _Watching:

@@ -25,7 +25,7 @@ from dvfl_mobile.delegation import module_path
 from dvfl_mobile.documents import Document
 from dvfl_mobile.model.lean.at_once import pixels_of
 from dvfl_mobile.model.lean.rounding import rounded
-from dvfl_mobile.quantization.graph import graphs
+from dvfl_mobile.quantization.graph import traces
 from dvfl_mobile.quantization.graph.annotate import PRODUCTS, FocalModulationQuantizer, Product
 from dvfl_mobile.quantization.graph.forms import LAYOUT, QuantizedForm, deploy_form
 from dvfl_mobile.quantization.scales import ACTIVATION_RANGE, Scale
@@ -108,7 +108,7 @@ class Parts:
         self.floats: Mapping[str, Tensor] = (
             self.rounded if form.settings.method == "qat" else dict(student.named_parameters())
         )
-        self._graph = graphs.exported(student, form.clip.shape)
+        self._graph = traces.exported(student, form.clip.shape)
         self._nodes: list[Node] = list(self._graph.graph.nodes)
         self._constants = {node: _attribute(self._graph, node) for node in self._nodes if node.op == "get_attr"}
         self._places = {node: index for index, node in enumerate(self._nodes)}

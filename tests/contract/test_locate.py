@@ -21,7 +21,7 @@ from dvfl_mobile.errors import ArtifactError
 from dvfl_mobile.locating import locate as locating
 from dvfl_mobile.locating.document import Cause
 from dvfl_mobile.locating.reference import ReferenceGraph, reference_graph
-from dvfl_mobile.quantization.graph import graphs
+from dvfl_mobile.quantization.graph import traces
 from dvfl_mobile.quantization.graph.forms import deploy_form
 from dvfl_mobile.quantization.lowerable import Lowerable
 from dvfl_mobile.report import location as report
@@ -94,7 +94,7 @@ def nodes(made: Make) -> Nodes:
         quantization = found.artifact.manifest.quantization
         per_token_scaled = quantization.per_token_scaled if quantization else ()
         form = deploy_form(found.student, per_token_scaled, TARGETS[target].normalizer_of(recipe))
-        graph = graphs.exported(form, found.artifact.manifest.clip.shape)
+        graph = traces.exported(form, found.artifact.manifest.clip.shape)
         weights = {name: value.detach().numpy() for name, value in form.named_parameters()}
         return weights, [node for node in graph.graph.nodes if node.op == "call_function"]
 
@@ -125,7 +125,7 @@ def test_a_trace_ends_in_what_the_runtime_gives(made: Make, target: str, recipe:
 @pytest.fixture(autouse=True)
 def _exported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """One and the same few networks are what all artifacts here are compared with."""
-    monkeypatch.setattr(graphs, "exported", exports.remembered)
+    monkeypatch.setattr(traces, "exported", exports.remembered)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from dvfl_mobile.model import toom_cook
 from dvfl_mobile.pipeline.check import check
 from dvfl_mobile.pipeline.convert import convert
 from dvfl_mobile.pipeline.plan import make_plan
-from dvfl_mobile.quantization.graph import graphs
+from dvfl_mobile.quantization.graph import traces
 from dvfl_mobile.targets import every, target_named
 from tests import exports
 from tests.conversions import Make, conversions_folder, recorded_graphs, remembered_flatbuffers, skip_without
@@ -52,7 +52,7 @@ MakePair = Callable[[str, str], Pair]
 @pytest.fixture(autouse=True)
 def _exported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is located in one test and in another is held against the same network."""
-    monkeypatch.setattr(graphs, "exported", exports.remembered)
+    monkeypatch.setattr(traces, "exported", exports.remembered)
 
 
 @contextmanager

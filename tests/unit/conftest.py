@@ -13,10 +13,10 @@ import pytest
 @pytest.fixture(scope="module")
 def remembered_exports() -> Iterator[None]:
     """Each network is exported once. For modules of tests that are about what is done with a graph."""
-    from dvfl_mobile.quantization.graph import graphs
+    from dvfl_mobile.quantization.graph import traces
     from tests import exports
 
-    with mock.patch.object(graphs, "exported", exports.remembered):
+    with mock.patch.object(traces, "exported", exports.remembered):
         yield
 
 

@@ -19,7 +19,7 @@ from dvfl_mobile.progress import silent
 from dvfl_mobile.quantization.calibrate import ptq, token_scaling
 from dvfl_mobile.quantization.calibrate.observers import BY_ORDER, OBSERVERS, observer_named
 from dvfl_mobile.quantization.calibrate.token_scaling import layers_to_scale
-from dvfl_mobile.quantization.graph import graphs
+from dvfl_mobile.quantization.graph import graphs, traces
 from dvfl_mobile.quantization.graph.edges import PerChannelWeightEdge, TokenEdge, weight_scales
 from dvfl_mobile.quantization.graph.forms import deploy_form
 from dvfl_mobile.quantization.graph.repeats import without_repeats
@@ -282,7 +282,7 @@ def test_modules_that_are_kept_stay_float() -> None:
 
 
 def test_the_same_clips_give_the_same_form(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphs, "exported", exports.exported)
+    monkeypatch.setattr(traces, "exported", exports.exported)
     again = ptq.quantize(small_student(), "static_wi8_ai8", drawn(), facts(drawn()))
     assert again.settings == small_form().settings
     assert all(torch.equal(again.integers[path], integers) for path, integers in small_form().integers.items())
