@@ -37,7 +37,7 @@ def exported(form: nn.Module, shape: Sequence[int]) -> GraphModule:
 
 
 def structure_of(form: nn.Module, shape: Sequence[int]) -> str | None:
-    """All that an export depends on but the numbers in the tensors; None where that can't be told.
+    """All that a trace depends on but the numbers in the tensors; None where that can't be said.
 
     Each module's kind and attributes, each tensor's type and shape, and the input's.
     """

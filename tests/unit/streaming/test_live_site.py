@@ -241,7 +241,13 @@ def test_ctrl_c_is_its_usual_end(artifact: Artifact, library: Path) -> None:
         f"site.library_folder = lambda _: pathlib.Path({str(library)!r})\n"
         f"main(['live', {str(artifact.folder)!r}, '--json'])"
     )
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell has what it starts in the background, as these tests may be, ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stdout is not None
     text = b""
     while b"}" not in text:
