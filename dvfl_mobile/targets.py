@@ -15,7 +15,7 @@ from typing import Literal
 from dvfl_mobile.errors import UsageError
 from dvfl_mobile.spelling import command, option
 
-Normalizer = Literal["products", "half_products", "means", "half_means", "native"]
+Normalizer = Literal["products", "half_products", "split_products", "means", "half_means", "native"]
 """How the deploy form computes layer norms: see `model.rewrites`."""
 TemporalConvolution = Literal["direct", "toom-cook"]
 """How the deploy form computes the dense convolutions along time: `toom-cook` is for those that are faster by it; see
@@ -220,11 +220,13 @@ def _unknown_soc(target: Target, soc: str) -> UsageError:
     )
 
 
-def _static(text: str, computes_in: Precision | None = None) -> dict[str, Meaning]:
+def _static(
+    text: str, computes_in: Precision | None = None, normalizer: Normalizer | None = None
+) -> dict[str, Meaning]:
     """What both recipes with static scales come to; `text` has a place for what stays float."""
     return {
-        "static_wi8_ai8": Meaning(text.format(floats=_FLOATS), computes_in),
-        "auto": Meaning(text.format(floats=f"{_FLOATS}, and so does what cost too much"), computes_in),
+        "static_wi8_ai8": Meaning(text.format(floats=_FLOATS), computes_in, normalizer),
+        "auto": Meaning(text.format(floats=f"{_FLOATS}, and so does what cost too much"), computes_in, normalizer),
     }
 
 
@@ -268,6 +270,7 @@ _TARGETS = (
                 "int8 weights by channel and int8 activations through XNNPACK, some token by token; {floats}: "
                 "float16 where the processor has it, float32 elsewhere",
                 "float16",
+                "split_products",
             ),
         },
         instead={

@@ -153,8 +153,8 @@ def compute_floats_in_half(graph: Any) -> dict[str, str]:
 def _needs_float32(operation: Any, values: Mapping[int, Any]) -> bool:
     """Whether XNNPACK has no good half kernel for what an operator of a static int8 graph does with floats.
 
-    - The stem, and norms' means, which are products of one column: their sums would be half on Arm, and a square
-      divided by the channels is often below the least number that isn't flushed to zero.
+    - The stem, and norms' means, products of one column: their sums would be half on Arm, and a square divided by the
+      channels is often below the least number that isn't flushed to zero.
     - A product of integers that gives floats, as those that are scaled token by token do: on x86 it gives float32
       whatever is asked for, and XNNPACK would leave all that comes after in float32 too.
     - What finds the scale of a token, or converts by a scale below half precision's least normal number: on Arm the

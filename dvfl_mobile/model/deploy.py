@@ -50,8 +50,8 @@ class DeployForm(nn.Module):
     Args:
         network: the reference form. It is read, not changed, and no parameter is shared.
         clip: what the input holds; `pixels="raw"` takes 0-255 and folds the normalization in.
-        normalizer: how means are computed and tokens laid out: `products` or `half_products` for ExecuTorch, `means` or
-            `half_means` for LiteRT, `native` where the target has a layer norm.
+        normalizer: how means are computed and tokens laid out: `products`, `half_products` or `split_products` for
+            ExecuTorch, `means` or `half_means` for LiteRT, `native` where the target has a layer norm.
         temporal: `toom-cook`: those temporal convolutions by Toom-Cook that are faster by it; `direct`: none.
     """
 
@@ -392,7 +392,7 @@ def _is_flat(normalizer: Normalizer) -> bool:
     At four dimensions ExecuTorch takes tokens for pictures and transposes them; with three, LiteRT copies them where
     they turn into pictures and are read again.
     """
-    return normalizer in ("products", "half_products")
+    return normalizer in ("products", "half_products", "split_products")
 
 
 def _standardize(

@@ -34,7 +34,7 @@ from tests.threads import threads
 # weights: 4e-7 after the pico's 5 blocks, 7e-6 after the base's 24), and would be blamed on the deploy form.
 PROMISED = 1e-5
 
-NORMALIZERS: tuple[Normalizer, ...] = ("products", "half_products", "means", "half_means", "native")
+NORMALIZERS: tuple[Normalizer, ...] = ("products", "half_products", "split_products", "means", "half_means", "native")
 SMALL = [case for case in GOLDEN_CASES if case.architecture.embed_dim == 16]
 
 # One case after the other, not one test: the weights of a large one take seconds to make.

@@ -20,7 +20,7 @@ STATISTICS = 4e-6
 # Raw pixels are up to 255 where normalized ones are about 2: sums twice as large cancel against the folded mean.
 PIXELS = 4e-6
 
-both_normalizers = pytest.mark.parametrize("normalizer", ["products", "means", "native"])
+both_normalizers = pytest.mark.parametrize("normalizer", ["products", "split_products", "means", "native"])
 
 
 @pytest.fixture(autouse=True)
@@ -157,6 +157,21 @@ def test_standardize_keeps_small_differences_on_a_large_mean(normalizer: Normali
     # A mean of 1000 in float32 is known to 6e-5, a ulp, and a few may add up: so are the values about it, of
     # size 1. A variance taken as a difference of squares would be off by 6e-2.
     assert_close(rewrites.Standardize(48, 1e-5, normalizer)(tokens), expected, 2e-4)
+
+
+@pytest.mark.parametrize("channels", [5, 20, 96, 768])
+def test_a_split_mean_is_the_mean_and_none_of_its_sums_is_long(channels: int) -> None:
+    layer = rewrites.SplitMean(channels)
+    tokens = torch.randn(3, 7, channels, generator=torch.Generator().manual_seed(0))
+    assert_close(layer(tokens), tokens.mean(-1, keepdim=True), STATISTICS)
+    terms = layer.parts != 0
+    assert terms.sum(0).eq(1).all(), "each channel is in one sum"
+    assert terms.sum(1).max() <= -(-channels // 8)
+    # A square that has room to grow 16 times, in every channel; and the square of a token an eighth of the usual size.
+    for square in (4096.0, 2.0**-13):
+        sums = nn.functional.linear(torch.full((1, channels), square).half(), layer.parts.half()).float()
+        assert sums.isfinite().all()
+        assert sums[sums > 0].min() >= 2.0**-14, "half precision's least normal number"
 
 
 @both_normalizers
