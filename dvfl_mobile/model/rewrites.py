@@ -295,7 +295,7 @@ class SplitMean(nn.Module):
     """The mean over the channels, `(T,N,C)` to `(T,N,1)`, as a product that sums parts of them and one of these sums.
 
     In static int8 the first is half and the second float32: tokens needn't become float32 for their mean, and no sum of
-    halves has more than C/8 terms. XNNPACK's products of 8 columns take as long as those of one.
+    halves has more than C/8 terms. On x86-64 XNNPACK's products of 8 columns take as long as those of one.
 
     Attributes:
         parts: `(8,C)`, which adds up neighbouring channels, times a power of two about the root of their number, so
