@@ -62,8 +62,7 @@ def _drawn(spec: ClipSpec) -> ClipSet:
 
 
 def _read(source: Path, spec: ClipSpec, classes: Sequence[str], step: Step, most: int) -> ClipSet:
-    from dvfl_mobile.data.reading import read_ahead
-    from dvfl_mobile.data.videos import find_videos
+    from dvfl_mobile.data.videos import find_videos, read_ahead
 
     found = find_videos(source, classes)
     chosen = _spread(found, most)

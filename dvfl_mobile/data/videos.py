@@ -1,19 +1,24 @@
-"""Find videos: one file, a folder, a folder per class, UCF's names, or a CSV list."""
+"""Find videos, and read their clips: one file, a folder, a folder per class, UCF's names, or a CSV list."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dvfl_mobile.data.classes import ClassNames, composed, in_order, is_almost_a_number, read_number
+from dvfl_mobile.data.clips import Clip, ClipSpec, View
 from dvfl_mobile.data.csv_list import ListRow, read_rows, refuse_text
+from dvfl_mobile.data.video import read_views
 from dvfl_mobile.data.walk import ENDINGS, FileId, file_id, is_video, videos_below, visible
 from dvfl_mobile.errors import VideoError
 from dvfl_mobile.wording import first_few
 
 _UCF_NAME = re.compile(r"v_(?P<class>.+)_g(?P<group>\d+)_c\d+", re.IGNORECASE)
+_READERS, _AHEAD = 2, 4
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,47 @@ def by_group(
             )
         (test if ref.group in groups else train).append(ref)
     return train, test
+
+
+@dataclass(frozen=True)
+class VideoRead:
+    """What came of a video.
+
+    Attributes:
+        clips: one of each view; a clip's `damage` says what was wrong with a video that could still be drawn from.
+        error: why it couldn't be read; there are no clips then.
+    """
+
+    ref: VideoRef
+    clips: tuple[Clip, ...] = ()
+    error: VideoError | None = None
+
+
+def read_video(ref: VideoRef, spec: ClipSpec, views: Sequence[View]) -> VideoRead:
+    """Draw the views of a video."""
+    try:
+        clips = read_views(ref.path, spec, list(views), ref.label)
+    except VideoError as error:
+        return VideoRead(ref, error=error)
+    return VideoRead(ref, tuple(replace(clip, name=ref.name or clip.name) for clip in clips))
+
+
+def read_ahead(refs: Iterable[VideoRef], spec: ClipSpec, views: Sequence[View]) -> Iterator[VideoRead]:
+    """Draw the views of each video, in order. Whoever has enough may stop: what was begun is finished and dropped.
+
+    PyAV and numpy let go of the interpreter where they work, so that threads read some videos ahead.
+    """
+    waiting: deque[Future[VideoRead]] = deque()
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="clips") as pool:
+        try:
+            for ref in refs:
+                waiting.append(pool.submit(read_video, ref, spec, views))
+                if len(waiting) > _AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _from_folder(folder: Path, classes: Sequence[str] | None) -> list[VideoRef]:

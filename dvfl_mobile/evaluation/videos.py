@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from dvfl_mobile.data.classes import misplaced
 from dvfl_mobile.data.clips import ClipSpec, View
 from dvfl_mobile.data.datasets import GROUPS, Split, SplitName, find_split
-from dvfl_mobile.data.reading import read_ahead
-from dvfl_mobile.data.videos import VideoRef
+from dvfl_mobile.data.videos import VideoRef, read_ahead
 from dvfl_mobile.errors import UsageError, VideoError
 from dvfl_mobile.model.class_names import are_numbered
 from dvfl_mobile.spelling import option

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dvfl_mobile.data.clips import SINGLE_VIEW, ClipSpec
-from dvfl_mobile.data.reading import read_video
-from dvfl_mobile.data.videos import VideoRef
+from dvfl_mobile.data.videos import VideoRef, read_video
 from dvfl_mobile.training.process_group import ProcessGroup
 
 _TOP = 5

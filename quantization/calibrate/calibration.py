@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from dvfl_mobile.data.classes import ClassNames, misplaced
 from dvfl_mobile.data.clips import SINGLE_VIEW, Clip, ClipSpec
 from dvfl_mobile.data.datasets import find_split
-from dvfl_mobile.data.reading import read_ahead
-from dvfl_mobile.data.videos import VideoRef
+from dvfl_mobile.data.videos import VideoRef, read_ahead
 from dvfl_mobile.errors import VideoError
 from dvfl_mobile.model.class_names import are_numbered
 from dvfl_mobile.progress import Step, silent

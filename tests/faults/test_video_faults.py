@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 from dvfl_mobile.data.clips import SINGLE_VIEW, Clip, ClipSpec
-from dvfl_mobile.data.reading import read_ahead
 from dvfl_mobile.data.video import MAX_SIDE, probe, read_clip
-from dvfl_mobile.data.videos import VideoRef
+from dvfl_mobile.data.videos import VideoRef, read_ahead
 from dvfl_mobile.errors import VideoError
 
 pytest.importorskip("av")

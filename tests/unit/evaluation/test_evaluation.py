@@ -20,8 +20,7 @@ from dvfl_mobile.artifacts.manifest import Manifest, TensorEntry
 from dvfl_mobile.cli import main as frame
 from dvfl_mobile.data.clips import Clip, ClipSpec
 from dvfl_mobile.data.datasets import Split
-from dvfl_mobile.data.reading import VideoRead
-from dvfl_mobile.data.videos import VideoRef
+from dvfl_mobile.data.videos import VideoRead, VideoRef
 from dvfl_mobile.delegation import Delegation
 from dvfl_mobile.documents import Verdict, json_text
 from dvfl_mobile.errors import ArtifactError, CheckpointError, OutputError, UsageError, VideoError
